@@ -1,0 +1,1 @@
+"""The one room that speaks ComfyUI: prompts, conversions, hooks on the model, the run around them."""

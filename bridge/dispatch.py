@@ -1,0 +1,134 @@
+"""One dispatcher a layer, installed for one model call, around whatever sits there by then."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..core.call import RowSpan, Scratch, Step
+from ..core.layers import LayerAddress
+from ..core.method import Chain
+from . import foreign as other
+from .errors import DirectorError
+from .unet import grid_of, join_heads, to_call
+
+CALL_KEY = "attention_director_call"
+RUN_KEY = "attention_director_run"
+
+log = logging.getLogger("attention_director")
+
+
+@dataclass(frozen=True, eq=False)
+class ModelCall:
+    """What one call of the model knows: who its rows are, where in the run it is, which methods act."""
+
+    rows: tuple[RowSpan, ...]
+    step: Step
+    chain: Chain
+    scratch: Scratch
+
+
+@dataclass(frozen=True, eq=False)
+class Dispatcher:
+    """Stands in a replacement slot of the host; ``foreign`` is what stood there before."""
+
+    layer: LayerAddress
+    foreign: other.Foreign | None
+
+    def __call__(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, extra_options: dict[str, Any],
+                 *_args: Any, **_kwargs: Any) -> torch.Tensor:
+        model_call: ModelCall = extra_options[CALL_KEY]
+        acting = any(m.selects(self.layer) for m in model_call.chain.methods)
+        grid = grid_of(extra_options, q.shape[1])
+        total = model_call.rows[-1].stop
+        if acting and (grid is None or q.shape[0] != total):
+            model_call.scratch.once("regrouped", lambda: _warn_regrouped(self.layer))
+            acting = False
+        call = to_call(q, k, v, extra_options, self.layer, grid or (1, q.shape[1]), model_call)
+        if not acting:
+            return join_heads(self._without_us(call, extra_options))
+        return join_heads(model_call.chain.attend(call, self._innermost(call, extra_options)))
+
+    def _without_us(self, call, options):
+        return other.plain(call, options) if self.foreign is None else other.run_foreign(self.foreign, call, options)
+
+    def _innermost(self, call, options):
+        if self.foreign is None:
+            return lambda inner: other.own_attention(inner, options)
+        if self.layer.kind == "self":
+            return other.attend_self(self.foreign, call, options)
+        additive = call.scratch.once(("additive", id(self.foreign)),
+                                     lambda: other.is_additive(self.foreign, call, options))
+        if not additive:
+            raise DirectorError("Attention Director", f"{other.name_of(self.foreign)} replaces the text attention at "
+                                                      f"{self.layer}, which cannot be combined with regions; bypass "
+                                                      "one of the two nodes.")
+        return other.attend_cross(self.foreign, call, options)
+
+    def to(self, *args: Any, **kwargs: Any) -> Dispatcher:
+        """The host moves patches between devices; hand that on to the patch we stand before."""
+        moved = self.foreign.to(*args, **kwargs) if hasattr(self.foreign, "to") else self.foreign
+        return self if moved is self.foreign else Dispatcher(self.layer, moved)
+
+
+def _warn_regrouped(layer: LayerAddress) -> bool:
+    log.warning("Attention Director: another node regroups the pixels at %s; regions do nothing there.", layer)
+    return True
+
+
+def rows_of(options: dict[str, Any], batch_rows: int, tags: dict[tuple[bool, Any], Any]) -> tuple[RowSpan, ...]:
+    """Who the rows of a model call are, by the uuid of each chunk.
+
+    tags: (from the first list of the call, uuid) -> tag. A conditioning copied into the negative
+    list keeps its uuid, so the list index decides there.
+    """
+    uuids: Sequence[Any] = options.get("uuids") or ()
+    lists: Sequence[int] = options.get("cond_or_uncond") or ()
+    if not uuids or len(uuids) != len(lists) or batch_rows % len(uuids):
+        return (RowSpan(0, batch_rows, None),)
+    size = batch_rows // len(uuids)
+    return tuple(RowSpan(i * size, (i + 1) * size, tags.get((lists[i] == 0, uuid)))
+                 for i, uuid in enumerate(uuids))
+
+
+def apply_model(executor: Any, x: torch.Tensor, t: torch.Tensor, c_concat: Any = None, c_crossattn: Any = None,
+                control: Any = None, transformer_options: dict[str, Any] | None = None, **kwargs: Any) -> torch.Tensor:
+    """APPLY_MODEL wrapper: give this one model call its dispatchers, on a copy of its options."""
+    options = transformer_options or {}
+    run = options.get(RUN_KEY)
+    if run is None or not run.owns(executor.class_obj):
+        return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
+    step = run.step_at(float(t.flatten()[0]), executor.class_obj)
+    rows = rows_of(options, x.shape[0], run.tags)
+    active = run.chain.active(step.progress, rows)
+    run.record(step, rows, active)
+    if not active.methods:
+        return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
+    options = with_dispatchers(options, run, ModelCall(rows, step, active, run.scratch))
+    with _without_compiled_graphs(options):
+        return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
+
+
+def with_dispatchers(options: dict[str, Any], run: Any, model_call: ModelCall) -> dict[str, Any]:
+    """A shallow copy of the options with a dispatcher in every attention slot."""
+    slots = {which: dict(options.get("patches_replace", {}).get(which, {})) for which in ("attn1", "attn2")}
+    for (which, key), layer in run.addresses.items():
+        found = Dispatcher(layer, slots[which].get(key, slots[which].get(key[:2])))
+        slots[which][key] = run.scratch.once(("dispatcher", layer, id(found.foreign)), lambda made=found: made)
+    replacements = {**options.get("patches_replace", {}), **slots}
+    return {**options, "patches_replace": replacements, CALL_KEY: model_call}
+
+
+def _without_compiled_graphs(options: dict[str, Any]):
+    """torch.compile's host wrapper ignores patches set after its first trace; run such calls eagerly."""
+    compiled = options.get("wrappers", {}).get("apply_model", {}).get("torch.compile")
+    if not compiled:
+        return nullcontext()
+    if not hasattr(torch.compiler, "set_stance"):
+        raise DirectorError("Attention Director", "this torch cannot pause torch.compile; bypass TorchCompileModel.")
+    return torch.compiler.set_stance("force_eager")

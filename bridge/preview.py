@@ -1,0 +1,30 @@
+"""A picture of the regions with their phrases, for the node's preview."""
+
+from __future__ import annotations
+
+import colorsys
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+PREVIEW_PX = 512
+
+
+def region_preview(masks: torch.Tensor, phrases: list[str], width: int, height: int) -> torch.Tensor:
+    """Masks [R, H, W] as tints of one colour a region with its phrase at its centre: IMAGE [1, h, w, 3]."""
+    scale = PREVIEW_PX / max(width, height)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    canvas = np.full((size[1], size[0], 3), 32, np.float32)
+    resized = torch.nn.functional.interpolate(masks[:, None].float(), size=(size[1], size[0]), mode="nearest")[:, 0]
+    tints = [np.float32(colorsys.hsv_to_rgb(i * 0.381966 % 1.0, 0.6, 0.9)) * 255 for i in range(len(masks))]
+    for mask, tint in reversed(list(zip(resized.numpy(), tints, strict=True))):
+        canvas += (mask[..., None] > 0.5) * 0.75 * (tint - canvas)
+    image = Image.fromarray(canvas.astype(np.uint8))
+    draw = ImageDraw.Draw(image)
+    for mask, phrase in zip(resized.numpy(), phrases, strict=True):
+        ys, xs = np.nonzero(mask > 0.5)
+        if len(xs):
+            draw.text((float(xs.mean()), float(ys.mean())), phrase or "(shape)", anchor="mm", fill=(255, 255, 255),
+                      stroke_width=2, stroke_fill=(0, 0, 0))
+    return torch.from_numpy(np.asarray(image, dtype=np.float32) / 255)[None]

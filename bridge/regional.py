@@ -1,0 +1,97 @@
+"""RegionPrompt's work at graph time: check everything, then put one method on the model."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from ..core.regions import RegionAttention, RegionRule
+from ..core.schedule import Schedule
+from ..core.tokens import Phrase, PhraseNotFound, PromptTag
+from .demo_model import warn_unknown_words
+from .errors import DirectorError
+from .install import install
+from .preview import region_preview
+from .prompt import Conditioning, phrase, take_prompt, with_tag
+from .reencode import reencode
+from .region_list import RegionList, stack_masks
+
+
+@dataclass(frozen=True)
+class RegionOptions:
+    """What a preset fixes."""
+
+    rule: RegionRule
+    schedule: Schedule
+    reencode: bool
+
+    def with_words(self, unbound_words: str, uncovered: str) -> RegionOptions:
+        rule = replace(self.rule, everywhere=unbound_words == "everywhere", background=uncovered == "background")
+        return replace(self, rule=rule)
+
+
+@dataclass(frozen=True)
+class Directed:
+    """RegionPrompt's outputs."""
+
+    model: Any
+    positive: Conditioning
+    masks: torch.Tensor
+    preview: torch.Tensor
+
+
+def direct(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Conditioning, regions: RegionList,
+           strength: float, options: RegionOptions, width: int, height: int) -> Directed:
+    """Bind the regions' phrases to their masks. Raises DirectorError; never changes its inputs."""
+    if not math.isfinite(strength) or strength < 0:
+        raise DirectorError(node, f"strength is {strength}; give a number from 0 to 2.")
+    conditioning, tag = take_prompt(clip, prompt, node)
+    warn_unknown_words(clip, tag, node)
+    phrases = [phrase(clip, region.phrase, node) for region in regions]
+    check_phrases(node, phrases, tag)
+    masks = stack_masks(node, regions) if regions else torch.zeros(1, 1, 64, 64, dtype=torch.bool)
+    preview = region_preview(masks[0], [r.phrase for r in regions] or [""], width, height)
+    shown = masks.flatten(0, 1).float()
+    strengths = tuple(strength * region.strength for region in regions)
+    if not any(strengths) or options.schedule.empty or not (options.rule.cross or options.rule.self_):
+        return Directed(model, conditioning, shown, preview)
+    key = f"{unique_id}/{_digest(tag, regions, strength, options)}"
+    method = RegionAttention(key, tuple(phrases), masks, strengths, options.rule, options.schedule, label=node)
+    directed = install(model, method)
+    if options.reencode:
+        conditioning = reencode(clip, conditioning, tag, phrases, options.rule.bind_padding, options.rule.background)
+    return Directed(directed, with_tag(conditioning, tag.with_key(key)), shown, preview)
+
+
+def check_phrases(node: str, phrases: list[Phrase], tag: PromptTag) -> None:
+    """Every phrase must be in the prompt, and no two regions may claim the same words."""
+    for number, wanted in enumerate(phrases, 1):
+        try:
+            tag.find(wanted)
+        except PhraseNotFound as error:
+            raise DirectorError(node, _missing(number, wanted, error, tag)) from None
+    claims = Counter((" ".join(w.text for w in p.layout.words()), p.occurrence) for p in phrases if not p.empty)
+    for (words, _), count in claims.items():
+        if count > 1:
+            raise DirectorError(node, f'"{words}" is claimed by {count} regions; write {words}#1 and {words}#2 for its '
+                                      "first and second place in the prompt, or merge the masks.")
+
+
+def _missing(number: int, wanted: Phrase, error: PhraseNotFound, tag: PromptTag) -> str:
+    times = max(len(row.occurrences(wanted.layout)) for row in tag.rows)
+    if times:
+        return f'region {number} "{wanted.text}": the prompt holds those words {times} time{"s" * (times > 1)}; lower ' \
+               "the number after #."
+    nearest = f'; nearest: "{error.nearest}"' if error.nearest else ""
+    return f'region {number} "{wanted.text}" is not in the prompt{nearest}. Add it to the prompt or pick other words.'
+
+
+def _digest(tag: PromptTag, regions: RegionList, strength: float, options: RegionOptions) -> str:
+    """Names this binding; the same inputs give the same name, so queueing twice changes nothing."""
+    text = repr(([row.text for row in tag.rows], [(r.phrase, r.strength) for r in regions], strength, options))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

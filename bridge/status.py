@@ -1,0 +1,41 @@
+"""The line a node shows after a run: what happened, or that nothing did."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from ..core.schedule import Schedule
+
+EVENT = "attention_director.status"
+
+log = logging.getLogger("attention_director")
+
+
+def report_line(steps: Sequence[int], total: int, extra_seconds: float | None, summary: str, prompt_seen: bool,
+                first_progress: float | None, schedule: Schedule) -> str:
+    """One sentence about a method's part in a run of ``total`` steps."""
+    if not prompt_seen:
+        return "nothing happened: the sampler's positive does not come from this node"
+    if not steps:
+        if first_progress is not None and first_progress >= schedule.end:
+            return f"nothing happened: the run began at {first_progress:.0%}; this node's window ends at {schedule.end:.0%}"
+        return f"nothing happened: no step fell into {schedule.start:.0%} to {schedule.end:.0%} of the run"
+    span = f"step {steps[0]}" if len(steps) == 1 else f"steps {steps[0]}-{steps[-1]}"
+    parts = [f"active in {span} of {total}", summary]
+    if extra_seconds is not None:
+        parts.append(f"+{extra_seconds:.1f} s")
+    return "; ".join(part for part in parts if part)
+
+
+def send_status(key: str, label: str, line: str) -> None:
+    """Log the line, and show it on the node where an editor is listening."""
+    log.info("%s: %s", label, line)
+    node_id = key.rpartition("/")[0]
+    try:
+        from server import PromptServer
+    except ImportError:
+        return
+    server = getattr(PromptServer, "instance", None)
+    if server is not None and node_id:
+        server.send_sync(EVENT, {"node": node_id, "text": line})

@@ -1,0 +1,88 @@
+"""The shared attention arithmetic: row ranges, low-rank biases on fast kernels, explicit softmax."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+
+from .call import LowRankBias
+
+# Scores held at once by the streamed passes. 16 Mi float32 scores are 64 MB.
+_SCORES_AT_ONCE = 16 * 1024 * 1024
+# Widest head that the fast kernels take.
+MAX_HEAD_WIDTH = 256
+
+# (q, k, v) as [B, H, N, D] -> [B, H, Nq, D], softmax scale D ** -0.5
+Kernel = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def _query_chunks(q: torch.Tensor, key_count: int) -> list[slice]:
+    rows, heads, queries, _ = q.shape
+    size = max(1, _SCORES_AT_ONCE // max(1, rows * heads * key_count))
+    return [slice(i, min(i + size, queries)) for i in range(0, queries, size)]
+
+
+def row_range(q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
+    """Largest minus smallest logit of each query over all keys, streamed.
+
+    DenseDiffusion (arXiv 2308.12964), the value range max_j s_ij - min_j s_ij with s = q k^T / sqrt(D).
+    q: [B, H, Nq, D], k: [B, H, Nk, D]. Returns [B, H, Nq] in float32 (float64 for float64 input).
+    """
+    out = torch.empty(q.shape[:3], device=q.device, dtype=torch.promote_types(q.dtype, torch.float32))
+    keys = k.transpose(-1, -2)
+    q = q * q.shape[-1] ** -0.5
+    for part in _query_chunks(q, k.shape[2]):
+        low, high = torch.aminmax(q[:, :, part] @ keys, dim=-1)
+        out[:, :, part] = high.to(out.dtype) - low.to(out.dtype)
+    return out
+
+
+def explicit_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
+                       bias: LowRankBias | None = None) -> torch.Tensor:
+    """softmax(q k^T / sqrt(D) + bias) v in chunks of queries; the softmax in float32 or better.
+
+    q: [B, H, Nq, D]; k, v: [B, H, Nk, D]. Returns [B, H, Nq, D] in v's dtype.
+    """
+    out = torch.empty((*q.shape[:3], v.shape[-1]), device=q.device, dtype=v.dtype)
+    wide = torch.promote_types(q.dtype, torch.float32)
+    keys = k.transpose(-1, -2)
+    for part in _query_chunks(q, k.shape[2]):
+        scores = (q[:, :, part] @ keys).to(wide) * q.shape[-1] ** -0.5
+        if bias is not None:
+            scores = scores + bias.left[:, :, part].to(wide) @ bias.right.to(wide).transpose(-1, -2)
+        out[:, :, part] = torch.softmax(scores, dim=-1).to(v.dtype) @ v
+    return out
+
+
+def _column_pair(bias: LowRankBias, dtype: torch.dtype) -> LowRankBias:
+    """The bias in the kernel's dtype; bfloat16 keeps 8 bits, so there each column becomes high + low."""
+    if dtype != torch.bfloat16:
+        return LowRankBias(bias.left.to(dtype), bias.right.to(dtype))
+    high = bias.left.to(dtype)
+    low = (bias.left - high.to(bias.left.dtype)).to(dtype)
+    right = bias.right.to(dtype)
+    return LowRankBias(torch.cat((high, low), -1), torch.cat((right, right), -1))
+
+
+def attend_with_bias(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
+                     bias: LowRankBias | None, kernel: Kernel) -> torch.Tensor:
+    """softmax(q k^T / sqrt(D) + bias) v on a kernel that knows no bias.
+
+    Exact: the bias columns are appended to q and k, all three padded with zeros to D', a multiple of
+    8; q is scaled by sqrt(D'/D) and the columns by sqrt(D'), which undoes the kernel's D' ** -0.5.
+    Falls back to explicit_attention where D' would pass MAX_HEAD_WIDTH.
+    """
+    if bias is None:
+        return kernel(q, k, v)
+    width = q.shape[-1]
+    columns = _column_pair(bias, q.dtype)
+    padded = -(-(width + columns.left.shape[-1]) // 8) * 8
+    if padded > MAX_HEAD_WIDTH:
+        return explicit_attention(q, k, v, bias)
+    spare = (0, padded - width - columns.left.shape[-1])
+    right = columns.right.expand(*k.shape[:2], -1, -1)
+    wide_q = F.pad(torch.cat((q * (padded / width) ** 0.5, columns.left * padded ** 0.5), -1), spare)
+    wide_k = F.pad(torch.cat((k, right), -1), spare)
+    return kernel(wide_q, wide_k, F.pad(v, (0, padded - width)))[..., :width]

@@ -1,0 +1,57 @@
+"""Region masks on the pixel grids of attention layers."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+
+def _nearest(masks: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Nearest resize of bool masks [I, R, h, w] to ``size``."""
+    return F.interpolate(masks.to(torch.uint8), size=size, mode="nearest").bool()
+
+
+def masks_on_grid(masks: torch.Tensor, latent_grid: tuple[int, int], grid: tuple[int, int]) -> torch.Tensor:
+    """Bool masks [I, R, H, W] on a layer's grid: [I, R, h*w].
+
+    DenseDiffusion resizes to the latent first and from there, nearest each time. Unlike the paper, a
+    mask that would vanish keeps the cell that holds most of it. An empty mask stays empty.
+    """
+    small = _nearest(_nearest(masks, latent_grid), grid).flatten(2)
+    share = F.adaptive_avg_pool2d(masks.float(), grid).flatten(2)
+    best = F.one_hot(share.argmax(-1), share.shape[-1]).bool()
+    vanished = ~small.any(-1, keepdim=True) & masks.flatten(2).any(-1, keepdim=True)
+    return torch.where(vanished, best, small)
+
+
+def with_background(masks: torch.Tensor) -> torch.Tensor:
+    """Append the pixels of no region as one more region: [I, R, N] to [I, R + 1, N]."""
+    return torch.cat((masks, ~masks.any(1, keepdim=True)), dim=1)
+
+
+def covering_area(masks: torch.Tensor) -> torch.Tensor:
+    """Area share of the regions that cover each pixel, summed: S_i of DenseDiffusion.
+
+    masks: bool [R, N]. Returns float [N]; may pass 1 where regions overlap.
+    """
+    members = masks.float()
+    return members.mean(1) @ members
+
+
+def covering_strength(masks: torch.Tensor, strengths: torch.Tensor) -> torch.Tensor:
+    """Largest strength of the regions that cover each pixel, 1 where none does: [R, N], [R] to [N]."""
+    if not len(masks):
+        return torch.ones(masks.shape[1])
+    largest = (masks * strengths[:, None]).amax(0)
+    return torch.where(masks.any(0), largest, torch.ones(()))
+
+
+def membership_patterns(members: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The distinct sets of regions that columns of ``members`` belong to.
+
+    members: bool [R, N]. Returns the non-empty patterns, bool [P, R], and which column has which
+    pattern as one-hot float [N, P] (all zero for a column of no region).
+    """
+    patterns, which = torch.unique(members.T, dim=0, return_inverse=True)
+    kept = patterns.any(1)
+    return patterns[kept], F.one_hot(which, len(patterns))[:, kept].float()

@@ -1,0 +1,64 @@
+"""What a method is, and how methods stack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+
+from .call import Attend, AttentionCall, RowSpan
+from .layers import LayerAddress
+from .schedule import Schedule
+
+
+@runtime_checkable
+class Method(Protocol):
+    """A frozen value that changes attention.
+
+    key: names the node that made it; it acts on rows whose tag carries the key.
+    schedule: when it acts. selects: in which layers. Calling it gives [B, H, Nq, D]; it hands the
+    call on, changed or not, to ``attend``.
+    """
+
+    key: str
+    label: str
+    schedule: Schedule
+
+    def selects(self, layer: LayerAddress) -> bool: ...
+
+    def check_run(self, rows: Sequence[RowSpan], images: int) -> None: ...
+
+    def __call__(self, call: AttentionCall, attend: Attend) -> torch.Tensor: ...
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The methods on a model, first installed outermost. Appending gives a new chain."""
+
+    methods: tuple[Method, ...] = ()
+
+    def append(self, method: Method) -> Chain:
+        return Chain((*self.methods, method))
+
+    def active(self, progress: float, rows: Sequence[RowSpan]) -> Chain:
+        """The methods that act at this point of the run on at least one of these rows."""
+        return Chain(tuple(m for m in self.methods if m.schedule.active(progress) and owned(m.key, rows)))
+
+    def attend(self, call: AttentionCall, innermost: Attend) -> torch.Tensor:
+        """Run the call through every method that selects its layer, then ``innermost``."""
+        attend = innermost
+        for method in reversed(self.methods):
+            if method.selects(call.layer):
+                attend = _around(method, attend)
+        return attend(call)
+
+
+def owned(key: str, rows: Sequence[RowSpan]) -> tuple[RowSpan, ...]:
+    """The spans whose conditioning carries the key."""
+    return tuple(span for span in rows if span.tag is not None and key in span.tag.keys)
+
+
+def _around(method: Method, attend: Attend) -> Attend:
+    return lambda call: method(call, attend)

@@ -1,0 +1,202 @@
+"""Method: DenseDiffusion (arXiv 2308.12964). Written from the paper; no code copied.
+
+The paper moves each logit towards the extremes of its row: s' = s + a R (max - s) - a (1 - R)(s - min).
+A softmax ignores what is constant in a row, so that is s' = (1 - a) s + a (max - min) R, and R, "pixel
+and key share a region", has low rank. Nothing of size Nq x Nk is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from .attention import row_range
+from .call import Attend, AttentionCall, LowRankBias, RowSpan
+from .layers import LayerAddress
+from .masks import covering_area, covering_strength, masks_on_grid, membership_patterns, with_background
+from .method import owned
+from .schedule import Schedule
+from .tokens import Phrase, PromptTag, TokenLayout
+
+
+@dataclass(frozen=True)
+class RegionRule:
+    """How regions act. The defaults are the paper's.
+
+    cross, self_: strength in cross- and self-attention (w^c, w^s). size_adaptation: how much a large
+    region is spared. flatten: 1 moves logits to the row's extremes and so levels those inside a
+    region; 0 keeps their order. margin: logits by which a region's own keys pass the row's range.
+    everywhere: words of no region count as a region of the whole canvas. background: pixels of no
+    region are one region. bind_padding: end and padding tokens are dealt out among the regions.
+    """
+
+    cross: float = 1.0
+    self_: float = 0.3
+    size_adaptation: float = 1.0
+    flatten: float = 1.0
+    margin: float = 0.0
+    everywhere: bool = True
+    background: bool = True
+    bind_padding: bool = False
+    value_range: bool = True
+
+
+def deal_padding(layout: TokenLayout, shares: int) -> list[tuple[int, ...]]:
+    """End and padding positions of a prompt dealt out in turn: one tuple a share.
+
+    The first position of every 77-token chunk is its begin token and belongs to nobody.
+    """
+    spare = [i for i, piece in enumerate(layout.pieces) if piece is None and i % 77]
+    return [tuple(spare[n::shares]) for n in range(shares)]
+
+
+@dataclass(frozen=True, eq=False)
+class RegionAttention:
+    """Regions of the canvas bound to phrases of the prompt; a Method.
+
+    phrases: one a region. masks: bool [I, R, H, W], one layout (I = 1) or one an image.
+    strengths: one a region, multiplies the rule at the pixels it covers.
+    """
+
+    key: str
+    phrases: tuple[Phrase, ...]
+    masks: torch.Tensor
+    strengths: tuple[float, ...]
+    rule: RegionRule
+    schedule: Schedule
+    label: str = "RegionPrompt"
+
+    def selects(self, layer: LayerAddress) -> bool:
+        return (self.rule.cross if layer.kind == "cross" else self.rule.self_) > 0.0
+
+    def check_run(self, rows: Sequence[RowSpan], images: int) -> None:
+        """Raises ValueError when the masks are a batch of another size than the images."""
+        layouts = self.masks.shape[0]
+        if layouts not in (1, images):
+            raise ValueError(
+                f"{self.label}: the masks hold {layouts} layouts and the run {images} images; "
+                "give one layout, or one an image")
+
+    def __call__(self, call: AttentionCall, attend: Attend) -> torch.Tensor:
+        spans = owned(self.key, call.rows)
+        geometry = self._geometry(call, spans)
+        weight = self.schedule.weight(call.step.progress)
+        strength = (self.rule.cross if call.layer.kind == "cross" else self.rule.self_) * weight
+        a = (geometry.factor * strength).clamp(0.0, 1.0)
+        reach = self._reach(call, spans, a.dtype) + self.rule.margin
+        bias = LowRankBias((a * reach)[..., None] * geometry.left, geometry.right)
+        scale = (1.0 - self.rule.flatten * a)[..., None].to(call.q.dtype)
+        return attend(replace(call, q=call.q * scale, bias=bias + call.bias))
+
+    def _reach(self, call: AttentionCall, spans: Sequence[RowSpan], dtype: torch.dtype) -> torch.Tensor:
+        """Range of the logits of each query of our rows, [B, H, Nq]; 1 where the paper's range is off."""
+        if not self.rule.value_range:
+            return torch.ones((*call.q.shape[:2], 1), device=call.q.device, dtype=dtype)
+        out = torch.zeros(call.q.shape[:3], device=call.q.device, dtype=dtype)
+        for span in spans:
+            ours = slice(span.start, span.stop)
+            out[ours] = row_range(call.q[ours], call.k[ours]).to(dtype)
+        return out
+
+    def _geometry(self, call: AttentionCall, spans: Sequence[RowSpan]) -> _Geometry:
+        keys = call.k.shape[2]
+        dtype = torch.promote_types(call.q.dtype, torch.float32)
+        cache_key = (id(self), call.layer.kind, call.grid, keys, call.q.device, dtype,
+                     tuple((s.start, s.stop, id(s.tag)) for s in call.rows))
+        return call.scratch.once(cache_key, lambda: self._make_geometry(call, spans, keys).to(call.q.device, dtype))
+
+    def _make_geometry(self, call: AttentionCall, spans: Sequence[RowSpan], keys: int) -> _Geometry:
+        """Stack one image's geometry a row; rows that are not ours get zeros."""
+        grids = masks_on_grid(self.masks, call.latent_grid, call.grid)
+        if self.rule.background:
+            grids = with_background(grids)
+        parts: list[_Geometry | None] = [None] * call.q.shape[0]
+        for span in spans:
+            assert span.tag is not None
+            for image in range(span.count):
+                pixels = grids[image % len(grids)]
+                if call.layer.kind == "self":
+                    part = self_geometry(pixels)
+                else:
+                    part = cross_geometry(pixels, self.token_members(span.tag, image % len(span.tag.rows)), keys)
+                parts[span.start + image] = replace(part, factor=self._factor(pixels))
+        return _stack(parts, grids.shape[-1], keys)
+
+    def _factor(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(1 - size_adaptation S_i) times the strength at each pixel: [N]."""
+        own = covering_strength(pixels[:len(self.strengths)], torch.tensor(self.strengths))
+        return (1.0 - self.rule.size_adaptation * covering_area(pixels)).clamp(min=0.0) * own
+
+    def token_members(self, tag: PromptTag, row: int) -> torch.Tensor:
+        """Which tokens of a prompt belong to which region: bool [R', T].
+
+        R' is the regions, then the background where the rule has one, then "everywhere" where it has.
+        """
+        layout = tag.rows[row]
+        spans = [tag.find(phrase)[row] or () for phrase in self.phrases]
+        if self.rule.background:
+            spans.append(())
+        if self.rule.bind_padding:
+            shares = deal_padding(layout, len(spans))
+            spans = [(*span, *share) for span, share in zip(spans, shares, strict=True)]
+        members = torch.zeros(len(spans), len(layout.pieces), dtype=torch.bool)
+        for n, span in enumerate(spans):
+            members[n, list(span)] = True
+        if self.rule.everywhere:
+            free = torch.zeros(len(layout.pieces), dtype=torch.bool)
+            free[list(layout.own())] = True
+            members = torch.cat((members, (free & ~members.any(0))[None]))
+        return members
+
+
+@dataclass(frozen=True)
+class _Geometry:
+    """R as columns: R[i, j] = sum_c left[i, c] right[j, c]; factor: what scales a at each pixel.
+
+    One image: left [Nq, C], right [Nk, C], factor [Nq]. Stacked: [B, 1, Nq, C], [B, 1, Nk, C], [B, 1, Nq].
+    """
+
+    left: torch.Tensor
+    right: torch.Tensor
+    factor: torch.Tensor
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> _Geometry:
+        return _Geometry(*(t.to(device, dtype) for t in (self.left, self.right, self.factor)))
+
+
+def self_geometry(pixels: torch.Tensor) -> _Geometry:
+    """R of self-attention: some region holds both pixels. pixels: bool [R, N].
+
+    The columns are the distinct sets of regions that pixels lie in, so overlaps are exact.
+    """
+    patterns, which = membership_patterns(pixels)
+    share = (patterns.float() @ patterns.float().T > 0).float()
+    return _Geometry(which @ share, which, torch.zeros(pixels.shape[1]))
+
+
+def cross_geometry(pixels: torch.Tensor, tokens: torch.Tensor, keys: int) -> _Geometry:
+    """R of cross-attention: the token belongs to a region that covers the pixel.
+
+    pixels: bool [R, N]; tokens: bool [R', T], where rows past R cover the whole canvas. The tokens
+    are repeated to ``keys`` columns as the host repeats a short context.
+    """
+    patterns, which = membership_patterns(tokens)
+    whole = torch.ones(len(tokens) - len(pixels), pixels.shape[1])
+    covers = torch.cat((pixels.float(), whole))
+    left = (patterns.float() @ covers > 0).float().T
+    return _Geometry(left, which.repeat(keys // tokens.shape[1], 1), torch.zeros(pixels.shape[1]))
+
+
+def _stack(parts: Sequence[_Geometry | None], queries: int, keys: int) -> _Geometry:
+    columns = max(part.left.shape[1] for part in parts if part is not None)
+    left = torch.zeros(len(parts), 1, queries, columns)
+    right = torch.zeros(len(parts), 1, keys, columns)
+    factor = torch.zeros(len(parts), 1, queries)
+    for row, part in enumerate(parts):
+        if part is not None:
+            left[row, 0, :, :part.left.shape[1]] = part.left
+            right[row, 0, :, :part.right.shape[1]] = part.right
+            factor[row, 0] = part.factor
+    return _Geometry(left, right, factor)

@@ -1,0 +1,47 @@
+"""Train what ships in assets/: `python3 lab/run.py train world`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import engine
+
+
+def train_world(arguments: argparse.Namespace) -> None:
+    """VAE, then latents, then UNet and text encoder, then one file in assets/."""
+    import torch
+    from world.checkpoint import write_checkpoint
+    from world.train_unet import encode_scenes, train_unet
+    from world.train_vae import train_vae
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    folder = Path(arguments.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    print(f"training the tiny world in {folder} on {device}; stop and start it as you like", flush=True)
+    vae = train_vae(folder, arguments.seed, device)
+    latents = encode_scenes(folder, vae, arguments.scenes, arguments.seed, device)
+    weights = train_unet(folder, latents, arguments.unet_steps, arguments.seed, device)
+    facts = {"seed": arguments.seed, "scenes": arguments.scenes,
+             "unet_steps": arguments.unet_steps, "device": str(device)}
+    print("wrote", write_checkpoint(Path(arguments.out), vae, weights, facts))
+
+
+def main() -> None:
+    root = Path(__file__).resolve().parent.parent
+    parser = argparse.ArgumentParser(prog="python3 lab/run.py train", description=__doc__)
+    parser.add_argument("what", choices=["world"])
+    parser.add_argument("--folder", default=str(root / "lab" / "runs" / "world"), help="state and log, to resume from")
+    parser.add_argument("--out", default=str(root / "assets" / "tiny_world.safetensors"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--scenes", type=int, default=28000, help="pictures to train the UNet on")
+    parser.add_argument("--unet-steps", type=int, default=6000)
+    arguments = parser.parse_args()
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    engine.enter()
+    train_world(arguments)
+
+
+if __name__ == "__main__":
+    main()

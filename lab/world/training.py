@@ -1,0 +1,65 @@
+"""What both trainers share: schedule of the learning rate, moving average, resumable state."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def learning_rate(step: int, steps: int, peak: float, warmup: int) -> float:
+    """Linear warm-up, then half a cosine down to 1% of ``peak``."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    progress = (step - warmup) / max(1, steps - warmup)
+    return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+
+
+class MovingAverage:
+    """Exponential moving average of a module's parameters, with the usual early correction."""
+
+    def __init__(self, net: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.values = {k: v.detach().clone() for k, v in net.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, net: nn.Module, step: int) -> None:
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for key, value in net.state_dict().items():
+            if value.dtype.is_floating_point:
+                self.values[key].lerp_(value, 1 - decay)
+
+
+def save_state(path: Path, state: dict[str, Any]) -> None:
+    """Write beside, then rename, so that an interruption leaves the previous state whole."""
+    beside = path.with_suffix(".partial")
+    torch.save(state, beside)
+    os.replace(beside, path)
+
+
+def load_state(path: Path) -> dict[str, Any] | None:
+    return torch.load(path, weights_only=True, map_location="cpu") if path.exists() else None
+
+
+class Log:
+    """A progress line on the terminal and a tab-separated training log beside the state."""
+
+    def __init__(self, path: Path, title: str, steps: int) -> None:
+        self.path, self.title, self.steps = path, title, steps
+        self.started = time.monotonic()
+
+    def show(self, step: int, **values: float) -> None:
+        share = step / self.steps
+        bar = "#" * int(24 * share)
+        numbers = "  ".join(f"{k} {v:.4g}" for k, v in values.items())
+        elapsed = time.monotonic() - self.started
+        text = f"{self.title} [{bar:<24}] {step}/{self.steps}  {elapsed:.0f} s  {numbers}"
+        print("\r" + text if sys.stdout.isatty() else text, end="" if sys.stdout.isatty() else "\n", flush=True)
+        with self.path.open("a", encoding="utf-8") as f:
+            f.write("\t".join([self.title, str(step), f"{elapsed:.0f}", *(f"{k}={v:.5g}" for k, v in values.items())]) + "\n")

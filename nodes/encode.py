@@ -1,0 +1,40 @@
+"""Encode Prompt: a prompt that knows its words."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..bridge.prompt import encode, encode_lines
+from .schema import CATEGORY, known, schema
+
+NODE = "AttnDirEncode"
+
+
+class AttnDirEncode(io.ComfyNode):
+    """CLIPTextEncode, with the words carried along for the other nodes of this pack."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id=NODE,
+            display_name="Encode Prompt",
+            category=CATEGORY,
+            description="Encodes a prompt as CLIP Text Encode does and lets the other Attention Director nodes find its words.",
+            search_aliases=["clip text encode", "prompt words", "attention prompt"],
+            inputs=[
+                io.Clip.Input("clip", tooltip="The text encoder of your checkpoint."),
+                io.String.Input("text", multiline=True, dynamic_prompts=True,
+                                tooltip="The prompt. Weights such as (red hat:1.2) and embedding:name work as usual."),
+                known(io.Boolean.Input, "one_prompt_per_line", default=False, advanced=True,
+                      tooltip="On: each line is the prompt of one image of the batch, in turn. "
+                              "Does nothing for a text of one line."),
+            ],
+            outputs=[io.Conditioning.Output(display_name="positive", tooltip="The encoded prompt with its words.")],
+        )
+
+    @classmethod
+    def execute(cls, clip, text: str, one_prompt_per_line: bool = False) -> io.NodeOutput:
+        lines = [line for line in text.splitlines() if line.strip()] if one_prompt_per_line else []
+        if len(lines) > 1:
+            return io.NodeOutput(encode_lines(clip, lines, NODE))
+        return io.NodeOutput(encode(clip, lines[0] if lines else text, NODE))

@@ -1,0 +1,117 @@
+"""Region Prompt: this phrase goes here, that phrase goes there (DenseDiffusion, arXiv 2308.12964)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io, ui
+
+from ..bridge.canvas import parse_canvas
+from ..bridge.region_list import RegionList
+from ..bridge.regional import RegionOptions, direct
+from ..core.regions import RegionRule
+from ..core.schedule import Schedule
+from .schema import CATEGORY, Regions, canvas_size, known, number, percent, prompt, schema
+
+NODE = "RegionPrompt"
+
+# Chosen by measurement on the tiny world: lab/results/layout.json.
+STRONG = RegionOptions(
+    RegionRule(cross=1.0, self_=0.3, size_adaptation=0.0, flatten=0.0, margin=4.0, bind_padding=True),
+    Schedule(0.0, 0.8, 0.0), reencode=True)
+PAPER = RegionOptions(RegionRule(), Schedule(0.0, 0.3, 5.0), reencode=True)
+
+
+def custom_options(values: dict[str, Any]) -> RegionOptions:
+    """The numbers that preset custom reveals, as options."""
+    rule = RegionRule(cross=values["cross_strength"], self_=values["self_strength"],
+                      size_adaptation=values["size_adaptation"])
+    schedule = Schedule(values["start_percent"], values["end_percent"], values["decay_power"])
+    return RegionOptions(rule, schedule, values["reencode_phrases"])
+
+
+def custom_inputs(note: str = "") -> list[Any]:
+    return [
+        number("cross_strength", 1.0, 0.0, 2.0, 0.05, "How strongly words keep to their region. 0 does nothing." + note),
+        number("self_strength", 0.3, 0.0, 2.0, 0.05, "How strongly pixels of a region keep to themselves. "
+                                                     "0 does nothing." + note),
+        number("size_adaptation", 1.0, 0.0, 1.0, 0.05, "1 spares large regions, as the paper does; 0 treats all sizes "
+                                                       "alike." + note),
+        number("decay_power", 5.0, 0.0, 10.0, 0.1, "How fast the strength falls over the run; 0 keeps it even." + note),
+        percent("start_percent", 0.0, "Where in the run it begins, as a share of the timesteps." + note),
+        percent("end_percent", 0.3, "Where in the run it ends. The same as start does nothing." + note),
+        io.Boolean.Input("reencode_phrases", default=True,
+                         tooltip="Encode each region's words on their own, so that colours stay with their things." + note),
+    ]
+
+
+def preset_inputs() -> list[Any]:
+    tooltip = ("strong: keeps things in their places, best measured. paper: DenseDiffusion as published, gentler. "
+               "custom: your own numbers.")
+    if hasattr(io, "DynamicCombo"):
+        option = io.DynamicCombo.Option
+        return [io.DynamicCombo.Input("preset", tooltip=tooltip, options=[
+            option("strong", []), option("paper", []), option("custom", custom_inputs())])]
+    return [io.Combo.Input("preset", options=["strong", "paper", "custom"], default="strong", tooltip=tooltip),
+            *custom_inputs(" Used only with preset custom.")]
+
+
+def chosen_options(preset: Any, values: dict[str, Any]) -> RegionOptions:
+    """The options of a preset; newer hosts nest the revealed numbers, older ones pass them flat."""
+    nested = preset if isinstance(preset, dict) else {"preset": preset, **values}
+    name = nested["preset"]
+    return {"strong": STRONG, "paper": PAPER}.get(name) or custom_options(nested)
+
+
+class RegionPrompt(io.ComfyNode):
+    """Binds phrases of one prompt to regions of the picture, in one pass."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        inputs = [
+            io.Model.Input("model", tooltip="Stable Diffusion 1.x, 2.x or SDXL."),
+            io.Clip.Input("clip", tooltip="The text encoder of the same checkpoint."),
+            prompt("The whole prompt, or the positive of another Attention Director node."),
+            io.String.Input("canvas", default="", multiline=True,
+                            tooltip="The drawn regions, as JSON that travels with the workflow. Empty: only the wired "
+                                    "regions count."),
+            canvas_size("width", "Width of the picture the regions are drawn for; only its shape matters."),
+            canvas_size("height", "Height of the picture the regions are drawn for; only its shape matters."),
+            Regions.Input("regions", optional=True, tooltip="Regions from other nodes; they lie behind the drawn ones."),
+            number("strength", 1.0, 0.0, 2.0, 0.05, "Multiplies each region's own strength. 0 does nothing at all."),
+            *preset_inputs(),
+            known(io.Combo.Input, "unbound_words", options=["everywhere", "paper"], default="everywhere", advanced=True,
+                  tooltip="Words of no region: everywhere lets them act on the whole picture; paper silences them. "
+                          "Does nothing when every word is bound."),
+            known(io.Combo.Input, "uncovered", options=["background", "paper"], default="background", advanced=True,
+                  tooltip="Pixels of no region: background makes them one region of their own; paper flattens their "
+                          "attention. Does nothing when every pixel is covered."),
+        ]
+        return schema(
+            node_id=NODE,
+            display_name="Region Prompt (DenseDiffusion)",
+            category=CATEGORY,
+            description="Puts phrases of your prompt where you want them, in one pass, with any sampler.",
+            search_aliases=["DenseDiffusion", "regional prompt", "layout", "attention couple", "area composition"],
+            has_intermediate_output=True,
+            hidden=[io.Hidden.unique_id],
+            inputs=inputs,
+            outputs=[
+                io.Model.Output(display_name="model", tooltip="Wire to the sampler, together with positive."),
+                io.Conditioning.Output(display_name="positive", tooltip="The prompt; wire to the sampler's positive."),
+                io.Mask.Output(display_name="masks", tooltip="One mask a region, front first."),
+                io.Image.Output(display_name="preview", tooltip="The regions with their phrases."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, model, clip, text, canvas: str, width: int, height: int, strength: float, preset,
+                unbound_words: str = "everywhere", uncovered: str = "background", regions: RegionList = (),
+                **custom: Any) -> io.NodeOutput:
+        drawn = parse_canvas(NODE, canvas, width, height)
+        options = chosen_options(preset, custom).with_words(unbound_words, uncovered)
+        unique_id = getattr(cls.hidden, "unique_id", None) if cls.hidden else None
+        result = direct(NODE, str(unique_id or ""), model, clip, text, (*drawn, *(regions or ())), strength, options,
+                        width, height)
+        return io.NodeOutput(result.model, result.positive, result.masks, result.preview,
+                             ui=ui.PreviewImage(result.preview, cls=cls))

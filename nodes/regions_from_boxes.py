@@ -1,0 +1,61 @@
+"""Regions from Boxes: what detectors and the core's box editor give, as regions."""
+
+from __future__ import annotations
+
+import torch
+from comfy_api.latest import io
+
+from ..bridge.boxes import read_boxes
+from ..bridge.canvas import box_mask
+from ..bridge.region_list import RegionList, make_region
+from .schema import CATEGORY, Regions, canvas_size, number, schema
+
+NODE = "AttnDirRegionsFromBoxes"
+
+
+def _boxes_input():
+    tooltip = ("Boxes from Create Bounding Boxes or a detector: pixel boxes, elements with descriptions, "
+               "or the same as JSON text.")
+    if hasattr(io, "MultiType") and hasattr(io, "BoundingBox") and hasattr(io, "Array"):
+        return io.MultiType.Input("bboxes", types=[io.BoundingBox, io.Array, io.String], tooltip=tooltip)
+    return io.Custom("BOUNDING_BOX").Input("bboxes", tooltip=tooltip)
+
+
+class AttnDirRegionsFromBoxes(io.ComfyNode):
+    """Boxes to regions."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id=NODE,
+            display_name="Regions from Boxes",
+            category=CATEGORY,
+            description="Turns bounding boxes into regions for Region Prompt. Descriptions of boxes become phrases.",
+            search_aliases=["bounding boxes regional prompt", "boxes to masks", "detector regions"],
+            inputs=[
+                _boxes_input(),
+                io.String.Input("phrases", multiline=True, default="",
+                                tooltip="One line a box, for boxes without a description of their own. "
+                                        "Does nothing for boxes that have one."),
+                canvas_size("width", "Width in pixels that the boxes were drawn on. Ignored for elements."),
+                canvas_size("height", "Height in pixels that the boxes were drawn on. Ignored for elements."),
+                number("strength", 1.0, 0.0, 2.0, 0.05, "Strength of every region made here. 0 does nothing."),
+                Regions.Input("regions", optional=True,
+                              tooltip="Regions made before. Where regions overlap, a pixel belongs to both."),
+            ],
+            outputs=[
+                Regions.Output(display_name="regions", tooltip="One region a box."),
+                io.Mask.Output(display_name="masks", tooltip="The boxes as masks, one each."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, bboxes, phrases: str, width: int, height: int, strength: float,
+                regions: RegionList = ()) -> io.NodeOutput:
+        lines = [line.strip() for line in phrases.splitlines()]
+        made = []
+        for i, box in enumerate(read_boxes(NODE, bboxes, width, height)):
+            phrase = box.phrase or (lines[i] if i < len(lines) else "")
+            made.append(make_region(NODE, phrase, box_mask(list(box.corners), width, height), strength))
+        masks = torch.cat([r.mask for r in made]) if made else torch.zeros(1, 64, 64)
+        return io.NodeOutput((*made, *(regions or ())), masks)

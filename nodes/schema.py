@@ -1,0 +1,44 @@
+"""Schema helpers shared by the nodes: words that older hosts lack, and sockets of our own."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from comfy_api.latest import io
+
+CATEGORY = "Attention Director"
+Regions = io.Custom("ATTN_DIR_REGIONS")
+
+
+def known(make: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call ``make`` without the keywords this host does not know; older hosts raise on them."""
+    names = inspect.signature(make).parameters
+    return make(*args, **{k: v for k, v in kwargs.items() if k in names})
+
+
+def schema(**kwargs: Any) -> io.Schema:
+    return known(io.Schema, **kwargs)
+
+
+def number(name: str, default: float, low: float, high: float, step: float, tooltip: str,
+           advanced: bool = False) -> Any:
+    return known(io.Float.Input, name, default=default, min=low, max=high, step=step, tooltip=tooltip,
+                 advanced=advanced or None)
+
+
+def percent(name: str, default: float, tooltip: str, advanced: bool = False) -> Any:
+    return number(name, default, 0.0, 1.0, 0.001, tooltip, advanced)
+
+
+def prompt(tooltip: str) -> Any:
+    """Typed text, or the positive of another node of this pack."""
+    text = io.String.Input("text", multiline=True, dynamic_prompts=True, tooltip=tooltip)
+    if hasattr(io, "MultiType"):
+        return io.MultiType.Input(text, types=[io.Conditioning])
+    return text
+
+
+def canvas_size(name: str, tooltip: str) -> Any:
+    return io.Int.Input(name, default=1024, min=64, max=16384, step=8, tooltip=tooltip)

@@ -1,0 +1,86 @@
+"""Tiny random models of the host's families, and short runs of the real samplers on them."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import torch
+
+SD15 = {
+    "image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": 32, "num_res_blocks": [2, 2, 2, 2],
+    "channel_mult": [1, 1, 2, 2], "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0],
+    "transformer_depth_output": [1] * 9 + [0] * 3, "transformer_depth_middle": 1, "context_dim": 32,
+    "use_spatial_transformer": True, "use_linear_in_transformer": False, "adm_in_channels": None,
+    "use_temporal_attention": False, "num_heads": 4, "num_head_channels": -1, "legacy": False,
+}
+SD2 = SD15 | {"use_linear_in_transformer": True, "num_heads": -1, "num_head_channels": 16}
+SDXL = SD15 | {
+    "context_dim": 64,
+    "num_res_blocks": [2, 2, 2], "channel_mult": [1, 2, 2], "transformer_depth": [0, 0, 2, 2, 3, 3],
+    "transformer_depth_output": [0, 0, 0, 2, 2, 2, 3, 3, 3], "transformer_depth_middle": 3,
+    "use_linear_in_transformer": True, "adm_in_channels": 1568, "num_classes": "sequential", "num_heads": -1,
+    "num_head_channels": 16,
+}
+FAMILIES = {"sd15": SD15, "sd2": SD2, "sdxl": SDXL}
+WIDTH = 32
+
+
+def _family_config(name: str, unet_config: dict[str, Any]):
+    import comfy.supported_models as supported
+
+    base = {"sd15": supported.SD15, "sd2": supported.SD20, "sdxl": supported.SDXL}[name]
+    heads = {k: unet_config[k] for k in ("num_heads", "num_head_channels")}
+    kind = type("Tiny", (base,), {"unet_config": {}, "unet_extra_config": {**base.unet_extra_config, **heads},
+                                  "model_type": lambda self, sd, prefix="": _eps()})
+    config = kind(dict(unet_config))
+    config.set_inference_dtype(torch.float32, None)
+    return config
+
+
+def _eps():
+    from comfy.model_base import ModelType
+
+    return ModelType.EPS
+
+
+@cache
+def model(name: str = "sd15", seed: int = 0):
+    """A ModelPatcher with random weights of a family's layout."""
+    import comfy.model_patcher
+
+    torch.manual_seed(seed)
+    config = _family_config(name, FAMILIES[name])
+    network = config.get_model({}, "", device=torch.device("cpu"))
+    for parameter in network.diffusion_model.parameters():
+        torch.nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5 if parameter.ndim > 1 else 0.1)
+        parameter.requires_grad_(False)
+    cpu = torch.device("cpu")
+    return comfy.model_patcher.ModelPatcher(network, load_device=cpu, offload_device=cpu)
+
+
+@cache
+def clip(name: str = "sd15"):
+    """A CLIP with the stock tokenizer and random weights; SDXL's is a pair."""
+    import comfy.sd
+
+    sizes = {"hidden_size": WIDTH, "intermediate_size": 2 * WIDTH, "num_attention_heads": 2, "num_hidden_layers": 3}
+    target = _family_config(name, FAMILIES[name]).clip_target(state_dict={})
+    options = {f"clip_{key}_model_config": sizes for key in "lgh"}
+    torch.manual_seed(1)
+    made = comfy.sd.CLIP(target, model_options={**options, "dtype": torch.float32})
+    for parameter in made.cond_stage_model.parameters():
+        torch.nn.init.normal_(parameter, std=0.5 if parameter.ndim > 1 else 0.1)
+    return made
+
+
+def sample(patcher, positive, negative, *, seed: int = 3, steps: int = 4, cfg: float = 5.0, sampler: str = "euler",
+           scheduler: str = "normal", size: tuple[int, int] = (16, 16), batch: int = 1, denoise: float = 1.0,
+           latent=None) -> torch.Tensor:
+    """One run of the host's KSampler under inference mode, as the executor has it."""
+    from nodes import common_ksampler
+
+    latent = latent or {"samples": torch.zeros(batch, 4, *size)}
+    with torch.inference_mode():
+        return common_ksampler(patcher, seed, steps, cfg, sampler, scheduler, positive, negative, latent,
+                               denoise=denoise)[0]["samples"].clone()
