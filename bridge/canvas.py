@@ -43,7 +43,7 @@ def parse_canvas(node: str, canvas: str, width: int, height: int) -> RegionList:
                      for r in regions)
     except DirectorError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
         raise DirectorError(node, f"the drawing cannot be read ({type(error).__name__}: {error}); clear it and draw "
                                   "again.") from error
 
@@ -77,7 +77,7 @@ def _mask(region: dict[str, Any], width: int, height: int) -> torch.Tensor:
 
 def _draw_stroke(draw: ImageDraw.ImageDraw, stroke: dict[str, Any], size: tuple[int, int]) -> None:
     points = _points(stroke["points"], size)
-    width = max(1.0, _finite(stroke.get("width", 0.05)) * size[0])
+    width = max(1.0, min(2.0, _finite(stroke.get("width", 0.05))) * size[0])
     fill = 0 if stroke.get("erase") else 255
     if len(points) > 1:
         draw.line(points, fill=fill, width=round(width), joint="curve")

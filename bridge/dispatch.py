@@ -46,7 +46,8 @@ class Dispatcher:
         acting = any(m.selects(self.layer) for m in model_call.chain.methods)
         grid = grid_of(extra_options, q.shape[1])
         total = model_call.rows[-1].stop
-        if acting and (grid is None or q.shape[0] != total):
+        longer = self.layer.kind == "self" and k.shape[1] != q.shape[1]
+        if acting and (grid is None or q.shape[0] != total or longer):
             model_call.scratch.once("regrouped", lambda: _warn_regrouped(self.layer))
             acting = False
         call = to_call(q, k, v, extra_options, self.layer, grid or (1, q.shape[1]), model_call)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..core.attention import attend_with_bias
+from ..core.attention import attend_with_bias, fits_kernel
 from ..core.call import AttentionCall
 from .errors import DirectorError
 from .unet import host_kernel, join_heads, split_heads
@@ -42,12 +42,15 @@ def plain(call: AttentionCall, options: dict[str, Any]) -> torch.Tensor:
 def is_additive(foreign: Foreign, call: AttentionCall, options: dict[str, Any]) -> bool:
     """True for a patch that adds its own attention to the text's, as IPAdapter does.
 
-    What it adds, foreign(q, k, v) - plain(q, k, v), must then be what it gives when v is zero.
+    What it adds, foreign(q, k, v) - plain(q, k, v), must then be what it gives when v is zero. What
+    rounding makes of that difference is allowed for: a patch faded to nothing adds nothing else.
     """
-    added = run_foreign(foreign, call, options) - plain(call, options)
+    basis = plain(call, options)
+    added = run_foreign(foreign, call, options) - basis
     alone = run_foreign(foreign, replace(call, v=torch.zeros_like(call.v)), options)
     size = torch.maximum(added.abs().amax(), alone.abs().amax())
-    return bool((added - alone).abs().amax() <= _TOLERANCE * size)
+    rounding = max(1e-5, 4 * torch.finfo(basis.dtype).eps) * basis.abs().amax()
+    return bool((added - alone).abs().amax() <= _TOLERANCE * size + rounding)
 
 
 def attend_cross(foreign: Foreign, call: AttentionCall, options: dict[str, Any]) -> Callable[[AttentionCall], torch.Tensor]:
@@ -64,10 +67,11 @@ def attend_self(foreign: Foreign, original: AttentionCall,
                 options: dict[str, Any]) -> Callable[[AttentionCall], torch.Tensor]:
     """Innermost self-attention with a patch: run it on our q, k, v where their layout is unchanged.
 
-    With a bias it gets the widened, padded heads. With gathered keys it is added as a residual.
+    With a bias it gets the widened, padded heads. With gathered keys, or more columns than heads can
+    be widened by, it is added as a residual.
     """
     def attend(inner: AttentionCall) -> torch.Tensor:
-        if inner.k.shape[2] != original.k.shape[2]:
+        if inner.k.shape[2] != original.k.shape[2] or not fits_kernel(inner.q, inner.bias):
             return own_attention(inner, options) + run_foreign(foreign, original, options) - plain(original, options)
 
         def kernel(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:

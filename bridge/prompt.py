@@ -63,12 +63,16 @@ def layout_of(text: str, tokens: Tokens, clip: Any, node: str) -> TokenLayout:
 
 def encode(clip: Any, text: str, node: str) -> Conditioning:
     """What CLIPTextEncode gives for ``text``, with its words in the dict."""
-    if clip is None:
-        raise DirectorError(node, "the clip input is empty; the checkpoint may hold no text encoder, use Load CLIP.")
+    _require_clip(clip, node)
     warn_of_lora_syntax(text, node)
     tokens = clip.tokenize(text)
     layout = layout_of(text, tokens, clip, node)
     return with_tag(clip.encode_from_tokens_scheduled(tokens), PromptTag((layout,)))
+
+
+def _require_clip(clip: Any, node: str) -> None:
+    if clip is None:
+        raise DirectorError(node, "the clip input is empty; the checkpoint may hold no text encoder, use Load CLIP.")
 
 
 def encode_lines(clip: Any, lines: list[str], node: str) -> Conditioning:
@@ -88,12 +92,23 @@ def encode_lines(clip: Any, lines: list[str], node: str) -> Conditioning:
             values[name] = torch.cat([single[0][1][name] for single in singles])
     joined = torch.cat([cond.repeat(1, width // cond.shape[1], 1) for cond in conds])
     rows = tuple(tag_of(single).rows[0] for single in singles)  # type: ignore[union-attr]
-    return with_tag([[joined, values]], PromptTag(rows))
+    return with_tag([[joined, values]], PromptTag(rows, length=width))
 
 
 def with_tag(conditioning: Conditioning, tag: PromptTag) -> Conditioning:
     """The same conditioning, every entry carrying the tag; nothing of the input is changed."""
     return [[cond, {**values, TAG_KEY: tag}] for cond, values in conditioning]
+
+
+def with_key(conditioning: Conditioning, tag: PromptTag, key: str) -> Conditioning:
+    """The same conditioning with the key in the tag of each entry that says what ``tag`` says."""
+    return [[cond, {**values, TAG_KEY: values[TAG_KEY].with_key(key)} if says(values, tag) else values]
+            for cond, values in conditioning]
+
+
+def says(values: dict[str, Any], tag: PromptTag) -> bool:
+    """True for an entry of this prompt; another prompt may have been combined with it."""
+    return TAG_KEY in values and values[TAG_KEY].rows == tag.rows
 
 
 def tag_of(conditioning: Conditioning) -> PromptTag | None:
@@ -103,6 +118,7 @@ def tag_of(conditioning: Conditioning) -> PromptTag | None:
 
 def take_prompt(clip: Any, prompt: str | Conditioning, node: str) -> tuple[Conditioning, PromptTag]:
     """Typed text or a linked prompt of this pack, and its words. Raises DirectorError otherwise."""
+    _require_clip(clip, node)
     conditioning = encode(clip, prompt, node) if isinstance(prompt, str) else prompt
     tag = tag_of(conditioning)
     if tag is None:
@@ -132,6 +148,10 @@ def tokens_at(tokens: Tokens, positions: tuple[int, ...], clip: Any) -> Tokens:
 
 
 def warn_of_lora_syntax(text: str, node: str) -> None:
-    """Another program's LoRA syntax is read as words here; say so."""
-    if "<lora:" in text.lower():
+    """Another program's LoRA syntax is read as words here; say so once."""
+    if "<lora:" in text.lower() and node not in _warned_of_lora:
+        _warned_of_lora.add(node)
         log.warning("%s: ComfyUI reads <lora:...> as words; use Load LoRA.", node)
+
+
+_warned_of_lora: set[str] = set()

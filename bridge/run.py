@@ -97,10 +97,16 @@ def tags_of(conds: dict[str, list[dict[str, Any]]]) -> dict[tuple[bool, Any], Pr
     for name, entries in conds.items():
         for cond in entries if "negative" not in name else ():
             if TAG_KEY in cond:
-                tags[True, cond["uuid"]] = cond[TAG_KEY]
+                tag = _with_appended(cond[TAG_KEY], cond["cross_attn"].shape[1])
+                tags[True, cond["uuid"]] = tag
                 if cond["uuid"] not in negative:
-                    tags[False, cond["uuid"]] = cond[TAG_KEY]
+                    tags[False, cond["uuid"]] = tag
     return tags
+
+
+def _with_appended(tag: PromptTag, tokens: int) -> PromptTag:
+    """The tag, knowing how many tokens a node such as ConditioningConcat put behind its own."""
+    return replace(tag, appended=max(0, tokens - tag.starts(0).stop))
 
 
 def check_run(chain: Chain, guider: Any, options: dict[str, Any], images: int) -> None:
@@ -120,8 +126,19 @@ def check_run(chain: Chain, guider: Any, options: dict[str, Any], images: int) -
         if images % prompts:
             raise DirectorError(method.label, f"{images} latents for {prompts} prompts; use a multiple of {prompts}.")
         window = options.get("context_handler")
-        if window is not None and window.dim == 0 and prompts > 1 and window.context_length < images:
-            raise DirectorError(method.label, "a context window over the batch splits its prompts; take it away.")
+        if window is not None and window.dim == 0 and window.context_length < images:
+            _check_window(method, spans, prompts, window.context_length)
+
+
+def _check_window(method: Method, spans: list[RowSpan], prompts: int, length: int) -> None:
+    """A window over the batch hides which image is which: refuse what differs from image to image."""
+    split = "prompts" if prompts > 1 else ""
+    try:
+        method.check_run(spans, length)
+    except ValueError:
+        split = split or "masks"
+    if split:
+        raise DirectorError(method.label, f"a context window over the batch splits its {split}; take it away.")
 
 
 def outer_sample(executor: Any, noise: torch.Tensor, latent_image: torch.Tensor, sampler: Any, sigmas: torch.Tensor,

@@ -66,6 +66,17 @@ def _column_pair(bias: LowRankBias, dtype: torch.dtype) -> LowRankBias:
     return LowRankBias(torch.cat((high, low), -1), torch.cat((right, right), -1))
 
 
+def widened(q: torch.Tensor, bias: LowRankBias) -> int:
+    """Head width with the bias columns appended, a multiple of 8."""
+    columns = bias.left.shape[-1] * (2 if q.dtype == torch.bfloat16 else 1)
+    return -(-(q.shape[-1] + columns) // 8) * 8
+
+
+def fits_kernel(q: torch.Tensor, bias: LowRankBias | None) -> bool:
+    """True where the fast kernels take heads with this bias appended."""
+    return bias is None or widened(q, bias) <= MAX_HEAD_WIDTH
+
+
 def attend_with_bias(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
                      bias: LowRankBias | None, kernel: Kernel) -> torch.Tensor:
     """softmax(q k^T / sqrt(D) + bias) v on a kernel that knows no bias.
@@ -76,11 +87,10 @@ def attend_with_bias(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
     """
     if bias is None:
         return kernel(q, k, v)
-    width = q.shape[-1]
-    columns = _column_pair(bias, q.dtype)
-    padded = -(-(width + columns.left.shape[-1]) // 8) * 8
-    if padded > MAX_HEAD_WIDTH:
+    if not fits_kernel(q, bias):
         return explicit_attention(q, k, v, bias)
+    width, padded = q.shape[-1], widened(q, bias)
+    columns = _column_pair(bias, q.dtype)
     spare = (0, padded - width - columns.left.shape[-1])
     right = columns.right.expand(*k.shape[:2], -1, -1)
     wide_q = F.pad(torch.cat((q * (padded / width) ** 0.5, columns.left * padded ** 0.5), -1), spare)

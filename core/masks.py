@@ -32,18 +32,18 @@ def with_background(masks: torch.Tensor) -> torch.Tensor:
 def covering_area(masks: torch.Tensor) -> torch.Tensor:
     """Area share of the regions that cover each pixel, summed: S_i of DenseDiffusion.
 
-    masks: bool [R, N]. Returns float [N]; may pass 1 where regions overlap.
+    masks: bool [R, N]. Returns float64 [N]; may pass 1 where regions overlap.
     """
-    members = masks.float()
+    members = masks.double()
     return members.mean(1) @ members
 
 
-def covering_strength(masks: torch.Tensor, strengths: torch.Tensor) -> torch.Tensor:
-    """Largest strength of the regions that cover each pixel, 1 where none does: [R, N], [R] to [N]."""
+def covering_strength(masks: torch.Tensor, strengths: torch.Tensor, uncovered: float = 1.0) -> torch.Tensor:
+    """Largest strength of the regions that cover each pixel, ``uncovered`` where none does: [R, N], [R] to [N]."""
+    none = torch.full(masks.shape[1:], uncovered, dtype=strengths.dtype)
     if not len(masks):
-        return torch.ones(masks.shape[1])
-    largest = (masks * strengths[:, None]).amax(0)
-    return torch.where(masks.any(0), largest, torch.ones(()))
+        return none
+    return torch.where(masks.any(0), (masks * strengths[:, None]).amax(0), none)
 
 
 def membership_patterns(members: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -18,7 +18,7 @@ from .layers import LayerAddress
 from .masks import covering_area, covering_strength, masks_on_grid, membership_patterns, with_background
 from .method import owned
 from .schedule import Schedule
-from .tokens import Phrase, PromptTag, TokenLayout
+from .tokens import Phrase, PromptTag
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,40 @@ class RegionRule:
     value_range: bool = True
 
 
-def deal_padding(layout: TokenLayout, shares: int) -> list[tuple[int, ...]]:
-    """End and padding positions of a prompt dealt out in turn: one tuple a share.
+@dataclass(frozen=True)
+class TokenShares:
+    """Which tokens of one prompt belong to which region.
 
-    The first position of every 77-token chunk is its begin token and belongs to nobody.
+    words: positions of each region's phrase, () where this prompt lacks it or the phrase is empty.
+    padding: end and padding positions dealt to each region. rest_words, rest_padding: the same for
+    the background, whose words are those of no region.
     """
-    spare = [i for i, piece in enumerate(layout.pieces) if piece is None and i % 77]
-    return [tuple(spare[n::shares]) for n in range(shares)]
+
+    words: tuple[tuple[int, ...], ...]
+    padding: tuple[tuple[int, ...], ...]
+    rest_words: tuple[int, ...]
+    rest_padding: tuple[int, ...]
+
+
+def share_tokens(tag: PromptTag, row: int, phrases: Sequence[Phrase], bind_padding: bool,
+                 background: bool) -> TokenShares:
+    """Deal out the tokens of prompt ``row`` of a tag among regions and background.
+
+    In a causal text encoder the end token and the padding carry the whole caption. With
+    ``bind_padding`` they go round in turn, to each region with words and to the background. The
+    first position of every 77-token chunk is its begin token and belongs to nobody.
+    """
+    layout = tag.rows[row]
+    words = tuple(tag.find(phrase)[row] or () for phrase in phrases)
+    bound = {position for span in words for position in span}
+    spare = [i for i, piece in enumerate(layout.pieces) if piece is None and i % 77] if bind_padding else []
+    takers = [n for n, span in enumerate(words) if span]
+    turns = len(takers) + background
+    padding: list[tuple[int, ...]] = [()] * len(words)
+    for turn, n in enumerate(takers):
+        padding[n] = tuple(spare[turn::turns])
+    rest = tuple(spare[len(takers)::turns]) if background else ()
+    return TokenShares(words, tuple(padding), tuple(p for p in layout.own() if p not in bound), rest)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +84,8 @@ class RegionAttention:
     """Regions of the canvas bound to phrases of the prompt; a Method.
 
     phrases: one a region. masks: bool [I, R, H, W], one layout (I = 1) or one an image.
-    strengths: one a region, multiplies the rule at the pixels it covers.
+    strengths: one a region, multiplies the rule at the pixels it covers. uncovered: the same at the
+    pixels of no region.
     """
 
     key: str
@@ -67,6 +95,7 @@ class RegionAttention:
     rule: RegionRule
     schedule: Schedule
     label: str = "RegionPrompt"
+    uncovered: float = 1.0
 
     def selects(self, layer: LayerAddress) -> bool:
         return (self.rule.cross if layer.kind == "cross" else self.rule.self_) > 0.0
@@ -103,7 +132,7 @@ class RegionAttention:
     def _geometry(self, call: AttentionCall, spans: Sequence[RowSpan]) -> _Geometry:
         keys = call.k.shape[2]
         dtype = torch.promote_types(call.q.dtype, torch.float32)
-        cache_key = (id(self), call.layer.kind, call.grid, keys, call.q.device, dtype,
+        cache_key = (self, call.layer.kind, call.grid, keys, call.q.device, dtype,
                      tuple((s.start, s.stop, id(s.tag)) for s in call.rows))
         return call.scratch.once(cache_key, lambda: self._make_geometry(call, spans, keys).to(call.q.device, dtype))
 
@@ -126,29 +155,29 @@ class RegionAttention:
 
     def _factor(self, pixels: torch.Tensor) -> torch.Tensor:
         """(1 - size_adaptation S_i) times the strength at each pixel: [N]."""
-        own = covering_strength(pixels[:len(self.strengths)], torch.tensor(self.strengths))
+        strengths = torch.tensor(self.strengths, dtype=torch.float64)
+        own = covering_strength(pixels[:len(strengths)], strengths, self.uncovered)
         return (1.0 - self.rule.size_adaptation * covering_area(pixels)).clamp(min=0.0) * own
 
     def token_members(self, tag: PromptTag, row: int) -> torch.Tensor:
         """Which tokens of a prompt belong to which region: bool [R', T].
 
-        R' is the regions, then the background where the rule has one, then "everywhere" where it has.
+        R' is the regions, then the background where the rule has one, then "everywhere" where it has,
+        which also takes the words that another node appended.
         """
-        layout = tag.rows[row]
-        spans = [tag.find(phrase)[row] or () for phrase in self.phrases]
+        shares = share_tokens(tag, row, self.phrases, self.rule.bind_padding, self.rule.background)
+        groups = [w + p for w, p in zip(shares.words, shares.padding, strict=True)]
         if self.rule.background:
-            spans.append(())
-        if self.rule.bind_padding:
-            shares = deal_padding(layout, len(spans))
-            spans = [(*span, *share) for span, share in zip(spans, shares, strict=True)]
-        members = torch.zeros(len(spans), len(layout.pieces), dtype=torch.bool)
-        for n, span in enumerate(spans):
-            members[n, list(span)] = True
+            groups.append(shares.rest_padding)
         if self.rule.everywhere:
-            free = torch.zeros(len(layout.pieces), dtype=torch.bool)
-            free[list(layout.own())] = True
-            members = torch.cat((members, (free & ~members.any(0))[None]))
-        return members
+            groups.append(shares.rest_words)
+        members = torch.zeros(len(groups), len(tag.rows[row].pieces), dtype=torch.bool)
+        for n, positions in enumerate(groups):
+            members[n, list(positions)] = True
+        appended = torch.zeros(len(groups), tag.appended, dtype=torch.bool)
+        if self.rule.everywhere:
+            appended[-1] = True
+        return torch.cat((members.repeat(1, len(tag.starts(row))), appended), dim=1)
 
 
 @dataclass(frozen=True)
@@ -180,20 +209,22 @@ def cross_geometry(pixels: torch.Tensor, tokens: torch.Tensor, keys: int) -> _Ge
     """R of cross-attention: the token belongs to a region that covers the pixel.
 
     pixels: bool [R, N]; tokens: bool [R', T], where rows past R cover the whole canvas. The tokens
-    are repeated to ``keys`` columns as the host repeats a short context.
+    are repeated to ``keys`` columns as the host repeats a short context; what remains is nobody's.
     """
     patterns, which = membership_patterns(tokens)
     whole = torch.ones(len(tokens) - len(pixels), pixels.shape[1])
     covers = torch.cat((pixels.float(), whole))
     left = (patterns.float() @ covers > 0).float().T
-    return _Geometry(left, which.repeat(keys // tokens.shape[1], 1), torch.zeros(pixels.shape[1]))
+    right = which.repeat(keys // tokens.shape[1], 1)
+    right = torch.cat((right, right.new_zeros(keys - len(right), right.shape[1])))
+    return _Geometry(left, right, torch.zeros(pixels.shape[1]))
 
 
 def _stack(parts: Sequence[_Geometry | None], queries: int, keys: int) -> _Geometry:
     columns = max(part.left.shape[1] for part in parts if part is not None)
     left = torch.zeros(len(parts), 1, queries, columns)
     right = torch.zeros(len(parts), 1, keys, columns)
-    factor = torch.zeros(len(parts), 1, queries)
+    factor = torch.zeros(len(parts), 1, queries, dtype=torch.float64)
     for row, part in enumerate(parts):
         if part is not None:
             left[row, 0, :, :part.left.shape[1]] = part.left

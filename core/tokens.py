@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 WORD_END = "</w>"
 _BRACKETS = frozenset("()\\")
@@ -121,14 +121,22 @@ class PromptTag:
     """What one conditioning says, carried in it from node to node.
 
     rows: the layout of each prompt of the conditioning; image i of a batch reads row i mod P.
-    keys: the nodes whose methods may act on it; each node of a chain adds its own.
+    keys: the nodes whose methods may act on it; each node of a chain adds its own. length: tokens that
+    every row was repeated to, 0 for a row's own. appended: tokens that another node put behind these.
     """
 
     rows: tuple[TokenLayout, ...]
     keys: frozenset[str] = frozenset()
+    length: int = 0
+    appended: int = 0
 
     def with_key(self, key: str) -> PromptTag:
-        return PromptTag(self.rows, self.keys | {key})
+        return replace(self, keys=self.keys | {key})
+
+    def starts(self, row: int) -> range:
+        """Where each repetition of a row begins on the token axis."""
+        own = len(self.rows[row].pieces)
+        return range(0, self.length or own, own)
 
     def find(self, phrase: Phrase) -> tuple[tuple[int, ...] | None, ...]:
         """Positions of the phrase in each row, None where the row lacks it.

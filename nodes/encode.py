@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..bridge.prompt import encode, encode_lines
+from ..bridge.demo_model import warn_unknown_words
+from ..bridge.prompt import encode, encode_lines, take_prompt
 from .schema import CATEGORY, known, schema
 
 NODE = "AttnDirEncode"
@@ -35,6 +36,7 @@ class AttnDirEncode(io.ComfyNode):
     @classmethod
     def execute(cls, clip, text: str, one_prompt_per_line: bool = False) -> io.NodeOutput:
         lines = [line for line in text.splitlines() if line.strip()] if one_prompt_per_line else []
-        if len(lines) > 1:
-            return io.NodeOutput(encode_lines(clip, lines, NODE))
-        return io.NodeOutput(encode(clip, lines[0] if lines else text, NODE))
+        conditioning = encode_lines(clip, lines, NODE) if len(lines) > 1 else encode(clip, text, NODE)
+        _, tag = take_prompt(clip, conditioning, NODE)
+        warn_unknown_words(clip, tag, NODE)
+        return io.NodeOutput(conditioning)

@@ -7,6 +7,7 @@ from typing import Any
 from comfy_api.latest import io, ui
 
 from ..bridge.canvas import parse_canvas
+from ..bridge.errors import DirectorError
 from ..bridge.region_list import RegionList
 from ..bridge.regional import RegionOptions, direct
 from ..core.regions import RegionRule
@@ -22,8 +23,16 @@ STRONG = RegionOptions(
 PAPER = RegionOptions(RegionRule(), Schedule(0.0, 0.3, 5.0), reencode=True)
 
 
+# Largest value of each number that preset custom reveals; a linked one passes by the widget's limits.
+MOST = {"cross_strength": 2.0, "self_strength": 2.0, "size_adaptation": 1.0, "decay_power": 10.0, "start_percent": 1.0,
+        "end_percent": 1.0}
+
+
 def custom_options(values: dict[str, Any]) -> RegionOptions:
-    """The numbers that preset custom reveals, as options."""
+    """The numbers that preset custom reveals, as options. Raises DirectorError for one outside its range."""
+    for name, most in MOST.items():
+        if not 0.0 <= values[name] <= most:
+            raise DirectorError(NODE, f"{name} is {values[name]}; give a number from 0 to {most:g}.")
     rule = RegionRule(cross=values["cross_strength"], self_=values["self_strength"],
                       size_adaptation=values["size_adaptation"])
     schedule = Schedule(values["start_percent"], values["end_percent"], values["decay_power"])
@@ -63,6 +72,16 @@ def chosen_options(preset: Any, values: dict[str, Any]) -> RegionOptions:
     return {"strong": STRONG, "paper": PAPER}.get(name) or custom_options(nested)
 
 
+def typed_text(extra_pnginfo: Any, unique_id: str) -> str:
+    """The prompt as it stands in the workflow, where the editor has not yet drawn among {a|b}; "" if unknown."""
+    workflow = (extra_pnginfo or {}).get("workflow") or {}
+    for node in workflow.get("nodes", ()):
+        values = node.get("widgets_values")
+        if str(node.get("id")) == unique_id and isinstance(values, list) and values and isinstance(values[0], str):
+            return values[0]
+    return ""
+
+
 class RegionPrompt(io.ComfyNode):
     """Binds phrases of one prompt to regions of the picture, in one pass."""
 
@@ -94,7 +113,7 @@ class RegionPrompt(io.ComfyNode):
             description="Puts phrases of your prompt where you want them, in one pass, with any sampler.",
             search_aliases=["DenseDiffusion", "regional prompt", "layout", "attention couple", "area composition"],
             has_intermediate_output=True,
-            hidden=[io.Hidden.unique_id],
+            hidden=[io.Hidden.unique_id, io.Hidden.extra_pnginfo],
             inputs=inputs,
             outputs=[
                 io.Model.Output(display_name="model", tooltip="Wire to the sampler, together with positive."),
@@ -110,8 +129,9 @@ class RegionPrompt(io.ComfyNode):
                 **custom: Any) -> io.NodeOutput:
         drawn = parse_canvas(NODE, canvas, width, height)
         options = chosen_options(preset, custom).with_words(unbound_words, uncovered)
-        unique_id = getattr(cls.hidden, "unique_id", None) if cls.hidden else None
-        result = direct(NODE, str(unique_id or ""), model, clip, text, (*drawn, *(regions or ())), strength, options,
-                        width, height)
+        unique_id = str(getattr(cls.hidden, "unique_id", None) or "")
+        typed = typed_text(getattr(cls.hidden, "extra_pnginfo", None), unique_id)
+        result = direct(NODE, unique_id, model, clip, text, (*drawn, *(regions or ())), strength, options, width,
+                        height, typed)
         return io.NodeOutput(result.model, result.positive, result.masks, result.preview,
                              ui=ui.PreviewImage(result.preview, cls=cls))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from functools import cache
 from typing import Any
 
@@ -44,6 +45,16 @@ def _eps():
     return ModelType.EPS
 
 
+def _draw_weights(network: torch.nn.Module) -> None:
+    """Random weights that pass signals on: norms near one, so that the prompt reaches the picture."""
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(False)
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
+        else:
+            torch.nn.init.normal_(parameter, mean=1.0 if name.endswith("weight") else 0.0, std=0.1)
+
+
 @cache
 def model(name: str = "sd15", seed: int = 0):
     """A ModelPatcher with random weights of a family's layout."""
@@ -52,9 +63,8 @@ def model(name: str = "sd15", seed: int = 0):
     torch.manual_seed(seed)
     config = _family_config(name, FAMILIES[name])
     network = config.get_model({}, "", device=torch.device("cpu"))
-    for parameter in network.diffusion_model.parameters():
-        torch.nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5 if parameter.ndim > 1 else 0.1)
-        parameter.requires_grad_(False)
+    _draw_weights(network.diffusion_model)
+    network.diffusion_model.out[2].weight.mul_(0.1)  # gentle steps, so that rounding does not grow into chaos
     cpu = torch.device("cpu")
     return comfy.model_patcher.ModelPatcher(network, load_device=cpu, offload_device=cpu)
 
@@ -69,9 +79,13 @@ def clip(name: str = "sd15"):
     options = {f"clip_{key}_model_config": sizes for key in "lgh"}
     torch.manual_seed(1)
     made = comfy.sd.CLIP(target, model_options={**options, "dtype": torch.float32})
-    for parameter in made.cond_stage_model.parameters():
-        torch.nn.init.normal_(parameter, std=0.5 if parameter.ndim > 1 else 0.1)
+    _draw_weights(made.cond_stage_model)
     return made
+
+
+# The host's destructors need its modules; let go before Python takes those down.
+atexit.register(model.cache_clear)
+atexit.register(clip.cache_clear)
 
 
 def sample(patcher, positive, negative, *, seed: int = 3, steps: int = 4, cfg: float = 5.0, sampler: str = "euler",

@@ -95,7 +95,7 @@ def train_unet(folder: Path, latents: torch.Tensor, steps: int, seed: int,
     words = Words()
     net = torch.nn.ModuleDict({"unet": build_unet(), "text": TextEncoder(len(words.ids) + 1)}).to(device)
     optimiser = torch.optim.AdamW(net.parameters(), lr=PEAK_LR, weight_decay=0.01, betas=(0.9, 0.99))
-    average = MovingAverage(net, 0.999)
+    average = MovingAverage(net, 0.998)
     schedule = alphas_cumprod().to(device)
     log = Log(folder / "training.log", "unet", steps)
     path, first = folder / "unet.pt", 0

@@ -1,0 +1,35 @@
+"""Measure on the tiny world: `python3 lab/run.py bench [world|layout|all] [--limit N]`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+from pathlib import Path
+
+import engine
+from pack import load_pack
+
+BENCHES = ("world", "layout")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python3 lab/run.py bench", description=__doc__)
+    parser.add_argument("what", nargs="?", default="all", choices=[*BENCHES, "all"])
+    parser.add_argument("--limit", type=int, help="a trial of so many captions or layouts, kept in runs/trial")
+    arguments = parser.parse_args()
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    engine.enter()
+    load_pack()
+    from benches.results import RESULTS, publish
+    from world.draw import Settings
+
+    print(f"every picture is drawn with {Settings()}", flush=True)
+    trial = Path(__file__).resolve().parent / "runs" / "trial"
+    for name in BENCHES if arguments.what == "all" else (arguments.what,):
+        rows = importlib.import_module(f"benches.{name}").run(arguments.limit)
+        publish(name, rows, trial if arguments.limit else RESULTS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""What a bench leaves: lab/results/<name>.json, a table on the terminal, the same for the README."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+RESULTS = Path(__file__).resolve().parent.parent / "results"
+Row = dict[str, str | float]
+
+
+def machine() -> dict[str, str | int]:
+    """What the seconds depend on."""
+    import torch
+
+    name = platform.processor()
+    if (path := Path("/proc/cpuinfo")).exists():
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("model name")]
+        name = lines[0].partition(":")[2].strip() if lines else name
+    facts: dict[str, str | int] = {"python": platform.python_version(), "torch": torch.__version__,
+                                   "cores": os.cpu_count() or 0, "cpu": name}
+    return facts | ({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {})
+
+
+def mean_row(variant: str, values: dict[str, Sequence[float]]) -> Row:
+    """One row of means, left at full precision: tables round, files do not."""
+    return {"variant": variant, **{name: fmean(found) for name, found in values.items() if found}}
+
+
+def table(rows: Sequence[Row]) -> list[list[str]]:
+    """Header and cells as text; a metric that a row lacks is an empty cell."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return [names, *([_cell(row.get(name, "")) for name in names] for row in rows)]
+
+
+def _cell(value: str | float) -> str:
+    return f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The table for the README."""
+    header, *body = table(rows)
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in (header, rule, *body))
+
+
+def plain(rows: Sequence[Row]) -> str:
+    """The table for the terminal, columns aligned."""
+    cells = table(rows)
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join("  ".join(cell.ljust(w) if i == 0 else cell.rjust(w)
+                               for i, (cell, w) in enumerate(zip(line, widths, strict=True))) for line in cells)
+
+
+def publish(name: str, rows: Sequence[Row], folder: Path = RESULTS) -> Path:
+    """Write the file and print both tables."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    text = json.dumps({"bench": name, "machine": machine(), "rows": list(rows)}, indent=1)
+    path.write_text(text + "\n", encoding="utf-8")
+    print(f"\n{plain(rows)}\n\n{markdown(rows)}\n\nwrote {path.name}", flush=True)
+    return path

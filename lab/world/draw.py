@@ -1,0 +1,117 @@
+"""Draw with the demo model in this process, through the real host's samplers.
+
+`engine.enter()` and `pack.load_pack()` come first. Image i of a batch reads prompt i mod P of a
+positive conditioning with P rows, and starts from the noise of its own seed alone, so a picture is
+the same in any batch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from .scene import CANVAS_PX
+
+LATENT_PX = 8
+Conditioning = list[list[Any]]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the benches sample: what most people leave their sampler at, with fewer steps."""
+
+    steps: int = 16
+    cfg: float = 5.0
+    sampler: str = "dpmpp_2m"
+    scheduler: str = "karras"
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """The demo model's parts, and the encoding of the empty prompt for all negatives."""
+
+    model: Any
+    clip: Any
+    vae: Any
+    negative: Conditioning
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """pictures: uint8 [B, H, W, 3] RGB. seconds: of sampling, without decoding, for the whole batch.
+
+    evaluations: what the UNet worked through in a step for one image, in whole latents (the prompt
+    and the negative make 2; a crop counts by its area).
+    """
+
+    pictures: np.ndarray
+    seconds: float
+    evaluations: float
+
+
+class PixelCount:
+    """A model function wrapper that counts the latent pixels sent through the UNet."""
+
+    def __init__(self) -> None:
+        self.pixels = 0
+
+    def __call__(self, apply_model: Any, arguments: dict[str, Any]) -> torch.Tensor:
+        x = arguments["input"]
+        self.pixels += x.shape[0] * x.shape[-2] * x.shape[-1]
+        return apply_model(x, arguments["timestep"], **arguments["c"])
+
+
+def load_world() -> World:
+    """The demo model as its node loads it. Raises the pack's DirectorError when the asset is missing."""
+    from attention_director.bridge.demo_model import load_demo_model
+    from attention_director.bridge.prompt import encode
+
+    model, clip, vae = load_demo_model()
+    with torch.inference_mode():
+        return World(model, clip, vae, encode(clip, "", "bench"))
+
+
+def start_noise(seeds: Sequence[int]) -> torch.Tensor:
+    """The host's noise of each seed: [B, 4, h, w]."""
+    import comfy.sample
+
+    one = torch.zeros(1, 4, CANVAS_PX // LATENT_PX, CANVAS_PX // LATENT_PX)
+    return torch.cat([comfy.sample.prepare_noise(one, seed) for seed in seeds])
+
+
+def draw(world: World, model: Any, positive: Conditioning, seeds: Sequence[int],
+         settings: Settings = Settings()) -> Drawing:
+    """One run of the host's sampler: an image a seed."""
+    import comfy.sample
+
+    counter = PixelCount()
+    counted = model.clone()
+    counted.set_model_unet_function_wrapper(counter)
+    with torch.inference_mode():
+        noise = start_noise(seeds)
+        started = time.perf_counter()
+        latent = comfy.sample.sample(
+            counted, noise, settings.steps, settings.cfg, settings.sampler, settings.scheduler, positive,
+            world.negative, torch.zeros_like(noise), disable_pbar=True, seed=seeds[0])
+        seconds = time.perf_counter() - started
+        decoded = world.vae.decode(latent)
+    pictures = (decoded.clamp(0, 1) * 255).round().to("cpu", torch.uint8).numpy()
+    per_step = counter.pixels / (settings.steps * noise.shape[0] * noise.shape[-2] * noise.shape[-1])
+    return Drawing(pictures, seconds, per_step)
+
+
+def draw_captions(world: World, jobs: Sequence[tuple[str, int]], batch: int = 16,
+                  settings: Settings = Settings()) -> Iterator[Drawing]:
+    """Draw (caption, seed) pairs with the plain model, ``batch`` of them in a run."""
+    from attention_director.bridge.prompt import encode_lines
+
+    for start in range(0, len(jobs), batch):
+        part = jobs[start:start + batch]
+        with torch.inference_mode():
+            positive = encode_lines(world.clip, [caption for caption, _ in part], "bench")
+        yield draw(world, world.model, positive, [seed for _, seed in part], settings)

@@ -1,0 +1,72 @@
+"""What other packs put into the host's replacement slots."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+CROSS_SLOTS = [("input", 1), ("input", 4), ("middle", 0), ("output", 5)]
+
+
+def host_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
+    from comfy.ldm.modules.attention import optimized_attention
+
+    return optimized_attention(q, k, v, options["n_heads"], attn_precision=options.get("attn_precision"))
+
+
+class ImageAdapter:
+    """IPAdapter-shaped: the text's attention plus a gain times attention to its own image tokens."""
+
+    def __init__(self, gain: float = 2.0, seed: int = 5) -> None:
+        self.gain, self.seed, self.calls = gain, seed, 0
+
+    def __call__(self, q, k, v, extra_options):
+        self.calls += 1
+        generator = torch.Generator().manual_seed(self.seed)
+        own_k, own_v = torch.randn(2, 4, q.shape[-1], generator=generator).unsqueeze(1).repeat(1, q.shape[0], 1, 1)
+        plain = host_attention(q, k, v, extra_options)
+        return plain + self.gain * host_attention(q, own_k, own_v, extra_options)
+
+
+class PassThrough:
+    """Does what the host does, in the words of another back end."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, q, k, v, extra_options):
+        from comfy.ldm.modules.attention import attention_pytorch
+
+        self.calls += 1
+        return attention_pytorch(q, k, v, extra_options["n_heads"])
+
+
+class TextReplacer:
+    """A regional pack's shape: throws the text away and attends to its own."""
+
+    def __call__(self, q, k, v, extra_options):
+        return host_attention(q, k.flip(1) * 2, v.roll(1, 1) * 3, extra_options)
+
+
+def values_only(q, k, v, extra_options, mask=None):
+    """Perturbed attention: each pixel attends to itself."""
+    return v
+
+
+def put(model: Any, patch: Any, which: str = "attn2", slots: list = CROSS_SLOTS) -> Any:
+    """A clone of the model with the patch in some slots."""
+    clone = model.clone()
+    for slot in slots:
+        clone.set_model_patch_replace(patch, which, *slot)
+    return clone
+
+
+def hooked(conditioning: list, patch: Any, scope: Any, which: str = "attn2") -> list:
+    """The patch by a conditioning hook, as the host's hook nodes give it."""
+    import comfy.hooks
+
+    group = comfy.hooks.HookGroup()
+    group.add(comfy.hooks.TransformerOptionsHook(
+        {"patches_replace": {which: {slot: patch for slot in CROSS_SLOTS}}}, hook_scope=scope))
+    return comfy.hooks.set_hooks_for_conditioning(conditioning, group)

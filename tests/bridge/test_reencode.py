@@ -1,0 +1,117 @@
+"""Each region's words encoded on their own: what changes in the conditioning, and what must not."""
+
+from __future__ import annotations
+
+import pytest
+import tiny
+import torch
+from scene import PROMPT, custom, encode, family, frozen, host_encode, left, region_prompt, regions, right
+
+PAPER = custom(reencode_phrases=True)
+WORDS = {"red hat": (2, 3), "blue dog": (6, 7)}
+
+
+def alone(clip, phrase: str) -> torch.Tensor:
+    return host_encode(clip, phrase)[0][0][0]
+
+
+@pytest.mark.parametrize("name", ["sd15", "sd2", "sdxl"])
+def test_rows_at_a_phrase_become_the_phrases_own(name: str) -> None:
+    model, clip, _ = family(name)
+    host = host_encode(clip, PROMPT)[0][0]
+    changed = region_prompt(model, clip, preset=PAPER).positive[0][0]
+    for phrase, positions in WORDS.items():
+        torch.testing.assert_close(changed[0, list(positions)], alone(clip, phrase)[1:1 + len(positions)])
+        assert (changed[0, list(positions)] - host[0, list(positions)]).abs().max() > 1e-2
+    kept = [p for p in range(77) if p not in (2, 3, 6, 7)]
+    assert torch.equal(changed[0, kept], host[0, kept]), "begin, end, padding and other words stay the prompt's"
+
+
+def test_the_input_stays_as_it_was_and_the_pooled_vector_is_kept() -> None:
+    model, clip, _ = family("sdxl")
+    linked = encode(clip, PROMPT)
+    before = frozen(linked)
+    graph = region_prompt(model, clip, linked, preset="strong")
+    assert frozen(linked) == before and graph.positive[0][0] is not linked[0][0]
+    assert torch.equal(graph.positive[0][1]["pooled_output"], linked[0][1]["pooled_output"])
+    assert not torch.equal(graph.positive[0][0], linked[0][0])
+
+
+def test_weights_of_the_prompt_are_kept() -> None:
+    model, clip, _ = family()
+    text = "a (red hat:1.6) and a blue dog"
+    changed = region_prompt(model, clip, text, preset=PAPER).positive[0][0]
+    torch.testing.assert_close(changed[0, 2:4], alone(clip, "(red hat:1.6)")[1:3])
+    assert (changed[0, 2:4] - alone(clip, "red hat")[1:3]).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("uncovered", ["background", "paper"])
+def test_strong_deals_end_and_padding_out(uncovered: str) -> None:
+    """In turn to the regions and the background, each share that of its owner's own encoding."""
+    model, clip, _ = family()
+    host = host_encode(clip, PROMPT)[0][0][0]
+    changed = region_prompt(model, clip, preset="strong", uncovered=uncovered).positive[0][0][0]
+    owners = [alone(clip, "red hat"), alone(clip, "blue dog")]
+    if uncovered == "background":
+        owners.append(alone(clip, "a and a on the grass"))
+    for turn, position in enumerate(range(10, 77)):
+        torch.testing.assert_close(changed[position], owners[turn % len(owners)][position])
+    unbound = [0, 1, 4, 5, 8, 9]
+    assert [p for p in range(10)] == sorted([*unbound, 2, 3, 6, 7])
+    assert torch.equal(changed[unbound], host[unbound])
+
+
+def test_a_long_prompt_is_changed_where_the_phrase_stands() -> None:
+    model, clip, _ = family()
+    text = " ".join(["tree"] * 90) + " a red hat"
+    linked = encode(clip, text)
+    positions = [p for p, piece in enumerate(linked[0][1]["attention_director"].rows[0].pieces)
+                 if piece in ("red</w>", "hat</w>")]
+    changed = region_prompt(model, clip, linked, regions(("red hat", left())), preset=PAPER).positive[0][0]
+    assert changed.shape[1] == 154 and min(positions) > 77
+    torch.testing.assert_close(changed[0, positions], alone(clip, "red hat")[1:3])
+    others = [p for p in range(154) if p not in positions]
+    assert torch.equal(changed[0, others], linked[0][0][0, others])
+
+
+def test_each_row_of_a_batch_of_prompts_and_each_of_its_repetitions() -> None:
+    """A short prompt beside a long one is repeated; the regions' own encoding must be in every repetition."""
+    model, clip, _ = family()
+    long = " ".join(["tree"] * 90) + " a red hat"
+    linked = encode(clip, f"a red hat\na blue dog\n{long}", lines=True)
+    parts = regions(("red hat", left()), ("blue dog", right()))
+    changed = region_prompt(model, clip, linked, parts, preset=PAPER).positive[0][0]
+    assert changed.shape[:2] == (3, 154)
+    for tile in (0, 77):
+        torch.testing.assert_close(changed[0, tile + 2:tile + 4], alone(clip, "red hat")[1:3])
+        torch.testing.assert_close(changed[1, tile + 2:tile + 4], alone(clip, "blue dog")[1:3])
+    strong = region_prompt(model, clip, linked, parts, preset="strong").positive[0][0]
+    assert torch.equal(strong[0, :77], strong[0, 77:]) and torch.equal(strong[1, :77], strong[1, 77:])
+
+
+def test_every_entry_of_the_prompt_and_only_those_with_words() -> None:
+    """A prompt split in time has two entries; another node's prompt combined with it stays untouched."""
+    from nodes import ConditioningCombine, ConditioningSetTimestepRange
+
+    model, clip, _ = family()
+    ours = encode(clip, PROMPT)
+    early, late = (ConditioningSetTimestepRange().set_range(ours, a, b)[0] for a, b in ((0.0, 0.5), (0.5, 1.0)))
+    other = host_encode(clip, "two cats")
+    combined = ConditioningCombine().combine(ConditioningCombine().combine(early, late)[0], other)[0]
+    changed = region_prompt(model, clip, combined, preset=PAPER).positive
+    single = region_prompt(model, clip, ours, preset=PAPER).positive
+    assert torch.equal(changed[0][0], single[0][0]) and torch.equal(changed[1][0], single[0][0])
+    assert torch.equal(changed[2][0], other[0][0]) and "attention_director" not in changed[2][1]
+    assert [entry[1].get("start_percent") for entry in changed] == [0.0, 0.5, None]
+    key = next(iter(changed[0][1]["attention_director"].keys))
+    assert key in changed[1][1]["attention_director"].keys
+
+
+def test_a_scheduled_clip_and_a_skipped_layer() -> None:
+    """CLIPSetLastLayer reaches the phrases too."""
+    model, clip, _ = family()
+    skipped = clip.clone()
+    skipped.clip_layer(-2)
+    changed = region_prompt(model, skipped, preset=PAPER).positive[0][0]
+    torch.testing.assert_close(changed[0, 2:4], alone(skipped, "red hat")[1:3])
+    assert (alone(skipped, "red hat") - alone(tiny.clip(), "red hat")).abs().max() > 1e-2

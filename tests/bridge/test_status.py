@@ -1,0 +1,67 @@
+"""The line a node shows after a run."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import tiny
+import torch
+from scene import PROMPT, custom, family, host_encode, region_prompt, regions
+
+LATENT = {"samples": torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(1))}
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture):
+    caplog.set_level("INFO", logger="attention_director")
+    return lambda: [r.getMessage() for r in caplog.records if r.name == "attention_director"]
+
+
+def test_says_in_which_steps_it_was_active(lines) -> None:
+    model, clip, negative = family()
+    whole = region_prompt(model, clip)
+    tiny.sample(whole.model, whole.positive, negative)
+    start = region_prompt(model, clip, preset=custom(end_percent=0.5))
+    tiny.sample(start.model, start.positive, negative, steps=8)
+    middle = region_prompt(model, clip, preset=custom(start_percent=0.3, end_percent=0.7))
+    tiny.sample(middle.model, middle.positive, negative, steps=8, sampler="heun")
+    assert len(lines()) == 3
+    assert re.match(r"RegionPrompt: active in steps 1-4 of 4(;|$)", lines()[0])
+    assert re.match(r"RegionPrompt: active in steps 1-4 of 8(;|$)", lines()[1])
+    assert re.match(r"RegionPrompt: active in steps [34]-[56] of 8(;|$)", lines()[2])
+
+
+def test_says_that_the_run_began_past_its_window_and_changes_nothing(lines) -> None:
+    model, clip, negative = family()
+    graph = region_prompt(model, clip, preset=custom(end_percent=0.3))
+    options = dict(latent=LATENT, denoise=0.4, steps=4)
+    picture = tiny.sample(graph.model, graph.positive, negative, **options)
+    (line,) = lines()
+    assert re.fullmatch(r"RegionPrompt: nothing happened: the run began at (5|6)\d%; this node's window ends at 30%",
+                        line)
+    assert torch.equal(picture, tiny.sample(model, host_encode(clip, PROMPT), negative, **options))
+
+
+def test_says_that_the_prompt_is_not_connected(lines) -> None:
+    model, clip, negative = family()
+    graph = region_prompt(model, clip)
+    tiny.sample(graph.model, host_encode(clip, PROMPT), negative)
+    assert lines() == ["RegionPrompt: nothing happened: the sampler's positive does not come from this node"]
+
+
+def test_says_that_no_step_fell_into_its_window(lines) -> None:
+    model, clip, negative = family()
+    graph = region_prompt(model, clip, preset=custom(start_percent=0.9, end_percent=0.91))
+    tiny.sample(graph.model, graph.positive, negative)
+    assert lines() == ["RegionPrompt: nothing happened: no step fell into 90% to 91% of the run"]
+
+
+def test_each_node_of_a_chain_has_its_line_and_a_silent_one_none(lines) -> None:
+    model, clip, negative = family()
+    first = region_prompt(model, clip, parts=regions()[:1])
+    silent = region_prompt(first.model, clip, first.positive, parts=regions()[1:], strength=0.0)
+    second = region_prompt(silent.model, clip, silent.positive, parts=regions()[1:], preset=custom(end_percent=0.5))
+    tiny.sample(second.model, second.positive, negative)
+    assert len(lines()) == 2
+    assert "steps 1-4 of 4" in lines()[0] and "steps 1-2 of 4" in lines()[1]

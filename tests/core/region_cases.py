@@ -1,0 +1,93 @@
+"""Calls, prompts and methods for the tests of the region rule, in float64."""
+
+from __future__ import annotations
+
+import naive_regions as naive
+import torch
+from attention_director.core.attention import attend_with_bias
+from attention_director.core.call import AttentionCall, RowSpan, Scratch, Step
+from attention_director.core.layers import LayerAddress
+from attention_director.core.method import Chain
+from attention_director.core.regions import RegionAttention, RegionRule
+from attention_director.core.schedule import Schedule
+from attention_director.core.tokens import Phrase, PromptTag, TokenLayout
+
+KEY = "7/regions"
+PAPER = RegionRule(everywhere=False, background=False)
+
+
+def layout(text: str, length: int = 77) -> TokenLayout:
+    """One token a word, between a begin token and the padding."""
+    words = [f"{word.lower()}</w>" for word in text.split()]
+    return TokenLayout(text, (None, *words, *[None] * (length - 1 - len(words))))
+
+
+def phrase(text: str, occurrence: int = 1) -> Phrase:
+    return Phrase(text, layout(text), occurrence)
+
+
+def tag(*texts: str, key: str = KEY, length: int = 77) -> PromptTag:
+    return PromptTag(tuple(layout(text, length) for text in texts), frozenset({key}))
+
+
+def plain_kernel(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """A kernel that, like the host's, scales by its own head width and knows no bias."""
+    assert q.shape[-1] == k.shape[-1] == v.shape[-1] and q.shape[-1] % 8 == 0
+    return naive.plain_attention(q, k, v)
+
+
+def innermost(call: AttentionCall) -> torch.Tensor:
+    return attend_with_bias(call.q, call.k, call.v, call.bias, plain_kernel)
+
+
+def make_call(kind: str, grid: tuple[int, int], rows: tuple[RowSpan, ...], *, latent: tuple[int, int] | None = None,
+              heads: int = 2, width: int = 40, keys: int | None = None, progress: float = 0.0, seed: int = 0,
+              dtype: torch.dtype = torch.float64) -> AttentionCall:
+    """A random call; its scores have a spread of about three, as trained models' have."""
+    generator = torch.Generator().manual_seed(seed)
+    pixels = grid[0] * grid[1]
+    keys = keys or (pixels if kind == "self" else 77)
+
+    def draw(count: int, spread: float) -> torch.Tensor:
+        shape = (rows[-1].stop, heads, count, width)
+        return (torch.randn(shape, generator=generator, dtype=torch.float64) * spread).to(dtype)
+
+    return AttentionCall(draw(pixels, 3.0), draw(keys, 1.0), draw(keys, 1.0), LayerAddress("input", 1, 0, kind),
+                         grid, latent or grid, rows, Step(1.0, progress), Scratch())
+
+
+def method(phrases: list[str], masks: torch.Tensor, strengths: tuple[float, ...] | None = None,
+           rule: RegionRule = PAPER, schedule: Schedule | None = None, key: str = KEY) -> RegionAttention:
+    """masks: [R, H, W] for one layout, or [I, R, H, W]."""
+    masks = masks[None] if masks.ndim == 3 else masks
+    return RegionAttention(key, tuple(phrase(p) for p in phrases), masks, strengths or (1.0,) * len(phrases), rule,
+                           schedule or Schedule())
+
+
+def run(call: AttentionCall, *methods: RegionAttention) -> torch.Tensor:
+    return Chain(tuple(methods)).attend(call, innermost)
+
+
+def expected(call: AttentionCall, made: RegionAttention, row: int, prompt: TokenLayout, image: int = 0) -> torch.Tensor:
+    """The naive answer for one row of a call: [H, Nq, D]."""
+    rule, kind = made.rule, call.layer.kind
+    masks = made.masks[image % len(made.masks)]
+    queries = naive.pixel_sets(masks, call.latent_grid, call.grid, rule.background)
+    weight = (rule.cross if kind == "cross" else rule.self_) * (1.0 - call.step.progress) ** made.schedule.decay_power
+    a = naive.amounts(queries, weight, rule.size_adaptation, made.strengths)
+    if kind == "self":
+        keys = queries
+    else:
+        spans = [p.find(prompt) for p in made.phrases]
+        keys = naive.token_sets(len(prompt.pieces), spans, prompt.own(), rule.everywhere)
+        keys = keys * (call.k.shape[2] // len(keys))
+        queries = [regions | {naive.EVERYWHERE} for regions in queries]
+    return naive.regions_attention(call.q[row], call.k[row], call.v[row], queries, keys, a)
+
+
+def boxes(height: int, width: int, *corners: tuple[int, int, int, int]) -> torch.Tensor:
+    """Masks [R, H, W] of boxes (y0, x0, y1, x1)."""
+    masks = torch.zeros(len(corners), height, width, dtype=torch.bool)
+    for mask, (y0, x0, y1, x1) in zip(masks, corners, strict=True):
+        mask[y0:y1, x0:x1] = True
+    return masks

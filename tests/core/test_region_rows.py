@@ -1,0 +1,128 @@
+"""Rows of a model call: several images, prompts, layouts, tiles of a context, and rows that are not ours."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from attention_director.core.call import RowSpan
+from attention_director.core.regions import RegionRule
+from region_cases import KEY, PAPER, boxes, expected, innermost, layout, make_call, method, run, tag
+
+EXACT = 1e-10
+MASKS = boxes(16, 16, (0, 0, 9, 8), (5, 6, 16, 16))
+PHRASES = ["red hat", "dog"]
+KINDS = pytest.mark.parametrize("kind", ["self", "cross"])
+
+
+@KINDS
+def test_rows_that_are_not_ours_stay_as_they_were(kind: str) -> None:
+    text = "a red hat and a dog"
+    other = replace(tag(text), keys=frozenset({"another node"}))
+    rows = (RowSpan(0, 2, None), RowSpan(2, 4, tag(text)), RowSpan(4, 6, other))
+    call = make_call(kind, (6, 6), rows, latent=(12, 12))
+    made = method(PHRASES, MASKS, rule=RegionRule())
+    got, plain = run(call, made), innermost(call)
+    for row in (0, 1, 4, 5):
+        torch.testing.assert_close(got[row], plain[row], rtol=0, atol=EXACT)
+    for row in (2, 3):
+        torch.testing.assert_close(got[row], expected(call, made, row, layout(text)), rtol=0, atol=EXACT)
+        assert (got[row] - plain[row]).abs().max() > 1e-3
+
+
+@KINDS
+@pytest.mark.parametrize("rule", [PAPER, RegionRule()], ids=["paper", "both"])
+def test_image_i_reads_prompt_i_mod_p(kind: str, rule: RegionRule) -> None:
+    texts = ["a red hat and a dog", "dog beside someone in a big red hat"]
+    call = make_call(kind, (6, 6), (RowSpan(0, 4, tag(*texts)), RowSpan(4, 8, None)))
+    made = method(PHRASES, MASKS, (1.0, 0.6), rule)
+    got = run(call, made)
+    for row in range(4):
+        prompt = layout(texts[row % 2])
+        torch.testing.assert_close(got[row], expected(call, made, row, prompt), rtol=0, atol=EXACT)
+
+
+def test_a_row_that_lacks_a_phrase_keeps_the_others() -> None:
+    texts = ["a red hat and a dog", "only a dog here"]
+    call = make_call("cross", (6, 6), (RowSpan(0, 2, tag(*texts)),))
+    made = method(PHRASES, MASKS)
+    without = replace(made, phrases=(replace(made.phrases[0], layout=layout("")), made.phrases[1]))
+    torch.testing.assert_close(run(call, made)[1], expected(call, without, 1, layout(texts[1])), rtol=0, atol=EXACT)
+
+
+@KINDS
+def test_one_layout_an_image(kind: str) -> None:
+    text = "a red hat and a dog"
+    layouts = torch.stack([MASKS, MASKS.flip(2), MASKS.flip(1), MASKS.transpose(1, 2)])
+    call = make_call(kind, (6, 6), (RowSpan(0, 4, None), RowSpan(4, 8, tag(text))), latent=(12, 12))
+    made = method(PHRASES, layouts, rule=RegionRule())
+    got = run(call, made)
+    for image in range(4):
+        row = 4 + image
+        torch.testing.assert_close(got[row], expected(call, made, row, layout(text), image), rtol=0, atol=EXACT)
+        single = run(call, method(PHRASES, layouts[image], rule=RegionRule()))
+        torch.testing.assert_close(got[row], single[row], rtol=0, atol=EXACT)
+
+
+def test_a_batch_of_masks_of_another_size_is_refused() -> None:
+    made = method(PHRASES, torch.stack([MASKS, MASKS, MASKS]))
+    for images in (1, 2, 4, 6):
+        with pytest.raises(ValueError, match=f"3 layouts and the run {images} images"):
+            made.check_run([], images)
+    made.check_run([], 3)
+    method(PHRASES, MASKS).check_run([], 5)
+
+
+@pytest.mark.parametrize("tiles", [2, 3, 4])
+def test_a_repeated_context_changes_nothing(tiles: int) -> None:
+    """The host repeats a short context to the length of a longer one; a softmax does not notice."""
+    text = "a red hat and a dog"
+    short = make_call("cross", (6, 6), (RowSpan(0, 1, tag(text)),))
+    long = replace(short, k=short.k.repeat(1, 1, tiles, 1), v=short.v.repeat(1, 1, tiles, 1))
+    made = method(PHRASES, MASKS, rule=RegionRule())
+    torch.testing.assert_close(run(long, made), run(short, made), rtol=0, atol=EXACT)
+    torch.testing.assert_close(run(long, made)[0], expected(long, made, 0, layout(text)), rtol=0, atol=EXACT)
+
+
+def test_prompts_of_unequal_length_in_one_batch() -> None:
+    """Rows of one and of two chunks, both brought to two chunks of keys."""
+    texts = "a red hat and a dog", " ".join(["word"] * 80) + " red hat dog"
+    made = method(PHRASES, MASKS)
+    unequal = replace(tag(texts[0]), rows=(layout(texts[0]), layout(texts[1], 154)))
+    call = make_call("cross", (4, 4), (RowSpan(0, 2, unequal),), keys=154)
+    got = run(call, made)
+    for row, prompt in enumerate(unequal.rows):
+        torch.testing.assert_close(got[row], expected(call, made, row, prompt), rtol=0, atol=EXACT)
+
+
+@KINDS
+def test_two_methods_on_one_call_act_on_their_own_rows(kind: str) -> None:
+    text = "a red hat and a dog"
+    ours, theirs = tag(text), tag(text, key="9/other")
+    call = make_call(kind, (6, 6), (RowSpan(0, 1, ours), RowSpan(1, 2, theirs)))
+    first, second = method(PHRASES, MASKS), method(PHRASES, MASKS.flip(2), (0.5, 1.0), key="9/other")
+    got = run(call, first, second)
+    torch.testing.assert_close(got[0], expected(call, first, 0, layout(text)), rtol=0, atol=EXACT)
+    torch.testing.assert_close(got[1], expected(call, second, 1, layout(text)), rtol=0, atol=EXACT)
+
+
+def test_the_geometry_is_made_once_a_grid_and_never_shared_by_methods() -> None:
+    text = "a red hat and a dog"
+    call = make_call("self", (6, 6), (RowSpan(0, 1, tag(text)),))
+    made, mirrored = method(PHRASES, MASKS), method(PHRASES, MASKS.flip(2))
+    run(call, made)
+    kept = dict(call.scratch.values)
+    run(replace(call, q=call.q * 2), made)
+    assert call.scratch.values == kept and len(kept) == 1
+    torch.testing.assert_close(run(call, mirrored)[0], expected(call, mirrored, 0, layout(text)), rtol=0, atol=EXACT)
+
+
+def test_inputs_are_not_written_to() -> None:
+    call = make_call("self", (6, 6), (RowSpan(0, 1, tag("a red hat and a dog")),))
+    before = [t.clone() for t in (call.q, call.k, call.v)]
+    made = method(PHRASES, MASKS)
+    masks = made.masks.clone()
+    run(call, made)
+    assert all(torch.equal(a, b) for a, b in zip(before, (call.q, call.k, call.v), strict=True))
+    assert torch.equal(made.masks, masks) and call.bias is None and made.key == KEY

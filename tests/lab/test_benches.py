@@ -1,0 +1,70 @@
+"""The benches' own parts: layouts, the hard mask, tables, drawing in batches."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import torch
+from benches.layout import sample_layout
+from benches.layout_methods import HIDDEN, VARIANTS, HardMask
+from benches.results import markdown, mean_row, publish
+from benches.world import captioned
+from world.draw import Settings, draw, draw_captions, load_world
+from world.scene import CREATURE
+
+
+def test_layouts_are_the_same_every_time_and_hold_their_things():
+    for number in range(40):
+        layout, again = sample_layout(number), sample_layout(number)
+        assert layout.caption == again.caption and np.array_equal(layout.boxes, again.boxes)
+        assert 2 <= len(layout.boxes) <= 4 and len(set(layout.phrases)) == len(layout.phrases)
+        for box, target, phrase in zip(layout.boxes, layout.targets, layout.phrases, strict=True):
+            assert (target & box).sum() > 0.97 * target.sum() and phrase in layout.caption
+
+
+def test_captions_of_the_world_bench_hold_no_creatures():
+    for count in (1, 2):
+        scenes = captioned(count, 20)
+        assert all(len(s.things) == count and all(t.shape != CREATURE for t in s.things) for s in scenes)
+
+
+def test_hard_mask_shows_each_pixel_its_own_tokens():
+    boxes = torch.zeros(2, 128, 128, dtype=torch.bool)
+    boxes[0, :, :64], boxes[1, :64, 64:] = True, True
+    bias = HardMask(boxes, base_everywhere=False).bias((16, 16), (4, 4), torch.float32)
+    assert bias.shape == (16, 3 * 77)
+    seen = (bias == 0)[:, ::77].reshape(4, 4, 3)
+    assert set(bias.unique().tolist()) == {0.0, HIDDEN}
+    assert seen[0, 0].tolist() == [False, True, False]
+    assert seen[0, 3].tolist() == [False, False, True]
+    assert seen[3, 3].tolist() == [True, False, False]
+    both = HardMask(boxes, base_everywhere=True).bias((16, 16), (4, 4), torch.float32)
+    assert (both[:, :77] == 0).all()
+
+
+def test_results_are_written_and_printed(tmp_path, capsys):
+    rows = [mean_row("unpatched", {"iou": [0.1, 0.2], "added": [1.0, 2.0]}), mean_row("ours", {"iou": [0.5]})]
+    path = publish("trial", rows, tmp_path)
+    stored = json.loads(path.read_text())
+    assert stored["bench"] == "trial" and stored["machine"]["torch"] and stored["rows"][1]["iou"] == 0.5
+    assert markdown(rows).splitlines() == ["| variant | iou | added |", "| --- | ---: | ---: |",
+                                           "| unpatched | 0.15 | 1.5 |", "| ours | 0.5 |  |"]
+    assert markdown(rows) in capsys.readouterr().out
+
+
+def test_a_picture_is_the_same_in_any_batch():
+    world, settings = load_world(), Settings(steps=2)
+    jobs = [("a red circle on a white background", 1), ("a blue star and a green square", 2)]
+    together = next(draw_captions(world, jobs, 2, settings))
+    alone = next(draw_captions(world, jobs[1:], 1, settings))
+    assert together.pictures.shape == (2, 128, 128, 3) and together.evaluations == 2.0
+    assert np.abs(together.pictures[1].astype(int) - alone.pictures[0]).max() <= 2
+
+
+def test_every_way_to_ask_for_a_layout_draws():
+    world, layout = load_world(), sample_layout(0)
+    for name, method in VARIANTS.items():
+        model, positive = method(world, layout)
+        drawing = draw(world, model, positive, [5], Settings(steps=1))
+        assert drawing.pictures.shape == (1, 128, 128, 3), name

@@ -1,0 +1,66 @@
+"""The world's pictures, their masks and their captions."""
+
+from __future__ import annotations
+
+from random import Random
+
+import cv2
+import numpy as np
+from world.caption import FILLERS, caption, plain_caption, vocabulary
+from world.render import render
+from world.scene import BACKGROUNDS, COLOURS, CREATURE, Scene, Thing
+from world.train_unet import scene
+
+HELD_OUT = [scene(0, -1 - i) for i in range(60)]
+
+
+def test_the_same_scene_gives_the_same_bytes():
+    for index in (-1, -2, -3, 5):
+        first, second = scene(0, index), scene(0, index)
+        assert first == second
+        assert render(first)[0].tobytes() == render(second)[0].tobytes()
+    assert scene(0, -1) != scene(0, 1) and scene(0, -1) != scene(1, -1)
+
+
+def test_masks_are_disjoint_and_one_a_thing():
+    for s in HELD_OUT:
+        picture, masks = render(s)
+        assert masks.shape == (len(s.things), *picture.shape[:2]) and masks.dtype == bool
+        assert (masks.sum(0) <= 1).all()
+        assert masks.any((1, 2)).all()
+
+
+def test_masks_are_exact():
+    """A pixel is of a thing when more than half of its way from the background's tone to the thing's is gone."""
+    things = (Thing("star", "red", 40.3, 40.7, 25.0), Thing("circle", "blue", 90.0, 88.0, 24.0))
+    picture, masks = render(Scene("white", things))
+    ground = np.float64(BACKGROUNDS["white"])
+    for thing, mask, other in zip(things, masks, masks[::-1], strict=True):
+        way = np.float64(COLOURS[thing.colour]) - ground
+        share = (picture - ground) @ way / (way @ way)
+        clear = (abs(share - 0.5) > 0.01) & ~cv2.dilate(other.astype(np.uint8), np.ones((5, 5))).astype(bool)
+        np.testing.assert_array_equal(mask[clear], share[clear] > 0.5)
+        assert clear.mean() > 0.8
+
+
+def test_the_front_thing_hides_the_one_behind():
+    behind, front = Thing("circle", "red", 60, 60, 30), Thing("square", "green", 70, 60, 20)
+    picture, masks = render(Scene("black", (behind, front)))
+    assert not (masks[0] & masks[1]).any()
+    assert tuple(picture[60, 70]) == COLOURS["green"] and masks[1, 60, 70]
+
+
+def test_captions_use_known_words_only():
+    known = {*vocabulary(), *FILLERS}
+    rng = Random(0)
+    for s in HELD_OUT:
+        texts = [caption(s, rng) for _ in range(5)] + ([plain_caption(s)] if s.things else [])
+        for text in texts:
+            assert set(text.replace(",", " , ").split()) <= known, text
+
+
+def test_captions_name_every_thing():
+    for s in HELD_OUT:
+        text = caption(s, Random(1), fillers=0.0)
+        for thing in s.things:
+            assert (thing.phrase if thing.shape != CREATURE else CREATURE) in text

@@ -1,0 +1,129 @@
+"""Ids, sockets, types, defaults and ranges, as NODES.md binds them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from scene import custom, family, left, region_prompt, regions
+
+SIZE = {"default": 1024, "min": 64, "max": 16384, "step": 8}
+STRENGTH = {"default": 1.0, "min": 0.0, "max": 2.0, "step": 0.05}
+SHARE = {"min": 0.0, "max": 1.0, "step": 0.001}
+CUSTOM = {
+    "cross_strength": STRENGTH, "self_strength": STRENGTH | {"default": 0.3},
+    "size_adaptation": {"default": 1.0, "min": 0.0, "max": 1.0, "step": 0.05},
+    "decay_power": {"default": 5.0, "min": 0.0, "max": 10.0, "step": 0.1},
+    "start_percent": SHARE | {"default": 0.0}, "end_percent": SHARE | {"default": 0.3},
+    "reencode_phrases": {"default": True},
+}
+
+
+def nodes() -> dict[str, Any]:
+    from attention_director.nodes import NODES
+
+    return {node.GET_SCHEMA().node_id: node for node in NODES}
+
+
+def inputs(node: str) -> dict[str, tuple]:
+    types = nodes()[node].INPUT_TYPES()
+    return {**types.get("required", {}), **types.get("optional", {})}
+
+
+def assert_holds(entry: tuple, kind: str | None, **options: Any) -> None:
+    if kind is not None:
+        assert entry[0] == kind
+    for key, value in options.items():
+        assert entry[1][key] == value, (entry, key)
+
+
+def test_region_prompt_takes_what_was_promised() -> None:
+    schema, found = nodes()["RegionPrompt"].GET_SCHEMA(), inputs("RegionPrompt")
+    assert [i.id for i in schema.inputs] == ["model", "clip", "text", "canvas", "width", "height", "regions",
+                                             "strength", "preset", "unbound_words", "uncovered"]
+    assert_holds(found["model"], "MODEL")
+    assert_holds(found["clip"], "CLIP")
+    assert set(found["text"][0].split(",")) == {"STRING", "CONDITIONING"} and found["text"][1]["multiline"]
+    assert found["text"][1]["dynamicPrompts"]
+    for side in ("width", "height"):
+        assert_holds(found[side], "INT", **SIZE)
+    assert_holds(found["regions"], "ATTN_DIR_REGIONS")
+    assert "regions" in nodes()["RegionPrompt"].INPUT_TYPES()["optional"]
+    assert_holds(found["strength"], "FLOAT", **STRENGTH)
+    assert_holds(found["canvas"], None, default="")
+    assert found["unbound_words"][1]["options"] == ["everywhere", "paper"]
+    assert found["uncovered"][1]["options"] == ["background", "paper"]
+    assert_holds(found["unbound_words"], None, default="everywhere", advanced=True)
+    assert_holds(found["uncovered"], None, default="background", advanced=True)
+    assert [(o.display_name, o.io_type) for o in schema.outputs] == [
+        ("model", "MODEL"), ("positive", "CONDITIONING"), ("masks", "MASK"), ("preview", "IMAGE")]
+    assert schema.display_name == "Region Prompt (DenseDiffusion)" and "DenseDiffusion" in schema.search_aliases
+
+
+def test_only_custom_reveals_its_numbers() -> None:
+    schema = nodes()["RegionPrompt"].GET_SCHEMA()
+    preset = next(i for i in schema.inputs if i.id == "preset")
+    shown = {option.key: [i.id for i in option.inputs] for option in preset.options}
+    assert shown == {"strong": [], "paper": [], "custom": list(CUSTOM)}
+    revealed = {i.id: i.as_dict() for i in preset.options[-1].inputs}
+    for name, expected in CUSTOM.items():
+        assert {k: revealed[name][k] for k in expected} == expected
+
+
+def test_the_paper_preset_is_custom_with_its_defaults() -> None:
+    """DenseDiffusion as published: the numbers that custom starts from."""
+    from attention_director.nodes.region_prompt import PAPER, custom_options
+
+    defaults = {name: values["default"] for name, values in CUSTOM.items()}
+    assert custom_options(defaults) == PAPER
+    assert (PAPER.rule.cross, PAPER.rule.self_, PAPER.rule.flatten, PAPER.rule.margin) == (1.0, 0.3, 1.0, 0.0)
+
+
+def test_helpers_take_what_was_promised() -> None:
+    region = inputs("AttnDirRegion")
+    assert list(region) == ["phrase", "mask", "strength", "regions"]
+    assert_holds(region["phrase"], "STRING", default="")
+    assert_holds(region["mask"], "MASK")
+    assert_holds(region["strength"], "FLOAT", **STRENGTH)
+    boxes = inputs("AttnDirRegionsFromBoxes")
+    assert list(boxes) == ["bboxes", "phrases", "width", "height", "strength", "regions"]
+    assert {"BOUNDING_BOX", "ARRAY", "STRING"} <= set(boxes["bboxes"][0].split(","))
+    assert_holds(boxes["width"], "INT", **SIZE)
+    encode = inputs("AttnDirEncode")
+    assert list(encode) == ["clip", "text", "one_prompt_per_line"]
+    assert_holds(encode["one_prompt_per_line"], "BOOLEAN", default=False, advanced=True)
+    outputs = {name: [o.io_type for o in node.GET_SCHEMA().outputs] for name, node in nodes().items()}
+    assert outputs["AttnDirRegion"] == ["ATTN_DIR_REGIONS"] and outputs["AttnDirEncode"] == ["CONDITIONING"]
+    assert outputs["AttnDirRegionsFromBoxes"] == ["ATTN_DIR_REGIONS", "MASK"]
+    assert outputs["AttnDirLoadDemoModel"] == ["MODEL", "CLIP", "VAE"]
+
+
+@pytest.mark.parametrize("node", ["RegionPrompt", "AttnDirRegion", "AttnDirRegionsFromBoxes", "AttnDirEncode"])
+def test_every_input_has_a_tooltip(node: str) -> None:
+    schema = nodes()[node].GET_SCHEMA()
+    everything = [i for top in schema.inputs for i in top.get_all()]
+    assert all(i.tooltip for i in everything), [i.id for i in everything if not i.tooltip]
+    assert schema.category.startswith("Attention Director") and schema.description
+
+
+def test_ids_are_ours() -> None:
+    assert all(name == "RegionPrompt" or name.startswith("AttnDir") for name in nodes())
+
+
+def test_a_preset_as_the_host_passes_it_nested_or_flat() -> None:
+    """DynamicCombo nests what it reveals; an older host has a plain combo and the numbers beside it."""
+    from attention_director.nodes.region_prompt import STRONG, chosen_options
+
+    flat = {k: v for k, v in custom(decay_power=2.5).items() if k != "preset"}
+    assert chosen_options(custom(decay_power=2.5), {}) == chosen_options("custom", flat)
+    assert chosen_options("custom", flat).schedule.decay_power == 2.5
+    assert chosen_options("strong", flat) == chosen_options({"preset": "strong"}, {}) == STRONG
+
+
+def test_masks_and_preview_are_given_even_where_nothing_acts() -> None:
+    model, clip, _ = family()
+    parts = regions(("red hat", left(32, 48)), ("blue dog", left(64, 64)))
+    silent = region_prompt(model, clip, strength=0.0, parts=parts)
+    assert silent.masks.shape == (2, 64, 64) and silent.masks[0, :, :20].all() and not silent.masks[0, :, 30:].any()
+    none = region_prompt(model, clip, parts=(), width=1024, height=512)
+    assert none.masks.shape[0] == 1 and not none.masks.any() and none.preview.shape == (1, 256, 512, 3)

@@ -1,0 +1,139 @@
+"""What one mistypes, and the sentence it gets."""
+
+from __future__ import annotations
+
+import logging
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import tiny
+import torch
+from scene import PROMPT, custom, encode, family, host_encode, left, region_prompt, regions, right
+
+
+def says(sentence: str, **options: Any) -> None:
+    """RegionPrompt refuses with exactly this sentence."""
+    model, clip, _ = family()
+    with pytest.raises(ValueError) as caught:
+        region_prompt(options.pop("model", model), options.pop("clip", clip), **options)
+    assert str(caught.value) == sentence
+
+
+def test_a_phrase_that_is_not_in_the_prompt() -> None:
+    says('RegionPrompt: region 2 "red hat" is not in the prompt; nearest: "red coat". Add it to the prompt or pick '
+         "other words.", text="a dog in a red coat", parts=regions(("dog", left()), ("red hat", right())))
+    says('RegionPrompt: region 1 "xylophone" is not in the prompt. Add it to the prompt or pick other words.',
+         text="42", parts=regions(("xylophone", left())))
+
+
+def test_an_occurrence_that_is_not_in_the_prompt() -> None:
+    says('RegionPrompt: region 1 "cat#3": the prompt holds those words 2 times; lower the number after #.',
+         text="a cat and a cat", parts=regions(("cat#3", left())))
+    says('RegionPrompt: region 1 "cat#2": the prompt holds those words 1 time; lower the number after #.',
+         text="a cat", parts=regions(("cat#2", left())))
+
+
+def test_a_linked_prompt_without_words() -> None:
+    says("RegionPrompt: the linked prompt was not made by an Attention Director node, so its words are unknown; type "
+         "it here or use Encode Prompt.", text=host_encode(tiny.clip(), PROMPT))
+
+
+def test_two_regions_with_the_same_words() -> None:
+    both = regions(("cat", left()), ("cat", right()))
+    says('RegionPrompt: "cat" occurs twice and two regions claim it; write cat#1 and cat#2.', text="a cat and a cat",
+         parts=both)
+    says('RegionPrompt: "cat" occurs once and 2 regions claim it; join their masks in one region.', text="a cat",
+         parts=both)
+    says('RegionPrompt: "cat" occurs twice and two regions claim it; write cat#1 and cat#2.', text="a cat and a cat",
+         parts=regions(("Cat", left()), ("cat#1", right())))
+    model, clip, _ = family()
+    numbered = regions(("cat#1", left()), ("cat#2", right()))
+    assert region_prompt(model, clip, "a cat and a cat", numbered).model is not model
+    assert region_prompt(model, clip, "a cat", regions(("", left()), ("", right()))).model is not model
+
+
+def test_a_phrase_eaten_by_alternatives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The editor draws among {a|b}; only the workflow still knows what stood there."""
+    from attention_director.nodes.region_prompt import RegionPrompt
+
+    workflow = {"nodes": [{"id": 4, "widgets_values": ["{red hat|cat}"]},
+                          {"id": 5, "widgets_values": ["a {red hat|blue coat} on a dog", ""]}]}
+    hidden = SimpleNamespace(unique_id="5", extra_pnginfo={"workflow": workflow}, prompt=None)
+    monkeypatch.setattr(RegionPrompt, "hidden", hidden, raising=False)
+    says('RegionPrompt: "red hat" is an alternative that was not drawn this time; keep bound phrases outside braces.',
+         text="a blue coat on a dog", parts=regions(("red hat", left())))
+    says('RegionPrompt: region 1 "cat" is not in the prompt; nearest: "coat". Add it to the prompt or pick other '
+         "words.", text="a blue coat on a dog", parts=regions(("cat", left())))
+
+
+def test_another_programs_lora_syntax_warns_once(caplog: pytest.LogCaptureFixture,
+                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    import attention_director.bridge.prompt as prompt
+
+    monkeypatch.setattr(prompt, "_warned_of_lora", set())
+    model, clip, _ = family()
+    caplog.set_level(logging.WARNING, logger="attention_director")
+    for _ in range(2):
+        region_prompt(model, clip, "a red hat <lora:x:0.8> and a blue dog")
+    messages = [r.getMessage() for r in caplog.records if r.name == "attention_director"]
+    assert messages == ["RegionPrompt: ComfyUI reads <lora:...> as words; use Load LoRA."]
+
+
+@pytest.mark.parametrize("strength", [math.nan, math.inf, -0.1])
+def test_strengths_that_are_no_strength(strength: float) -> None:
+    says(f"RegionPrompt: strength is {strength}; give a number from 0 to 2.", strength=strength)
+    with pytest.raises(ValueError) as caught:
+        regions(("red hat", left(), strength))
+    assert str(caught.value) == f'AttnDirRegion: region "red hat" has strength {strength}; give a number from 0 to 2.'
+
+
+@pytest.mark.parametrize("name", ["cross_strength", "self_strength", "size_adaptation", "decay_power", "start_percent",
+                                  "end_percent"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -0.5])
+def test_custom_numbers_that_are_none(name: str, value: float) -> None:
+    """Linked numbers pass by the widget's limits; a NaN would otherwise end as a black picture."""
+    model, clip, _ = family()
+    with pytest.raises(ValueError, match=r"^RegionPrompt: .*(nan|inf|-0\.5)"):
+        region_prompt(model, clip, preset=custom(**{name: value}))
+
+
+def test_masks_that_cannot_be_used() -> None:
+    broken = left()
+    broken[0, 0, 0] = math.nan
+    with pytest.raises(ValueError) as caught:
+        regions(("red hat", broken))
+    assert str(caught.value) == ('AttnDirRegion: the mask of region "red hat" holds values that are no numbers; make '
+                                 "it again.")
+    says("RegionPrompt: masks come in batches of 2 and 3; use single masks, or batches of one size.",
+         parts=regions(("red hat", left().repeat(2, 1, 1)), ("blue dog", right().repeat(3, 1, 1))))
+
+
+def test_a_model_of_another_family() -> None:
+    class Flux:
+        pass
+
+    class Network(torch.nn.Module):
+        pass
+
+    other = SimpleNamespace(model=SimpleNamespace(diffusion_model=Network(), model_config=Flux()))
+    says("RegionPrompt: this model is Flux; the node works with Stable Diffusion 1.x, 2.x and SDXL.", model=other)
+
+
+def test_text_encoders_that_are_no_clip() -> None:
+    says("RegionPrompt: the clip input is empty; the checkpoint may hold no text encoder, use Load CLIP.", clip=None)
+
+    class T5:
+        def tokenize(self, text: str) -> dict:
+            return {"t5xxl": [[(1, 1.0)]]}
+
+        tokenizer = SimpleNamespace(t5xxl=object())
+
+    says('RegionPrompt: the text encoder "t5xxl" is not a CLIP model; use a Stable Diffusion 1.x, 2.x or SDXL '
+         "checkpoint.", clip=T5())
+
+
+def test_a_linked_prompt_and_a_clip_that_is_missing() -> None:
+    says("RegionPrompt: the clip input is empty; the checkpoint may hold no text encoder, use Load CLIP.", clip=None,
+         text=encode(tiny.clip(), PROMPT))
