@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -133,18 +134,19 @@ def phrase(clip: Any, text: str, node: str) -> Phrase:
     return Phrase(text.strip(), layout_of(words, clip.tokenize(words), clip, node), occurrence)
 
 
-def tokens_at(tokens: Tokens, positions: tuple[int, ...], clip: Any) -> Tokens:
-    """The tokens at some positions, weights and embeddings kept, as a prompt of one chunk."""
+def chunks_of(tokens: Tokens, groups: Sequence[tuple[int, ...]], clip: Any) -> Tokens:
+    """A prompt of one chunk a group of positions, weights and embeddings kept; chunks do not see each other."""
     out: Tokens = {}
     for name, chunks in tokens.items():
         tokenizer = getattr(clip.tokenizer, f"clip_{name}")
         flat = [token for chunk in chunks for token in chunk]
-        width = len(chunks[0])
-        words = [flat[p] for p in positions][:width - 2]
-        padding = width - 2 - len(words)
-        out[name] = [[(tokenizer.start_token, 1.0), *words, (tokenizer.end_token, 1.0),
-                      *([(tokenizer.pad_token, 1.0)] * padding)]]
+        out[name] = [_chunk([flat[p] for p in positions][:CHUNK - 2], tokenizer) for positions in groups]
     return out
+
+
+def _chunk(words: list[tuple[Any, ...]], tokenizer: Any) -> list[tuple[Any, ...]]:
+    padding = CHUNK - 2 - len(words)
+    return [(tokenizer.start_token, 1.0), *words, (tokenizer.end_token, 1.0), *([(tokenizer.pad_token, 1.0)] * padding)]
 
 
 def warn_of_lora_syntax(text: str, node: str) -> None:

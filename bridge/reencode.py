@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from ..core.regions import share_tokens
 from ..core.tokens import Phrase, PromptTag
-from .prompt import CHUNK, Conditioning, Tokens, says, tokens_at
+from .prompt import CHUNK, Conditioning, Tokens, chunks_of, says
 
 
 def reencode(clip: Any, conditioning: Conditioning, tag: PromptTag, phrases: Sequence[Phrase],
@@ -27,28 +28,36 @@ def reencode(clip: Any, conditioning: Conditioning, tag: PromptTag, phrases: Seq
         tokens = clip.tokenize(layout.text)
         rows = [cond[row, start:] for cond in ours for start in tag.starts(row)]
         shares = share_tokens(tag, row, phrases, bind_padding, background)
-        for words, padding in zip(shares.words, shares.padding, strict=True):
-            if words:
-                _replace(clip, rows, tokens, words, words, padding)
+        parts = [_Part(words, words[:CHUNK - 2], padding)
+                 for words, padding in zip(shares.words, shares.padding, strict=True) if words]
         if shares.rest_padding:
-            _replace(clip, rows, tokens, shares.rest_words, (), shares.rest_padding)
+            parts.append(_Part(shares.rest_words, (), shares.rest_padding))
+        if parts:
+            _replace(clip, rows, tokens, parts)
     return out
 
 
-def _replace(clip: Any, rows: Sequence[torch.Tensor], tokens: Tokens, encoded_words: Sequence[int],
-             words: Sequence[int], padding: Sequence[int]) -> None:
-    """Encode some of the prompt's words alone; put the result at ``words`` and at ``padding`` of each row.
+@dataclass(frozen=True)
+class _Part:
+    """Positions to encode alone, and where the words and the padding of that encoding go."""
+
+    encoded: tuple[int, ...]
+    words: tuple[int, ...]
+    padding: tuple[int, ...]
+
+
+def _replace(clip: Any, rows: Sequence[torch.Tensor], tokens: Tokens, parts: Sequence[_Part]) -> None:
+    """Encode all parts in one call, each as a chunk of its own, and put them where they belong.
 
     rows: views [T, C] of the conditioning, one an entry and repetition. A text encoder that hooks
     schedule gives as many encodings as the prompt has entries.
     """
-    entries = clip.encode_from_tokens_scheduled(tokens_at(tokens, tuple(encoded_words), clip))
-    encodings = [cond[0] for cond, _ in entries]
-    kept = words[:CHUNK - 2]
+    entries = clip.encode_from_tokens_scheduled(chunks_of(tokens, [part.encoded for part in parts], clip))
+    encodings = [cond[0].unflatten(0, (len(parts), CHUNK)) for cond, _ in entries]
     for n, row in enumerate(rows):
-        alone = encodings[n * len(encodings) // len(rows)]
-        _put(row, kept, alone, [1 + i for i in range(len(kept))])
-        _put(row, padding, alone, [p % CHUNK for p in padding])
+        for part, alone in zip(parts, encodings[n * len(encodings) // len(rows)], strict=True):
+            _put(row, part.words, alone, [1 + i for i in range(len(part.words))])
+            _put(row, part.padding, alone, [p % CHUNK for p in part.padding])
 
 
 def _put(row: torch.Tensor, positions: Sequence[int], alone: torch.Tensor, source: Sequence[int]) -> None:

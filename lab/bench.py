@@ -1,4 +1,4 @@
-"""Measure on the tiny world: `python3 lab/run.py bench [world|layout|all] [--limit N]`."""
+"""Measure on the tiny world: `python3 lab/run.py bench [world|layout|sheets|all] [--limit N]`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import engine
 from pack import load_pack
 
-BENCHES = ("world", "layout")
+BENCHES = ("world", "layout", "sheets")
 
 
 def main() -> None:
@@ -28,7 +28,8 @@ def main() -> None:
     trial = Path(__file__).resolve().parent / "runs" / "trial"
     for name in BENCHES if arguments.what == "all" else (arguments.what,):
         rows = importlib.import_module(f"benches.{name}").run(arguments.limit)
-        publish(name, rows, trial if arguments.limit else RESULTS)
+        if rows:
+            publish(name, rows, trial if arguments.limit else RESULTS)
 
 
 if __name__ == "__main__":

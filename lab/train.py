@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 import engine
+import host
 
 
 def train_world(arguments: argparse.Namespace) -> None:
@@ -31,7 +32,8 @@ def main() -> None:
     root = Path(__file__).resolve().parent.parent
     parser = argparse.ArgumentParser(prog="python3 lab/run.py train", description=__doc__)
     parser.add_argument("what", choices=["world"])
-    parser.add_argument("--folder", default=str(root / "lab" / "runs" / "world"), help="state and log, to resume from")
+    parser.add_argument("--folder", default=str(host.cache_folder() / "world"),
+                        help="state and log; what is there is gone on with")
     parser.add_argument("--out", default=str(root / "assets" / "tiny_world.safetensors"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scenes", type=int, default=28000, help="pictures to train the UNet on")

@@ -181,7 +181,8 @@ def _objects_in(blob: Mask, ground: _Ground) -> list[Found]:
     """Objects of one connected piece of foreground: a creature, or one shape a colour."""
     whole = _filled(blob)
     fits = _fits(whole)
-    if fits[CREATURE] >= _CREATURE_FIT and fits[CREATURE] == max(fits.values()):
+    may_be = _may_be_creature(whole, ground)
+    if may_be and fits[CREATURE] >= _CREATURE_FIT and fits[CREATURE] == max(fits.values()):
         return [_found(whole, "", CREATURE, fits[CREATURE])]
     parts = [_coloured(part, ground) for part in _colour_parts(blob, ground)]
     sure = [p for p in parts if p.fit >= _SURE_FIT and p.colour and not _enclosed(p.mask, ground)]
@@ -192,6 +193,12 @@ def _objects_in(blob: Mask, ground: _Ground) -> list[Found]:
     for piece in _components(rest, ground.smallest_px):
         sure.extend(_leftovers(piece, unsure, ground))
     return sure
+
+
+def _may_be_creature(whole: Mask, ground: _Ground) -> bool:
+    """Not of one colour with a name, as a creature never is, and no larger than half the canvas."""
+    named = np.bincount(ground.colour[whole], minlength=_NO_COLOUR)[:_NO_COLOUR].max()
+    return named < 0.85 * whole.sum() and whole.mean() < 0.5
 
 
 def _colour_parts(blob: Mask, ground: _Ground) -> Iterator[Mask]:
@@ -238,7 +245,7 @@ def _leftovers(piece: Mask, parts: list[Found], ground: _Ground) -> list[Found]:
     own = [p for p in parts if (p.mask & piece).sum() > 0.5 * p.area]
     whole = _filled(piece)
     fit = _fits(whole)[CREATURE]
-    if fit >= _POOR_FIT and fit > max((p.fit for p in own), default=0.0):
+    if _may_be_creature(whole, ground) and fit >= _POOR_FIT and fit > max((p.fit for p in own), default=0.0):
         return [_found(whole, "", CREATURE, fit)]
     if apart := _split(whole, ground):
         return [thing for part in apart for thing in _objects_in(part, ground)]

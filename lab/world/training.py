@@ -61,5 +61,6 @@ class Log:
         elapsed = time.monotonic() - self.started
         text = f"{self.title} [{bar:<24}] {step}/{self.steps}  {elapsed:.0f} s  {numbers}"
         print("\r" + text if sys.stdout.isatty() else text, end="" if sys.stdout.isatty() else "\n", flush=True)
+        fields = [self.title, str(step), f"{elapsed:.0f}", *(f"{k}={v:.5g}" for k, v in values.items())]
         with self.path.open("a", encoding="utf-8") as f:
-            f.write("\t".join([self.title, str(step), f"{elapsed:.0f}", *(f"{k}={v:.5g}" for k, v in values.items())]) + "\n")
+            f.write("\t".join(fields) + "\n")

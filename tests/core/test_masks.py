@@ -16,7 +16,8 @@ from attention_director.core.masks import (
 
 @pytest.mark.parametrize(("size", "latent", "grid"), [
     ((64, 64), (64, 64), (8, 8)), ((96, 160), (24, 40), (3, 5)), ((50, 70), (17, 23), (9, 12)),
-    ((7, 5), (16, 16), (4, 4)), ((512, 512), (128, 96), (32, 24)), ((100, 30), (13, 4), (1, 1)), ((1, 1), (8, 8), (2, 2)),
+    ((7, 5), (16, 16), (4, 4)), ((512, 512), (128, 96), (32, 24)), ((100, 30), (13, 4), (1, 1)),
+    ((1, 1), (8, 8), (2, 2)),
 ])
 def test_resized_as_the_paper_does_pixel_by_pixel(size: tuple[int, int], latent: tuple[int, int],
                                                   grid: tuple[int, int]) -> None:

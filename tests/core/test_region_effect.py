@@ -8,6 +8,7 @@ import naive_regions as naive
 import pytest
 import torch
 from attention_director.core.call import AttentionCall, RowSpan
+from attention_director.core.layers import LayerAddress
 from attention_director.core.regions import RegionRule, share_tokens
 from attention_director.core.tokens import PromptTag
 from hypothesis import given, settings
@@ -103,7 +104,7 @@ def test_strength_nothing_everywhere_is_plain(kind: str) -> None:
     made = method(["red hat", "dog"], everywhere_covered, (0.0, 0.0), RegionRule())
     torch.testing.assert_close(run(call, made), innermost(call), rtol=0, atol=1e-12)
     dog = method(["dog"], MASKS[:1], rule=replace(PAPER, cross=0.0))
-    assert dog.selects(make_call("self", (2, 2), call.rows).layer) and not dog.selects(make_call("cross", (2, 2), call.rows).layer)
+    assert dog.selects(LayerAddress("middle", 0, 0, "self")) and not dog.selects(LayerAddress("middle", 0, 0, "cross"))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import naive_regions as naive
 import pytest
 import torch
 from attention_director.core.call import RowSpan
@@ -94,6 +95,36 @@ def test_prompts_of_unequal_length_in_one_batch() -> None:
     got = run(call, made)
     for row, prompt in enumerate(unequal.rows):
         torch.testing.assert_close(got[row], expected(call, made, row, prompt), rtol=0, atol=EXACT)
+
+
+@pytest.mark.parametrize("everywhere", [True, False])
+@pytest.mark.parametrize("tiles", [1, 2])
+def test_words_that_another_node_appended_belong_to_no_region(everywhere: bool, tiles: int) -> None:
+    """Also behind a row that was repeated to a longer one's length, and where the host repeats it all."""
+    rule = replace(PAPER, everywhere=everywhere)
+    text = "a red hat and a dog"
+    joined = replace(tag(text), length=154, appended=5)
+    call = make_call("cross", (4, 4), (RowSpan(0, 1, joined),), keys=159 * tiles)
+    made = method(PHRASES, MASKS, rule=rule)
+    words = naive.token_sets(77, [(2, 3), (6,)], layout(text).own(), everywhere)
+    keys = (words * 2 + [{naive.EVERYWHERE} if everywhere else set()] * 5) * tiles
+    queries = naive.pixel_sets(MASKS, (4, 4), (4, 4), False)
+    a = naive.amounts(queries, 1.0, 1.0, (1.0, 1.0))
+    queries = [regions | {naive.EVERYWHERE} for regions in queries]
+    truth = naive.regions_attention(call.q[0], call.k[0], call.v[0], queries, keys, a)
+    torch.testing.assert_close(run(call, made)[0], truth, rtol=0, atol=EXACT)
+
+
+def test_keys_past_the_last_whole_repetition_are_nobodys() -> None:
+    """A patch of another pack may lengthen the context where nobody can know by what."""
+    text = "a red hat and a dog"
+    call = make_call("cross", (4, 4), (RowSpan(0, 1, tag(text)),), keys=77 * 2 + 4)
+    made = method(PHRASES, MASKS)
+    keys = naive.token_sets(77, [(2, 3), (6,)], (), False) * 2 + [set()] * 4
+    queries = naive.pixel_sets(MASKS, (4, 4), (4, 4), False)
+    truth = naive.regions_attention(call.q[0], call.k[0], call.v[0], queries, keys,
+                                    naive.amounts(queries, 1.0, 1.0, (1.0, 1.0)))
+    torch.testing.assert_close(run(call, made)[0], truth, rtol=0, atol=EXACT)
 
 
 @KINDS
