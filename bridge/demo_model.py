@@ -43,8 +43,9 @@ def load_demo_model() -> tuple[Any, Any, Any]:
 
 def _read(path: str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     if not Path(path).is_file():
-        raise DirectorError(NODE, f"{Path(path).name} is missing from the pack's assets folder; install the pack again.")
-    return comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
+        raise DirectorError(NODE, f"{Path(path).name} is missing from the pack's assets; install the pack again.")
+    weights, facts = comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
+    return weights, facts or {}
 
 
 def _load_model(path: str, disable_dynamic: bool = False) -> Any:
@@ -121,4 +122,5 @@ def warn_unknown_words(clip: Any, tag: PromptTag, node: str) -> None:
 
 
 # Words the demo model's captions use between the things they name.
-GRAMMAR = frozenset("a an and of on with next to the in picture drawing image background".split())
+GRAMMAR = frozenset(("a", "an", "and", "of", "on", "with", "next", "to", "the", "in", "picture", "drawing", "image",
+                     "background"))

@@ -59,21 +59,21 @@ class Dispatcher:
         return other.plain(call, options) if self.foreign is None else other.run_foreign(self.foreign, call, options)
 
     def _innermost(self, call, options):
-        if self.foreign is None:
+        foreign = self.foreign
+        if foreign is None:
             return lambda inner: other.own_attention(inner, options)
         if self.layer.kind == "self":
-            return other.attend_self(self.foreign, call, options)
-        additive = call.scratch.once(("additive", id(self.foreign)),
-                                     lambda: other.is_additive(self.foreign, call, options))
-        if not additive:
-            raise DirectorError("Attention Director", f"{other.name_of(self.foreign)} replaces the text attention at "
+            return other.attend_self(foreign, call, options)
+        if not call.scratch.once(("additive", id(foreign)), lambda: other.is_additive(foreign, call, options)):
+            raise DirectorError("Attention Director", f"{other.name_of(foreign)} replaces the text attention at "
                                                       f"{self.layer}, which cannot be combined with regions; bypass "
                                                       "one of the two nodes.")
-        return other.attend_cross(self.foreign, call, options)
+        return other.attend_cross(foreign, call, options)
 
     def to(self, *args: Any, **kwargs: Any) -> Dispatcher:
         """The host moves patches between devices; hand that on to the patch we stand before."""
-        moved = self.foreign.to(*args, **kwargs) if hasattr(self.foreign, "to") else self.foreign
+        move = getattr(self.foreign, "to", None)
+        moved = move(*args, **kwargs) if move else self.foreign
         return self if moved is self.foreign else Dispatcher(self.layer, moved)
 
 

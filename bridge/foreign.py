@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ..core.attention import attend_with_bias, fits_kernel
-from ..core.call import AttentionCall
+from ..core.call import Attend, AttentionCall
 from .errors import DirectorError
 from .unet import host_kernel, join_heads, split_heads
 
@@ -53,7 +53,7 @@ def is_additive(foreign: Foreign, call: AttentionCall, options: dict[str, Any]) 
     return bool((added - alone).abs().amax() <= _TOLERANCE * size + rounding)
 
 
-def attend_cross(foreign: Foreign, call: AttentionCall, options: dict[str, Any]) -> Callable[[AttentionCall], torch.Tensor]:
+def attend_cross(foreign: Foreign, call: AttentionCall, options: dict[str, Any]) -> Attend:
     """Innermost attention with an additive patch: ours plus what the patch adds to the plain attention."""
     residual = run_foreign(foreign, call, options) - plain(call, options)
 
@@ -63,8 +63,7 @@ def attend_cross(foreign: Foreign, call: AttentionCall, options: dict[str, Any])
     return attend
 
 
-def attend_self(foreign: Foreign, original: AttentionCall,
-                options: dict[str, Any]) -> Callable[[AttentionCall], torch.Tensor]:
+def attend_self(foreign: Foreign, original: AttentionCall, options: dict[str, Any]) -> Attend:
     """Innermost self-attention with a patch: run it on our q, k, v where their layout is unchanged.
 
     With a bias it gets the widened, padded heads. With gathered keys, or more columns than heads can

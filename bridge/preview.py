@@ -17,7 +17,7 @@ def region_preview(masks: torch.Tensor, phrases: list[str], width: int, height: 
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     canvas = np.full((size[1], size[0], 3), 32, np.float32)
     resized = torch.nn.functional.interpolate(masks[:, None].float(), size=(size[1], size[0]), mode="nearest")[:, 0]
-    tints = [np.float32(colorsys.hsv_to_rgb(i * 0.381966 % 1.0, 0.6, 0.9)) * 255 for i in range(len(masks))]
+    tints = [255 * np.array(colorsys.hsv_to_rgb(i * 0.381966 % 1.0, 0.6, 0.9), np.float32) for i in range(len(masks))]
     for mask, tint in reversed(list(zip(resized.numpy(), tints, strict=True))):
         canvas += (mask[..., None] > 0.5) * 0.75 * (tint - canvas)
     image = Image.fromarray(canvas.astype(np.uint8))

@@ -19,7 +19,8 @@ def reencode(clip: Any, conditioning: Conditioning, tag: PromptTag, phrases: Seq
 
     Rows of the tensor at a phrase's words become the phrase's own encoding. With ``bind_padding``
     the end and padding rows are dealt out among the regions (and the background), each share
-    becoming that of its phrase's encoding; the background's is that of the prompt without phrases.
+    becoming that of its phrase's encoding; the background's words and share are those of the prompt
+    without its phrases.
     Entries of another prompt stay as they are.
     """
     out = [[cond.clone(), dict(values)] for cond, values in conditioning]
@@ -31,7 +32,7 @@ def reencode(clip: Any, conditioning: Conditioning, tag: PromptTag, phrases: Seq
         parts = [_Part(words, words[:CHUNK - 2], padding)
                  for words, padding in zip(shares.words, shares.padding, strict=True) if words]
         if shares.rest_padding:
-            parts.append(_Part(shares.rest_words, (), shares.rest_padding))
+            parts.append(_Part(shares.rest_words, shares.rest_words[:CHUNK - 2], shares.rest_padding))
         if parts:
             _replace(clip, rows, tokens, parts)
     return out

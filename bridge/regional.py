@@ -107,8 +107,8 @@ def _claimed(words: str, regions: int, times: int) -> str:
 def _missing(number: int, wanted: Phrase, error: PhraseNotFound, tag: PromptTag) -> str:
     times = _times(wanted, tag)
     if times:
-        return f'region {number} "{wanted.text}": the prompt holds those words {times} time{"s" * (times > 1)}; lower ' \
-               "the number after #."
+        often = "once" if times == 1 else f"{times} times"
+        return f'region {number} "{wanted.text}": the prompt holds those words {often}; lower the number after #.'
     nearest = f'; nearest: "{error.nearest}"' if error.nearest else ""
     return f'region {number} "{wanted.text}" is not in the prompt{nearest}. Add it to the prompt or pick other words.'
 

@@ -12,6 +12,7 @@ import torch
 from ..core.call import RowSpan, Scratch, Step
 from ..core.layers import LayerAddress
 from ..core.method import Chain, Method
+from ..core.schedule import Schedule
 from ..core.tokens import PromptTag
 from .dispatch import RUN_KEY
 from .errors import DirectorError
@@ -45,7 +46,11 @@ class ReplacesArguments(Protocol):
 class EditsPrediction(Protocol):
     """A method that changes the denoised prediction [B, C, h, w] of a step; x itself is never edited."""
 
-    def edit_prediction(self, x: torch.Tensor, denoised: torch.Tensor, step: Step, scratch: Scratch) -> torch.Tensor: ...
+    @property
+    def schedule(self) -> Schedule: ...
+
+    def edit_prediction(self, x: torch.Tensor, denoised: torch.Tensor, step: Step,
+                        scratch: Scratch) -> torch.Tensor: ...
 
 
 @dataclass(eq=False)
@@ -114,6 +119,8 @@ def check_run(chain: Chain, guider: Any, options: dict[str, Any], images: int) -
     positives = [cond for name, entries in guider.conds.items() if "negative" not in name for cond in entries]
     for method in chain.methods:
         ours = [c for c in positives if TAG_KEY in c and method.key in c[TAG_KEY].keys]
+        if not ours:
+            continue  # it will not act, so nothing is wrong
         if any(c.get("area") is not None for c in ours):
             raise DirectorError(method.label, "its positive was limited to an area; the regions already say what goes "
                                               "where, take ConditioningSetArea away.")
@@ -211,7 +218,3 @@ def _extra_seconds(run: Run, key: str) -> float | None:
     if len(with_us) < 2 or len(without) < 2:
         return None
     return max(0.0, (with_us[len(with_us) // 2] - without[len(without) // 2]) * (len(with_us) + 1))
-
-
-__all__ = ["CHAIN_KEY", "EditsPrediction", "ReplacesArguments", "Run", "RunArguments", "chain_of", "outer_sample",
-           "predict_noise", "replace", "sampler_sample"]

@@ -19,7 +19,8 @@ def report_line(steps: Sequence[int], total: int, extra_seconds: float | None, s
         return "nothing happened: the sampler's positive does not come from this node"
     if not steps:
         if first_progress is not None and first_progress >= schedule.end:
-            return f"nothing happened: the run began at {first_progress:.0%}; this node's window ends at {schedule.end:.0%}"
+            return (f"nothing happened: the run began at {first_progress:.0%}; "
+                    f"this node's window ends at {schedule.end:.0%}")
         return f"nothing happened: no step fell into {schedule.start:.0%} to {schedule.end:.0%} of the run"
     span = f"step {steps[0]}" if len(steps) == 1 else f"steps {steps[0]}-{steps[-1]}"
     parts = [f"active in {span} of {total}", summary]

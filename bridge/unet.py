@@ -61,7 +61,7 @@ def host_kernel(options: dict[str, Any], biased: bool):
     """The host's attention on [B, H, N, D]. Back ends of eight bits and less would round a bias away."""
     backend = optimized_attention
     if biased and getattr(backend, "__name__", "") in _EIGHT_BIT_BACKENDS:
-        backend = get_attention_function("pytorch", optimized_attention)
+        backend = get_attention_function("pytorch", optimized_attention) or optimized_attention
 
     def kernel(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         heads = q.shape[1]

@@ -22,9 +22,14 @@ class Method(Protocol):
     call on, changed or not, to ``attend``.
     """
 
-    key: str
-    label: str
-    schedule: Schedule
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def schedule(self) -> Schedule: ...
 
     def selects(self, layer: LayerAddress) -> bool: ...
 

@@ -37,7 +37,8 @@ def main() -> None:
     parser.add_argument("--out", default=str(root / "assets" / "tiny_world.safetensors"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scenes", type=int, default=28000, help="pictures to train the UNet on")
-    parser.add_argument("--unet-steps", type=int, default=3600)
+    parser.add_argument("--unet-steps", type=int, nargs="+", default=[3600, 3400],
+                        help="steps of each round of the learning rate; a round more goes on from what is there")
     arguments = parser.parse_args()
     engine.enter()
     train_world(arguments)

@@ -17,8 +17,8 @@ class AttnDirLoadDemoModel(io.ComfyNode):
             node_id="AttnDirLoadDemoModel",
             display_name="Load Demo Model",
             category=CATEGORY,
-            description="A small model that draws coloured shapes and creatures at 128 x 128 in seconds, even without a "
-                        "GPU. Swap it for Load Checkpoint when you know what you want.",
+            description="A small model that draws coloured shapes and creatures at 128 x 128 in seconds, even "
+                        "without a GPU. Swap it for Load Checkpoint when you know what you want.",
             search_aliases=["tiny world", "demo checkpoint", "attention director demo"],
             inputs=[],
             outputs=[

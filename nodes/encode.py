@@ -20,7 +20,8 @@ class AttnDirEncode(io.ComfyNode):
             node_id=NODE,
             display_name="Encode Prompt",
             category=CATEGORY,
-            description="Encodes a prompt as CLIP Text Encode does and lets the other Attention Director nodes find its words.",
+            description="Encodes a prompt as CLIP Text Encode does and lets the other Attention Director nodes find "
+                        "its words.",
             search_aliases=["clip text encode", "prompt words", "attention prompt"],
             inputs=[
                 io.Clip.Input("clip", tooltip="The text encoder of your checkpoint."),

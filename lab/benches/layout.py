@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from random import Random
+from statistics import median
 
+import engine
 import numpy as np
+import torch
+from pack import load_pack
 from world.caption import plain_caption
 from world.draw import World, draw, load_world
 from world.oracle import layout_scores, look
@@ -17,6 +24,7 @@ from .layout_methods import VARIANTS
 from .results import Row, mean_row
 
 LAYOUTS, SEEDS_A_LAYOUT = 200, 2
+THREADS_A_WORKER = 1  # a batch of two is too small to share among cores
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,28 +66,50 @@ def sample_layout(number: int) -> Layout:
                   np.stack([coverage(t.shape, t.x, t.y, t.radius) > 0.5 for t in things]))
 
 
-def measure(world: World, variant: str, numbers: range) -> Row:
-    """Mean scores of one variant. Every run is two seeds of one layout, so seconds compare."""
+def scores_of(world: World, variant: str, layout: Layout, number: int) -> dict[str, list[float]]:
+    """All scores of one variant on one layout, two seeds in one run."""
     values: dict[str, list[float]] = defaultdict(list)
-    for number in numbers:
-        layout = sample_layout(number)
-        model, positive = VARIANTS[variant](world, layout)
-        drawing = draw(world, model, positive, [SEEDS_A_LAYOUT * number + s for s in range(SEEDS_A_LAYOUT)])
-        for picture in drawing.pictures:
-            wanted = [(t.colour, t.shape, m) for t, m in zip(layout.scene.things, layout.targets, strict=True)]
-            scores = layout_scores(look(picture).objects, wanted)
-            values["iou"].extend(scores.iou)
-            values["binding"].extend(map(float, scores.bound))
-            values["missing"].append(scores.missing)
-            values["added"].append(scores.added)
-            values["seconds"].append(drawing.seconds / len(drawing.pictures))
-            values["evaluations"].append(drawing.evaluations)
-        if (number + 1) % 20 == 0 or number + 1 == len(numbers):
-            print(f"layout: {variant}, {number + 1}/{len(numbers)} layouts", flush=True)
-    return mean_row(variant, values)
+    model, positive = VARIANTS[variant](world, layout)
+    drawing = draw(world, model, positive, [SEEDS_A_LAYOUT * number + s for s in range(SEEDS_A_LAYOUT)])
+    wanted = [(t.colour, t.shape, m) for t, m in zip(layout.scene.things, layout.targets, strict=True)]
+    for picture in drawing.pictures:
+        scores = layout_scores(look(picture).objects, wanted)
+        values["iou"].extend(scores.iou)
+        values["binding"].extend(map(float, scores.bound))
+        values["missing"].append(scores.missing)
+        values["added"].append(scores.added)
+        values["seconds"].append(drawing.seconds / len(drawing.pictures))
+        values["evaluations"].append(drawing.evaluations)
+    return dict(values)
+
+
+def start_worker(threads: int) -> None:
+    """Each worker process holds a world of its own."""
+    engine.enter()
+    load_pack()
+    torch.set_num_threads(threads)
+    _WORKER["world"] = load_world()
+
+
+def measure_layout(number: int) -> dict[str, dict[str, list[float]]]:
+    """Every variant on one layout, one after the other, so that their seconds are of the same minute."""
+    layout = sample_layout(number)
+    return {variant: scores_of(_WORKER["world"], variant, layout, number) for variant in VARIANTS}
+
+
+_WORKER: dict[str, World] = {}
 
 
 def run(limit: int | None = None) -> list[Row]:
-    """One row a variant; ``limit`` is a number of layouts, for a trial."""
-    world = load_world()
-    return [measure(world, variant, range(limit or LAYOUTS)) for variant in VARIANTS]
+    """One row a variant; ``limit`` is a number of layouts, for a trial. Seconds are medians."""
+    count = limit or LAYOUTS
+    jobs = 1 if torch.cuda.is_available() else max(1, (os.cpu_count() or 2) // THREADS_A_WORKER)
+    totals: dict[str, dict[str, list[float]]] = {v: defaultdict(list) for v in VARIANTS}
+    with ProcessPoolExecutor(jobs, get_context("spawn"), start_worker, (THREADS_A_WORKER,)) as workers:
+        for done, scores in enumerate(workers.map(measure_layout, range(count)), 1):
+            for variant, values in scores.items():
+                for name, found in values.items():
+                    totals[variant][name].extend(found)
+            if done % 10 == 0 or done == count:
+                print(f"layout: {done}/{count} layouts", flush=True)
+    return [mean_row(v, values) | {"seconds": median(values["seconds"])} for v, values in totals.items()]

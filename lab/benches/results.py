@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -26,7 +26,7 @@ def machine() -> dict[str, str | int]:
     return facts | ({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {})
 
 
-def mean_row(variant: str, values: dict[str, Sequence[float]]) -> Row:
+def mean_row(variant: str, values: Mapping[str, Sequence[float]]) -> Row:
     """One row of means, left at full precision: tables round, files do not."""
     return {"variant": variant, **{name: fmean(found) for name, found in values.items() if found}}
 

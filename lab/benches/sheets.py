@@ -7,7 +7,6 @@ from random import Random
 
 import cv2
 import numpy as np
-
 from world.caption import plain_caption
 from world.draw import World, draw, draw_captions, load_world
 from world.scene import sample_scene

@@ -156,7 +156,7 @@ def _templates() -> tuple[np.ndarray, np.ndarray]:
             x, y, w, h = cv2.boundingRect((drawn > 0.5).astype(np.uint8))
             cut = (drawn[y:y + h, x:x + w] > 0.5).astype(np.float32)
             cuts.append((cv2.resize(cut, (_TEMPLATE_PX,) * 2, interpolation=cv2.INTER_AREA).ravel(), w / h))
-    return np.stack([cut for cut, _ in cuts]), np.float32([aspect for _, aspect in cuts])
+    return np.stack([cut for cut, _ in cuts]), np.array([aspect for _, aspect in cuts], np.float32)
 
 
 def _fits(mask: Mask) -> dict[str, float]:

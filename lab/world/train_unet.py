@@ -6,6 +6,7 @@ one caption in ten left empty for classifier-free guidance.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -88,10 +89,20 @@ def batch(latents: torch.Tensor, words: Words, step: int, seed: int) -> tuple[to
     return latents[indices].float(), words.rows(texts)
 
 
-def train_unet(folder: Path, latents: torch.Tensor, steps: int, seed: int,
+def learning_rate_at(step: int, rounds: Sequence[int]) -> float:
+    """Each round of so many steps is a warm-up and a cosine of its own."""
+    for steps in rounds:
+        if step < steps:
+            return learning_rate(step, steps, PEAK_LR, 200)
+        step -= steps
+    raise ValueError("step lies after the last round")
+
+
+def train_unet(folder: Path, latents: torch.Tensor, rounds: Sequence[int], seed: int,
                device: torch.device) -> dict[str, torch.Tensor]:
     """Train (or go on training) UNet and text encoder; returns the averaged weights."""
     torch.manual_seed(seed)
+    steps = sum(rounds)
     words = Words()
     net = torch.nn.ModuleDict({"unet": build_unet(), "text": TextEncoder(len(words.ids) + 1)}).to(device)
     optimiser = torch.optim.AdamW(net.parameters(), lr=PEAK_LR, weight_decay=0.01, betas=(0.9, 0.99))
@@ -108,7 +119,7 @@ def train_unet(folder: Path, latents: torch.Tensor, steps: int, seed: int,
         torch.manual_seed(seed * 1_000_003 + step)  # a resumed run draws what an unbroken one would
         x, rows = (part.to(device) for part in batch(latents, words, step, seed))
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, steps, PEAK_LR, 200)
+            group["lr"] = learning_rate_at(step, rounds)
         with torch.autocast(device.type, torch.bfloat16):
             loss = denoising_loss(net["unet"], net["text"](rows), x, schedule)
         optimiser.zero_grad(set_to_none=True)

@@ -59,7 +59,7 @@ def test_a_control_net_adds_its_residuals() -> None:
     control = {"control": Residual(), "control_apply_to_uncond": False}
     conds = [node_helpers.conditioning_set_values(c, control) for c in (graph.positive, negative)]
     both = tiny.sample(graph.model, *conds)
-    hook = model.model.diffusion_model.middle_block.register_forward_hook(
+    hook = model.model.diffusion_model.middle_block[-1].register_forward_hook(
         lambda _module, _inputs, out: out + Residual().residual(out))
     try:
         assert_same(both, tiny.sample(graph.model, graph.positive, negative))

@@ -31,7 +31,7 @@ def test_a_phrase_that_is_not_in_the_prompt() -> None:
 def test_an_occurrence_that_is_not_in_the_prompt() -> None:
     says('RegionPrompt: region 1 "cat#3": the prompt holds those words 2 times; lower the number after #.',
          text="a cat and a cat", parts=regions(("cat#3", left())))
-    says('RegionPrompt: region 1 "cat#2": the prompt holds those words 1 time; lower the number after #.',
+    says('RegionPrompt: region 1 "cat#2": the prompt holds those words once; lower the number after #.',
          text="a cat", parts=regions(("cat#2", left())))
 
 
