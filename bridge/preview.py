@@ -6,9 +6,10 @@ import colorsys
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 PREVIEW_PX = 512
+TEXT_PX = 24
 
 
 def region_preview(masks: torch.Tensor, phrases: list[str], width: int, height: int) -> torch.Tensor:
@@ -26,5 +27,5 @@ def region_preview(masks: torch.Tensor, phrases: list[str], width: int, height: 
         ys, xs = np.nonzero(mask > 0.5)
         if len(xs):
             draw.text((float(xs.mean()), float(ys.mean())), phrase or "(shape)", anchor="mm", fill=(255, 255, 255),
-                      stroke_width=2, stroke_fill=(0, 0, 0))
+                      font=ImageFont.load_default(TEXT_PX), stroke_width=2, stroke_fill=(0, 0, 0))
     return torch.from_numpy(np.asarray(image, dtype=np.float32) / 255)[None]

@@ -20,8 +20,7 @@ def reencode(clip: Any, conditioning: Conditioning, tag: PromptTag, phrases: Seq
     Rows of the tensor at a phrase's words become the phrase's own encoding. With ``bind_padding``
     the end and padding rows are dealt out among the regions (and the background), each share
     becoming that of its phrase's encoding; the background's words and share are those of the prompt
-    without its phrases.
-    Entries of another prompt stay as they are.
+    without its phrases. Entries of another prompt stay as they are.
     """
     out = [[cond.clone(), dict(values)] for cond, values in conditioning]
     ours = [cond for cond, values in out if says(values, tag)]

@@ -97,6 +97,11 @@ class RegionAttention:
     label: str = "RegionPrompt"
     uncovered: float = 1.0
 
+    @property
+    def summary(self) -> str:
+        """What the line after a run says of it."""
+        return f"{len(self.phrases)} region{'s' * (len(self.phrases) != 1)}"
+
     def selects(self, layer: LayerAddress) -> bool:
         return (self.rule.cross if layer.kind == "cross" else self.rule.self_) > 0.0
 

@@ -29,6 +29,8 @@ function lineWidget(node) {
     socketless: true,
   });
   widget.serialize = false;
+  const [width, height] = node.size;
+  node.setSize([width, Math.max(height + HEIGHT, node.computeSize()[1])]);
   return widget;
 }
 

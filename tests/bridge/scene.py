@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import tiny
@@ -89,6 +91,24 @@ def assert_same(a: torch.Tensor, b: torch.Tensor) -> None:
 def assert_differs(a: torch.Tensor, b: torch.Tensor, least: float = 0.5) -> None:
     assert a.shape == b.shape and a.isfinite().all() and b.isfinite().all()
     assert float((a - b).abs().max()) > least
+
+
+@contextmanager
+def options_seen(model: Any) -> Iterator[list[dict]]:
+    """The transformer options of every forward of a model inside the block."""
+    seen: list[dict] = []
+    hook = model.model.diffusion_model.register_forward_pre_hook(
+        lambda _module, _args, kwargs: seen.append(kwargs["transformer_options"]), with_kwargs=True)
+    try:
+        yield seen
+    finally:
+        hook.remove()
+
+
+def dispatched(options: dict) -> bool:
+    """True when one of our dispatchers stands in these options."""
+    slots = options.get("patches_replace", {})
+    return any(type(patch).__name__ == "Dispatcher" for which in slots.values() for patch in which.values())
 
 
 def frozen(value: Any) -> Any:

@@ -12,10 +12,12 @@ from scene import (
     assert_differs,
     assert_same,
     custom,
+    dispatched,
     encode,
     family,
     host_encode,
     left,
+    options_seen,
     region_prompt,
     regions,
     right,
@@ -75,21 +77,44 @@ def test_the_second_model_of_a_dual_guider_is_untouched() -> None:
     model, clip, negative = family()
     second = tiny.model("sd15", 1)
     graph = region_prompt(model, clip)
-    seen: list[dict] = []
-    hook = second.model.diffusion_model.register_forward_pre_hook(
-        lambda _module, _args, kwargs: seen.append(kwargs["transformer_options"]), with_kwargs=True)
-    try:
-        guider = Guider_DualModel(graph.model, second)
-        guider.set_conds(graph.positive, graph.positive)
-        guider.set_cfg(5.0)
+    guider = Guider_DualModel(graph.model, second)
+    guider.set_conds(graph.positive, graph.positive)
+    guider.set_cfg(5.0)
+    with options_seen(second) as seen:
         directed = guided(guider)
-    finally:
-        hook.remove()
-    assert seen and not any("attn2" in options.get("patches_replace", {}) for options in seen)
+    assert seen and not any(map(dispatched, seen))
     plain = Guider_DualModel(model, second)
     plain.set_conds(graph.positive, graph.positive)
     plain.set_cfg(5.0)
     assert_differs(directed, guided(plain))
+
+
+def test_our_rows_on_a_model_that_is_not_ours() -> None:
+    """A guider may send tagged rows to a second model; its layers are not the ones we looked up."""
+    from attention_director.bridge.dispatch import RUN_KEY, apply_model
+    from attention_director.bridge.run import Run, chain_of
+    from attention_director.bridge.unet import hook_addresses
+
+    model, clip, _ = family()
+    graph = region_prompt(model, clip)
+    options = {"uuids": ["one"], "cond_or_uncond": [0]}
+    tags = {(True, "one"): graph.positive[0][1]["attention_director"]}
+    run = Run(chain_of(graph.model.model_options), model.model, (), hook_addresses(model.model.diffusion_model), tags,
+              (14.6, 0.0))
+    options[RUN_KEY] = run
+
+    class Executor:
+        def __init__(self, called: Any) -> None:
+            self.class_obj = called
+
+        def __call__(self, x, t, c_concat, c_crossattn, control, options, **kwargs):
+            return options
+
+    x, t = torch.zeros(1, 4, 16, 16), torch.tensor([14.6])
+    assert apply_model(Executor(tiny.model("sd15", 1).model), x, t, transformer_options=options) is options
+    assert not run.calls and not run.seen_keys
+    assert dispatched(apply_model(Executor(model.model), x, t, transformer_options=options))
+    assert not dispatched(options), "nothing is written into the options of the call"
 
 
 def test_perpendicular_negative() -> None:
@@ -112,9 +137,9 @@ def test_two_conditionings_of_a_dual_cfg_guider() -> None:
     """Negative, middle and positive in one call: only ours is directed, wherever it stands in the list."""
     from comfy_extras.nodes_custom_sampler import Guider_DualCFG
 
-    def picture(patcher: Any, one: list, two: list) -> torch.Tensor:
+    def picture(patcher: Any, one: list, two: list, third: list | None = None) -> torch.Tensor:
         guider = Guider_DualCFG(patcher)
-        guider.set_conds(one, two, negative)
+        guider.set_conds(one, two, third or negative)
         guider.set_cfg(5.0, 2.0)
         return guided(guider)
 
@@ -123,6 +148,9 @@ def test_two_conditionings_of_a_dual_cfg_guider() -> None:
     for order in (1, -1):
         conds = [graph.positive, other][::order]
         assert_differs(picture(graph.model, *conds), picture(model, *conds))
+    bare = [[graph.positive[0][0], {k: v for k, v in graph.positive[0][1].items() if k != "attention_director"}]]
+    tagged = picture(graph.model, graph.positive, other, graph.positive)
+    assert torch.equal(tagged, picture(graph.model, graph.positive, other, bare)), "the negative stands first here"
 
 
 def test_perturbed_attention_guidance_on_either_side() -> None:
@@ -168,6 +196,9 @@ def test_concatenated_words_are_words_of_no_region() -> None:
     before = region_prompt(model, clip, ConditioningConcat().concat(encode(clip, PROMPT), extra)[0])
     assert_same(tiny.sample(graph.model, joined, negative), tiny.sample(before.model, before.positive, negative))
     assert_differs(tiny.sample(graph.model, joined, negative), tiny.sample(model, joined, negative))
+    shifted = [[extra[0][0].roll(5, 1), extra[0][1]]]  # words of one region may stand in any order
+    assert_same(tiny.sample(graph.model, ConditioningConcat().concat(graph.positive, shifted)[0], negative),
+                tiny.sample(graph.model, joined, negative))
     long = region_prompt(model, clip, encode(clip, PROMPT + " tree" * 80))
     three_chunks = ConditioningConcat().concat(long.positive, extra)[0]
     assert three_chunks[0][0].shape[1] == 231

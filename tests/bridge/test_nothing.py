@@ -10,10 +10,12 @@ from scene import (
     assert_differs,
     assert_same,
     custom,
+    dispatched,
     family,
     frozen,
     host_encode,
     left,
+    options_seen,
     region_prompt,
     regions,
     right,
@@ -88,12 +90,19 @@ def test_the_same_model_without_our_prompt_is_bitwise_the_host() -> None:
     model, clip, negative = family()
     graph = region_prompt(model, clip)
     host = host_encode(clip, PROMPT)
-    assert torch.equal(tiny.sample(graph.model, host, negative), tiny.sample(model, host, negative))
+    with options_seen(model) as seen:
+        assert torch.equal(tiny.sample(graph.model, host, negative), tiny.sample(model, host, negative))
+    assert seen and not any(map(dispatched, seen))
     late = region_prompt(model, clip, preset=custom(end_percent=0.3))
     latent = {"samples": torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(1))}
     options = dict(latent=latent, denoise=0.4)
-    assert torch.equal(tiny.sample(late.model, late.positive, negative, **options),
-                       tiny.sample(model, host, negative, **options))
+    with options_seen(model) as seen:
+        assert torch.equal(tiny.sample(late.model, late.positive, negative, **options),
+                           tiny.sample(model, host, negative, **options))
+    assert seen and not any(map(dispatched, seen))
+    with options_seen(model) as seen:
+        tiny.sample(graph.model, graph.positive, negative)
+    assert seen and all(map(dispatched, seen))
 
 
 @pytest.mark.parametrize("name", ["sd15", "sdxl"])

@@ -204,3 +204,24 @@ def test_back_ends_agree(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
     monkeypatch.setattr(unet, "optimized_attention", other)
     assert_same(tiny.sample(graph.model, graph.positive, negative), expected)
     assert any(width % 8 == 0 and width > 16 for width in calls), "the widened heads went through this back end"
+
+
+def test_the_models_own_precision_reaches_the_back_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SD2 wants its scores in float32; our calls must say so, and pass the options on."""
+    import attention_director.bridge.unet as unet
+
+    given: list[dict] = []
+    real = unet.optimized_attention
+
+    def listening(q, k, v, heads, **kwargs):
+        given.append(kwargs)
+        return real(q, k, v, heads, **kwargs)
+
+    monkeypatch.setattr(unet, "optimized_attention", listening)
+    for name, precision in (("sd2", torch.float32), ("sd15", None)):
+        model, clip, negative = family(name)
+        given.clear()
+        graph = region_prompt(model, clip)
+        tiny.sample(graph.model, graph.positive, negative, steps=1)
+        assert given and all(kwargs["attn_precision"] is precision for kwargs in given)
+        assert all("sigmas" in kwargs["transformer_options"] for kwargs in given)
