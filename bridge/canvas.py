@@ -39,8 +39,8 @@ def parse_canvas(node: str, canvas: str, width: int, height: int) -> RegionList:
         regions = drawing["regions"]
         if len(regions) > MAX_REGIONS:
             raise DirectorError(node, f"the drawing holds {len(regions)} regions; use {MAX_REGIONS} or fewer.")
-        return tuple(make_region(node, str(r.get("phrase", "")), _mask(r, width, height), float(r.get("strength", 1.0)))
-                     for r in regions)
+        return tuple(make_region(node, str(r.get("phrase") or ""), _mask(r, width, height),
+                                 float(r.get("strength", 1.0))) for r in regions)
     except DirectorError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:

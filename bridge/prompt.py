@@ -153,7 +153,7 @@ def warn_of_lora_syntax(text: str, node: str) -> None:
     """Another program's LoRA syntax is read as words here; say so once."""
     if "<lora:" in text.lower() and node not in _warned_of_lora:
         _warned_of_lora.add(node)
-        log.warning("%s: ComfyUI reads <lora:...> as words; use Load LoRA.", node)
+        log.warning("%s: ComfyUI reads <lora:...> in the prompt as words; use Load LoRA.", node)
 
 
 _warned_of_lora: set[str] = set()

@@ -64,7 +64,7 @@ def direct(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Condi
     strengths = tuple(strength * region.strength for region in regions)
     if not any(strengths) or options.schedule.empty or not (options.rule.cross or options.rule.self_):
         return Directed(model, conditioning, shown, preview)
-    key = f"{unique_id}/{_digest(tag, regions, strength, options)}"
+    key = f"{unique_id}/{_digest(tag, regions, masks, strength, options)}"
     method = RegionAttention(key, tuple(phrases), masks, strengths, options.rule, options.schedule, label=node,
                              uncovered=strength)
     directed = install(model, method)
@@ -113,7 +113,7 @@ def _missing(number: int, wanted: Phrase, error: PhraseNotFound, tag: PromptTag)
     return f'region {number} "{wanted.text}" is not in the prompt{nearest}. Add it to the prompt or pick other words.'
 
 
-def _digest(tag: PromptTag, regions: RegionList, strength: float, options: RegionOptions) -> str:
+def _digest(tag: PromptTag, regions: RegionList, masks: torch.Tensor, strength: float, options: RegionOptions) -> str:
     """Names this binding; the same inputs give the same name, so queueing twice changes nothing."""
     text = repr(([row.text for row in tag.rows], [(r.phrase, r.strength) for r in regions], strength, options))
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return hashlib.sha256(text.encode() + masks.numpy().tobytes()).hexdigest()[:12]

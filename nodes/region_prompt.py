@@ -34,10 +34,12 @@ def custom_options(values: dict[str, Any]) -> RegionOptions:
     for name, most in MOST.items():
         if not 0.0 <= values[name] <= most:
             raise DirectorError(NODE, f"{name} is {values[name]}; give a number from 0 to {most:g}.")
+    start, end = values["start_percent"], values["end_percent"]
+    if start > end:
+        raise DirectorError(NODE, f"start_percent {start:g} lies after end_percent {end:g}; swap them.")
     rule = RegionRule(cross=values["cross_strength"], self_=values["self_strength"],
                       size_adaptation=values["size_adaptation"])
-    schedule = Schedule(values["start_percent"], values["end_percent"], values["decay_power"])
-    return RegionOptions(rule, schedule, values["reencode_phrases"])
+    return RegionOptions(rule, Schedule(start, end, values["decay_power"]), values["reencode_phrases"])
 
 
 def custom_inputs(note: str = "") -> list[Any]:

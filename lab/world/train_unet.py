@@ -18,7 +18,7 @@ from .nets import build_unet, build_vae
 from .render import render
 from .scene import Scene, sample_scene
 from .text import TextEncoder, Words
-from .training import Log, MovingAverage, learning_rate, load_state, save_state
+from .training import Log, MovingAverage, learning_rate, resume, save_state, save_training
 
 BATCH = 32
 PEAK_LR = 6e-4
@@ -51,7 +51,7 @@ def encode_scenes(folder: Path, vae_weights: dict[str, torch.Tensor], count: int
         if start % 6400 == 0:
             log.show(start)
     latents = torch.cat(out)
-    save_state(path, latents)  # type: ignore[arg-type]
+    save_state(path, latents)
     return latents
 
 
@@ -109,12 +109,8 @@ def train_unet(folder: Path, latents: torch.Tensor, rounds: Sequence[int], seed:
     average = MovingAverage(net, 0.998)
     schedule = alphas_cumprod().to(device)
     log = Log(folder / "training.log", "unet", steps)
-    path, first = folder / "unet.pt", 0
-    if state := load_state(path):
-        net.load_state_dict(state["net"])
-        optimiser.load_state_dict(state["optimiser"])
-        average.values = {k: v.to(device) for k, v in state["average"].items()}
-        first = state["step"]
+    path = folder / "unet.pt"
+    first = resume(path, net, optimiser, average)
     for step in range(first, steps):
         torch.manual_seed(seed * 1_000_003 + step)  # a resumed run draws what an unbroken one would
         x, rows = (part.to(device) for part in batch(latents, words, step, seed))
@@ -130,6 +126,5 @@ def train_unet(folder: Path, latents: torch.Tensor, rounds: Sequence[int], seed:
         if (step + 1) % 50 == 0:
             log.show(step + 1, loss=float(loss.detach()))
         if (step + 1) % 250 == 0 or step + 1 == steps:
-            save_state(path, {"net": net.state_dict(), "optimiser": optimiser.state_dict(),
-                              "average": average.values, "step": step + 1})
+            save_training(path, net, optimiser, average, step + 1)
     return average.values

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from .nets import build_vae
 from .render import render
 from .scene import sample_scene
-from .training import Log, MovingAverage, learning_rate, load_state, save_state
+from .training import Log, MovingAverage, learning_rate, resume, save_training
 
 CROP_PX = 64
 BATCH = 16
@@ -89,12 +89,8 @@ def train_vae(folder: Path, seed: int, device: torch.device) -> dict[str, torch.
     optimiser = torch.optim.AdamW(net.parameters(), lr=PEAK_LR, weight_decay=0.0, betas=(0.9, 0.99))
     average = MovingAverage(net, 0.998)
     log = Log(folder / "training.log", "vae", steps)
-    path, first = folder / "vae.pt", 0
-    if state := load_state(path):
-        net.load_state_dict(state["net"])
-        optimiser.load_state_dict(state["optimiser"])
-        average.values = {k: v.to(device) for k, v in state["average"].items()}
-        first = state["step"]
+    path = folder / "vae.pt"
+    first = resume(path, net, optimiser, average)
     for step in range(first, steps):
         stage, local_step = stage_at(step)
         x = crops(Random(f"{seed}/vae/{step}"), BATCH).to(device)
@@ -110,6 +106,5 @@ def train_vae(folder: Path, seed: int, device: torch.device) -> dict[str, torch.
         if (step + 1) % 100 == 0:
             log.show(step + 1, reconstruction=float(reconstruction.detach()), latent=float(latent.detach()))
         if (step + 1) % 500 == 0 or step + 1 == steps:
-            save_state(path, {"net": net.state_dict(), "optimiser": optimiser.state_dict(),
-                              "average": average.values, "step": step + 1})
+            save_training(path, net, optimiser, average, step + 1)
     return average.values

@@ -36,15 +36,30 @@ class MovingAverage:
                 self.values[key].lerp_(value, 1 - decay)
 
 
-def save_state(path: Path, state: dict[str, Any]) -> None:
+def save_state(path: Path, state: Any) -> None:
     """Write beside, then rename, so that an interruption leaves the previous state whole."""
     beside = path.with_suffix(".partial")
     torch.save(state, beside)
     os.replace(beside, path)
 
 
-def load_state(path: Path) -> dict[str, Any] | None:
-    return torch.load(path, weights_only=True, map_location="cpu") if path.exists() else None
+def save_training(path: Path, net: nn.Module, optimiser: torch.optim.Optimizer, average: MovingAverage,
+                  step: int) -> None:
+    """Everything that going on after ``step`` steps needs."""
+    save_state(path, {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "average": average.values,
+                      "step": step})
+
+
+def resume(path: Path, net: nn.Module, optimiser: torch.optim.Optimizer, average: MovingAverage) -> int:
+    """Take up a saved training, if there is one; returns the steps it has done."""
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True, map_location="cpu")
+    net.load_state_dict(state["net"])
+    optimiser.load_state_dict(state["optimiser"])
+    for key, value in average.values.items():
+        value.copy_(state["average"][key])
+    return state["step"]
 
 
 class Log:

@@ -78,7 +78,7 @@ def test_another_programs_lora_syntax_warns_once(caplog: pytest.LogCaptureFixtur
     for _ in range(2):
         region_prompt(model, clip, "a red hat <lora:x:0.8> and a blue dog")
     messages = [r.getMessage() for r in caplog.records if r.name == "attention_director"]
-    assert messages == ["RegionPrompt: ComfyUI reads <lora:...> as words; use Load LoRA."]
+    assert messages == ["RegionPrompt: ComfyUI reads <lora:...> in the prompt as words; use Load LoRA."]
 
 
 @pytest.mark.parametrize("strength", [math.nan, math.inf, -0.1])
@@ -137,3 +137,10 @@ def test_text_encoders_that_are_no_clip() -> None:
 def test_a_linked_prompt_and_a_clip_that_is_missing() -> None:
     says("RegionPrompt: the clip input is empty; the checkpoint may hold no text encoder, use Load CLIP.", clip=None,
          text=encode(tiny.clip(), PROMPT))
+
+
+def test_a_window_that_ends_before_it_starts_is_refused() -> None:
+    model, clip, _ = family()
+    backwards = custom(start_percent=0.6, end_percent=0.2)
+    with pytest.raises(ValueError, match=r"^RegionPrompt: start_percent 0.6 lies after end_percent 0.2; swap them\.$"):
+        region_prompt(model, clip, preset=backwards)
