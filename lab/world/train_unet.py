@@ -18,10 +18,11 @@ from .nets import build_unet, build_vae
 from .render import render
 from .scene import Scene, sample_scene
 from .text import TextEncoder, Words
-from .training import Log, MovingAverage, learning_rate, resume, save_state, save_training
+from .training import Log, MovingAverage, learning_rate, resume, save_state, save_training, seed_step
 
 BATCH = 32
 PEAK_LR = 6e-4
+SAVE_EVERY = 250
 EMPTY_CAPTIONS = 0.1
 MIN_SNR_GAMMA = 5.0
 
@@ -112,7 +113,7 @@ def train_unet(folder: Path, latents: torch.Tensor, rounds: Sequence[int], seed:
     path = folder / "unet.pt"
     first = resume(path, net, optimiser, average)
     for step in range(first, steps):
-        torch.manual_seed(seed * 1_000_003 + step)  # a resumed run draws what an unbroken one would
+        seed_step(seed, step)
         x, rows = (part.to(device) for part in batch(latents, words, step, seed))
         for group in optimiser.param_groups:
             group["lr"] = learning_rate_at(step, rounds)
@@ -125,6 +126,6 @@ def train_unet(folder: Path, latents: torch.Tensor, rounds: Sequence[int], seed:
         average.update(net, step)
         if (step + 1) % 50 == 0:
             log.show(step + 1, loss=float(loss.detach()))
-        if (step + 1) % 250 == 0 or step + 1 == steps:
+        if (step + 1) % SAVE_EVERY == 0 or step + 1 == steps:
             save_training(path, net, optimiser, average, step + 1)
     return average.values

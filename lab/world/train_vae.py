@@ -19,11 +19,12 @@ import torch.nn.functional as F
 from .nets import build_vae
 from .render import render
 from .scene import sample_scene
-from .training import Log, MovingAverage, learning_rate, resume, save_training
+from .training import Log, MovingAverage, learning_rate, resume, save_training, seed_step
 
 CROP_PX = 64
 BATCH = 16
 PEAK_LR = 1.2e-3
+SAVE_EVERY = 500
 LATENT_GAIN = 2.2
 
 
@@ -92,6 +93,7 @@ def train_vae(folder: Path, seed: int, device: torch.device) -> dict[str, torch.
     path = folder / "vae.pt"
     first = resume(path, net, optimiser, average)
     for step in range(first, steps):
+        seed_step(seed, step)
         stage, local_step = stage_at(step)
         x = crops(Random(f"{seed}/vae/{step}"), BATCH).to(device)
         for group in optimiser.param_groups:
@@ -105,6 +107,6 @@ def train_vae(folder: Path, seed: int, device: torch.device) -> dict[str, torch.
         average.update(net, step)
         if (step + 1) % 100 == 0:
             log.show(step + 1, reconstruction=float(reconstruction.detach()), latent=float(latent.detach()))
-        if (step + 1) % 500 == 0 or step + 1 == steps:
+        if (step + 1) % SAVE_EVERY == 0 or step + 1 == steps:
             save_training(path, net, optimiser, average, step + 1)
     return average.values

@@ -21,6 +21,11 @@ def learning_rate(step: int, steps: int, peak: float, warmup: int) -> float:
     return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
 
+def seed_step(seed: int, step: int) -> None:
+    """Give each step noise of its own, so that a resumed training draws what an unbroken one would."""
+    torch.manual_seed(seed * 1_000_003 + step)
+
+
 class MovingAverage:
     """Exponential moving average of a module's parameters, with the usual early correction."""
 

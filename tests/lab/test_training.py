@@ -1,0 +1,60 @@
+"""Training stops and goes on: the weights are those of a training that never stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from world import train_unet, train_vae, training
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_vae, "BATCH", 2)
+    monkeypatch.setattr(train_unet, "BATCH", 2)
+
+
+def test_a_cut_training_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stages = (train_vae.Stage(2, 0.05, 0.004, 0.1), train_vae.Stage(1, 0.01, 0.001, 0.1))
+    monkeypatch.setattr(train_vae, "STAGES", stages)
+    monkeypatch.setattr(train_vae, "SAVE_EVERY", 1)
+    for name in ("whole", "cut"):
+        (tmp_path / name).mkdir()
+    whole = train_vae.train_vae(tmp_path / "whole", 0, CPU)
+    steps: list[int] = []
+
+    def cut_before_the_third(seed: int, step: int) -> None:
+        steps.append(step)
+        if steps == [0, 1, 2]:
+            raise KeyboardInterrupt
+        training.seed_step(seed, step)
+
+    monkeypatch.setattr(train_vae, "seed_step", cut_before_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        train_vae.train_vae(tmp_path / "cut", 0, CPU)
+    again = train_vae.train_vae(tmp_path / "cut", 0, CPU)
+    assert steps == [0, 1, 2, 2]
+    assert all(torch.equal(whole[key], again[key]) for key in whole)
+
+
+def test_unet_goes_on_with_another_round(tmp_path: Path) -> None:
+    latents = torch.randn(8, 4, 16, 16, generator=torch.Generator().manual_seed(0)).half()
+    first = {k: v.clone() for k, v in train_unet.train_unet(tmp_path, latents, [2], 0, CPU).items()}
+    state = torch.load(tmp_path / "unet.pt", weights_only=True)
+    second = train_unet.train_unet(tmp_path, latents, [2, 1], 0, CPU)
+    assert state["step"] == 2 and torch.load(tmp_path / "unet.pt", weights_only=True)["step"] == 3
+    assert any(not torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.parametrize("step, rate", [(0, 3e-6), (199, 6e-4), (300, 3e-6), (499, 6e-4)])
+def test_each_round_warms_up_anew(step: int, rate: float) -> None:
+    assert train_unet.learning_rate_at(step, [300, 300]) == pytest.approx(rate)
+
+
+def test_learning_rate_falls_to_a_hundredth() -> None:
+    assert train_unet.learning_rate_at(9_999, [10_000]) == pytest.approx(6e-6, rel=1e-3)
+    with pytest.raises(ValueError):
+        train_unet.learning_rate_at(10_000, [10_000])
