@@ -112,4 +112,5 @@ def run(limit: int | None = None) -> list[Row]:
                     totals[variant][name].extend(found)
             if done % 10 == 0 or done == count:
                 print(f"layout: {done}/{count} layouts", flush=True)
-    return [mean_row(v, values) | {"seconds": median(values["seconds"])} for v, values in totals.items()]
+    return [mean_row(v, values) | {"seconds": median(values["seconds"]), "pictures": float(len(values["missing"]))}
+            for v, values in totals.items()]
