@@ -24,6 +24,15 @@ def _upscaled(picture: np.ndarray) -> np.ndarray:
     return np.repeat(np.repeat(picture, SCALE, axis=0), SCALE, axis=1)
 
 
+def outlined(picture: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """The picture with thin outlines of bool masks [R, H, W]."""
+    out = picture.copy()
+    for box in boxes:
+        contours, _ = cv2.findContours(box.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        cv2.drawContours(out, contours, -1, (255, 0, 255), 1)
+    return out
+
+
 def captioned(picture: np.ndarray, text: str) -> np.ndarray:
     """A picture at twice its size with a line of text under it, cut to fit."""
     big = _upscaled(picture)
@@ -69,21 +78,24 @@ def samples(world: World, count: int) -> np.ndarray:
     return grid([captioned(p, text) for p, (text, _) in zip(pictures, jobs, strict=True)], columns=6)
 
 
-def pair(world: World, number: int) -> list[np.ndarray]:
-    """What was drawn, plain, directed: the same prompt and seed."""
+def pair(world: World, number: int) -> tuple[Layout, np.ndarray, np.ndarray]:
+    """A layout, and the same prompt and seed plain and directed."""
     layout = sample_layout(number)
-    cells = [drawn_layout(layout)]
-    for variant, words in (("unpatched", "plain"), ("ours", "directed")):
+    pictures = []
+    for variant in ("unpatched", "ours"):
         model, positive = VARIANTS[variant](world, layout)
-        cells.append(captioned(draw(world, model, positive, [number]).pictures[0], words))
-    return cells
+        pictures.append(draw(world, model, positive, [number]).pictures[0])
+    return layout, pictures[0], pictures[1]
 
 
 def run(limit: int | None = None) -> list[Row]:
     """Three sheets in lab/results; no numbers."""
     world = load_world()
     save("samples.png", samples(world, limit or 24))
-    triples = [pair(world, number) for number in range(limit or 8)]
-    save("layouts.png", grid([cell for triple in triples for cell in triple], columns=6))
-    save("strip.png", grid([cell for triple in triples[:5] for cell in triple[1:]], columns=10))
+    pairs = [pair(world, number) for number in range(limit or 8)]
+    save("layouts.png", grid([cell for layout, plain, directed in pairs for cell in (
+        drawn_layout(layout), captioned(plain, "plain"), captioned(directed, "directed"))], columns=6))
+    save("strip.png", grid([cell for layout, plain, directed in pairs[:5] for cell in (
+        captioned(plain, "plain"),
+        captioned(outlined(directed, layout.boxes), f"dragged {len(layout.boxes)} boxes"))], columns=10))
     return []
