@@ -109,7 +109,7 @@ def test_the_websocket_tells_steps_and_what_each_node_did(server: Server) -> Non
 
 @needs_model
 def test_a_window_that_never_opened_says_so(server: Server) -> None:
-    graph = directed(twin=2)
+    graph = directed(twin=2, preset="paper")
     graph["6"]["inputs"]["denoise"] = 0.1
     assert server.queue(graph).statuses["2"].startswith("nothing happened: the run began at")
 
