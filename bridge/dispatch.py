@@ -15,6 +15,7 @@ from ..core.layers import LayerAddress
 from ..core.method import Chain
 from . import foreign as other
 from .errors import DirectorError
+from .roles import AddsForwards, AddsPatches
 from .unet import grid_of, join_heads, to_call
 
 CALL_KEY = "attention_director_call"
@@ -43,7 +44,7 @@ class Dispatcher:
     def __call__(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, extra_options: dict[str, Any],
                  *_args: Any, **_kwargs: Any) -> torch.Tensor:
         model_call: ModelCall = extra_options[CALL_KEY]
-        acting = any(m.selects(self.layer) for m in model_call.chain.methods)
+        acting = model_call.chain.selects(self.layer)
         grid = grid_of(extra_options, q.shape[1])
         total = model_call.rows[-1].stop
         longer = self.layer.kind == "self" and k.shape[1] != q.shape[1]
@@ -110,19 +111,38 @@ def apply_model(executor: Any, x: torch.Tensor, t: torch.Tensor, c_concat: Any =
     run.record(step, rows, active)
     if not active.methods:
         return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
-    options = with_dispatchers(options, run, ModelCall(rows, step, active, run.scratch))
     with _without_compiled_graphs(options):
+        for chain in extra_chains(active, step, rows, run.scratch):
+            extra = with_dispatchers(options, run, ModelCall(rows, step, chain, run.scratch))
+            executor(x, t, c_concat, c_crossattn, copy_of_control(control), extra, **kwargs)
+        options = with_dispatchers(options, run, ModelCall(rows, step, active, run.scratch))
         return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
 
 
+def extra_chains(chain: Chain, step: Step, rows: tuple[RowSpan, ...], scratch: Scratch) -> list[Chain]:
+    """The chain of each extra forward that a method asks for."""
+    return [chain.with_instead(method, stand_in) for method in chain.methods if isinstance(method, AddsForwards)
+            for stand_in in method.forwards(step, rows, scratch)]
+
+
+def copy_of_control(control: dict[str, list[Any]] | None) -> dict[str, list[Any]] | None:
+    """A forward empties the lists of a ControlNet's residuals; an extra one gets its own."""
+    return None if control is None else {name: list(values) for name, values in control.items()}
+
+
 def with_dispatchers(options: dict[str, Any], run: Any, model_call: ModelCall) -> dict[str, Any]:
-    """A shallow copy of the options with a dispatcher in every attention slot."""
+    """A shallow copy of the options with a dispatcher in every attention slot and the methods' patches."""
     slots = {which: dict(options.get("patches_replace", {}).get(which, {})) for which in ("attn1", "attn2")}
     for (which, key), layer in run.addresses.items():
         found = Dispatcher(layer, slots[which].get(key, slots[which].get(key[:2])))
         slots[which][key] = run.scratch.once(("dispatcher", layer, id(found.foreign)), lambda made=found: made)
     replacements = {**options.get("patches_replace", {}), **slots}
-    return {**options, "patches_replace": replacements, CALL_KEY: model_call}
+    patches = dict(options.get("patches", {}))
+    for method in model_call.chain.methods:
+        if isinstance(method, AddsPatches):
+            for name, added in method.patches(model_call.step, model_call.rows, run.scratch).items():
+                patches[name] = [*patches.get(name, ()), *added]
+    return {**options, "patches_replace": replacements, "patches": patches, CALL_KEY: model_call}
 
 
 def _without_compiled_graphs(options: dict[str, Any]):

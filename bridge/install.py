@@ -8,14 +8,16 @@ from comfy.patcher_extension import WrappersMP
 
 from ..core.method import Chain, Method
 from .dispatch import apply_model
-from .run import CHAIN_KEY, outer_sample, predict_noise, sampler_sample
+from .run import CHAIN_KEY
 from .unet import require_unet
+from .wrappers import calc_cond_batch, outer_sample, predict_noise, sampler_sample
 
 WRAPPER_KEY = "attention_director"
 _WRAPPERS = (
     (WrappersMP.OUTER_SAMPLE, outer_sample),
     (WrappersMP.SAMPLER_SAMPLE, sampler_sample),
     (WrappersMP.PREDICT_NOISE, predict_noise),
+    (WrappersMP.CALC_COND_BATCH, calc_cond_batch),
     (WrappersMP.APPLY_MODEL, apply_model),
 )
 

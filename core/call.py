@@ -16,14 +16,20 @@ from .tokens import PromptTag
 class RowSpan:
     """Consecutive rows of a model call that belong to one conditioning.
 
-    start, stop: half-open range of rows. Row ``start + i`` is image ``i`` of the batch and reads
-    prompt ``i mod P`` of the tag. tag: the words of the conditioning, None where it is not ours
+    start, stop: half-open range of rows. Row ``start + i`` is image ``first + i`` of the batch and
+    reads prompt ``image mod P`` of the tag. tag: the words of the conditioning, None where it is not ours
     (the negative, another pack's conditioning).
     """
 
     start: int
     stop: int
     tag: PromptTag | None
+    first: int = 0
+
+    @property
+    def images(self) -> range:
+        """The number in the batch of each row's image."""
+        return range(self.first, self.first + self.count)
 
     @property
     def count(self) -> int:
@@ -40,8 +46,12 @@ class Step:
 
 @dataclass
 class Scratch:
-    """What the methods of one sampling run remember. Born and buried with the run."""
+    """What the methods of one sampling run remember. Born and buried with the run.
 
+    recording: somebody will look at this run afterwards, so keep what can be shown.
+    """
+
+    recording: bool = False
     values: dict[Hashable, Any] = field(default_factory=dict)
 
     def once(self, key: Hashable, make: Callable[[], Any]) -> Any:

@@ -105,6 +105,9 @@ class RegionAttention:
     def selects(self, layer: LayerAddress) -> bool:
         return (self.rule.cross if layer.kind == "cross" else self.rule.self_) > 0.0
 
+    def acts_on(self, rows: Sequence[RowSpan]) -> bool:
+        return bool(owned(self.key, rows))
+
     def check_run(self, rows: Sequence[RowSpan], images: int) -> None:
         """Raises ValueError when the masks are a batch of another size than the images."""
         layouts = self.masks.shape[0]
@@ -138,7 +141,7 @@ class RegionAttention:
         keys = call.k.shape[2]
         dtype = torch.promote_types(call.q.dtype, torch.float32)
         cache_key = (self, call.layer.kind, call.grid, keys, call.q.device, dtype,
-                     tuple((s.start, s.stop, id(s.tag)) for s in call.rows))
+                     tuple((s.start, s.stop, s.first, id(s.tag)) for s in call.rows))
         return call.scratch.once(cache_key, lambda: self._make_geometry(call, spans, keys).to(call.q.device, dtype))
 
     def _make_geometry(self, call: AttentionCall, spans: Sequence[RowSpan], keys: int) -> _Geometry:
@@ -149,13 +152,13 @@ class RegionAttention:
         parts: list[_Geometry | None] = [None] * call.q.shape[0]
         for span in spans:
             assert span.tag is not None
-            for image in range(span.count):
+            for row, image in enumerate(span.images, span.start):
                 pixels = grids[image % len(grids)]
                 if call.layer.kind == "self":
                     part = self_geometry(pixels)
                 else:
                     part = cross_geometry(pixels, self.token_members(span.tag, image % len(span.tag.rows)), keys)
-                parts[span.start + image] = replace(part, factor=self._factor(pixels))
+                parts[row] = replace(part, factor=self._factor(pixels))
         return _stack(parts, grids.shape[-1], keys)
 
     def _factor(self, pixels: torch.Tensor) -> torch.Tensor:

@@ -22,7 +22,8 @@ def train_world(arguments: argparse.Namespace) -> None:
     print(f"training the tiny world in {folder} on {device}; stop and start it as you like", flush=True)
     vae = train_vae(folder, arguments.seed, device)
     latents = encode_scenes(folder, vae, arguments.scenes, arguments.seed, device)
-    weights = train_unet(folder, latents, arguments.unet_steps, arguments.seed, device)
+    weights = train_unet(folder, latents, arguments.unet_steps, arguments.seed, device,
+                         arguments.compiled)
     facts = {"seed": arguments.seed, "scenes": arguments.scenes,
              "unet_steps": arguments.unet_steps, "device": str(device)}
     print("wrote", write_checkpoint(Path(arguments.out), vae, weights, facts))
@@ -39,6 +40,8 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=28000, help="pictures to train the UNet on")
     parser.add_argument("--unet-steps", type=int, nargs="+", default=[3600, 3400],
                         help="steps of each round of the learning rate; a round more goes on from what is there")
+    parser.add_argument("--compile", dest="compiled", action="store_true",
+                        help="trace the UNet first: minutes at the start, shorter steps after")
     arguments = parser.parse_args()
     engine.enter()
     train_world(arguments)

@@ -1,7 +1,8 @@
 """Train the world's UNet and text encoder together on VAE latents of rendered scenes.
 
-Epsilon prediction on Stable Diffusion's schedule, min-SNR weighting (Hang et al. 2023, gamma 5),
-one caption in ten left empty for classifier-free guidance.
+Epsilon prediction on Stable Diffusion's schedule, one caption in ten left empty for classifier-free
+guidance. The weight of a noise level is min-SNR's (Hang et al. 2023, gamma 5) at low noise and
+grows at high noise, where what goes where is decided and the epsilon loss hardly speaks.
 """
 
 from __future__ import annotations
@@ -69,16 +70,24 @@ def plain_attention(_backend, q, k, v, heads, *_args, **_kwargs):
     return (weights @ v).transpose(1, 2).flatten(2)
 
 
+def loss_weight(snr: torch.Tensor) -> torch.Tensor:
+    """Weight of the epsilon loss at signal-to-noise ratio ``snr``, any shape.
+
+    min(1, 5 / snr) is min-SNR. sqrt(1 + 1 / snr) keeps the gradient of what cannot yet be seen in the
+    noisy picture equal at every level: the epsilon error of a given error in the picture is sqrt(snr) of it.
+    """
+    return (MIN_SNR_GAMMA / snr).clamp(max=1.0) * (1 + 1 / snr).sqrt()
+
+
 def denoising_loss(unet, context: torch.Tensor, latents: torch.Tensor, schedule: torch.Tensor) -> torch.Tensor:
-    """Min-SNR weighted epsilon loss of one batch of latents [B, 4, h, w]."""
+    """Weighted epsilon loss of one batch of latents [B, 4, h, w]."""
     t = torch.randint(0, 1000, (len(latents),), device=latents.device)
     alpha = schedule[t][:, None, None, None]
     noise = torch.randn_like(latents)
     noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
     options = {} if latents.is_cuda else {"optimized_attention_override": plain_attention}
     predicted = unet(noisy, t, context, transformer_options=options)
-    snr = (alpha / (1 - alpha)).flatten()
-    weight = snr.clamp(max=MIN_SNR_GAMMA) / snr
+    weight = loss_weight((alpha / (1 - alpha)).flatten())
     return (weight * (predicted.float() - noise).square().mean((1, 2, 3))).mean()
 
 
@@ -100,13 +109,18 @@ def learning_rate_at(step: int, rounds: Sequence[int]) -> float:
 
 
 def train_unet(folder: Path, latents: torch.Tensor, rounds: Sequence[int], seed: int,
-               device: torch.device) -> dict[str, torch.Tensor]:
-    """Train (or go on training) UNet and text encoder; returns the averaged weights."""
+               device: torch.device, compiled: bool = False) -> dict[str, torch.Tensor]:
+    """Train (or go on training) UNet and text encoder; returns the averaged weights.
+
+    ``compiled`` traces the UNet first: a few minutes at the start, steps a sixth shorter.
+    """
     torch.manual_seed(seed)
     steps = sum(rounds)
     words = Words()
     net = torch.nn.ModuleDict({"unet": build_unet(), "text": TextEncoder(len(words.ids) + 1)}).to(device)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=PEAK_LR, weight_decay=0.01, betas=(0.9, 0.99))
+    optimiser = torch.optim.AdamW(net.parameters(), lr=PEAK_LR, weight_decay=0.01, betas=(0.9, 0.99),
+                                  fused=True)
+    unet = torch.compile(net["unet"]) if compiled else net["unet"]
     average = MovingAverage(net, 0.998)
     schedule = alphas_cumprod().to(device)
     log = Log(folder / "training.log", "unet", steps)
@@ -118,7 +132,7 @@ def train_unet(folder: Path, latents: torch.Tensor, rounds: Sequence[int], seed:
         for group in optimiser.param_groups:
             group["lr"] = learning_rate_at(step, rounds)
         with torch.autocast(device.type, torch.bfloat16):
-            loss = denoising_loss(net["unet"], net["text"](rows), x, schedule)
+            loss = denoising_loss(unet, net["text"](rows), x, schedule)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)

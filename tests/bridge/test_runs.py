@@ -156,7 +156,7 @@ def run_with_callback(graph: Any, negative: list, callback: Any) -> torch.Tensor
 
 
 def test_an_interrupted_run_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    from attention_director.bridge import run as runs
+    from attention_director.bridge import wrappers as runs
     from comfy.model_management import InterruptProcessingException
 
     made: list[Any] = []

@@ -26,6 +26,9 @@ class Shout:
     def selects(self, layer: LayerAddress) -> bool:
         return layer.kind in self.kinds
 
+    def acts_on(self, rows) -> bool:
+        return bool(owned(self.key, rows))
+
     def check_run(self, rows, images: int) -> None: ...
 
     def __call__(self, call: AttentionCall, attend: Attend) -> torch.Tensor:
