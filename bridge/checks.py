@@ -18,7 +18,7 @@ def check_run(chain: Chain, guider: Any, options: dict[str, Any], images: int) -
         if not ours:
             continue  # it will not act, so nothing is wrong
         if any(c.get("area") is not None for c in ours):
-            raise DirectorError(method.label, "its positive was limited to an area; the node already says what goes "
+            raise DirectorError(method.label, "its positive was limited to an area; the regions already say what goes "
                                               "where, take ConditioningSetArea away.")
         spans = [RowSpan(0, images, c.get(TAG_KEY)) for c in ours]
         try:

@@ -18,7 +18,8 @@ class Method(Protocol):
     """A frozen value on a model's chain.
 
     key: names the node that made it. schedule: when it acts. acts_on: on which rows; those whose tag
-    carries the key (``owned``), or all of a run's for a node that has no prompt. check_run raises ValueError, before the first step, for a run it cannot act in.
+    carries the key (``owned``), or all of a run's for a node that has no prompt. check_run raises
+    ValueError, before the first step, for a run it cannot act in.
     """
 
     @property
