@@ -1,4 +1,4 @@
-"""Measure on the tiny world: `python3 lab/run.py bench [world|layout|sheets|all] [--limit N]`."""
+"""Measure on the tiny world: `python3 lab/run.py bench [world|layout|edit|sheets|all] [--limit N]`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 import engine
 from pack import load_pack
 
-BENCHES = ("world", "layout", "sheets")
+BENCHES = ("world", "layout", "edit", "sheets")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python3 lab/run.py bench", description=__doc__)
     parser.add_argument("what", nargs="?", default="all", choices=[*BENCHES, "all"])
-    parser.add_argument("--limit", type=int, help="a trial of so many captions or layouts, kept in runs/trial")
+    parser.add_argument("--limit", type=int, help="a trial of so many captions, layouts or edits, kept in runs/trial")
     arguments = parser.parse_args()
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     engine.enter()

@@ -88,16 +88,16 @@ def start_worker(threads: int) -> None:
     engine.enter()
     load_pack()
     torch.set_num_threads(threads)
-    _WORKER["world"] = load_world()
+    WORKER["world"] = load_world()
 
 
 def measure_layout(number: int) -> dict[str, dict[str, list[float]]]:
     """Every variant on one layout, one after the other, so that their seconds are of the same minute."""
     layout = sample_layout(number)
-    return {variant: scores_of(_WORKER["world"], variant, layout, number) for variant in VARIANTS}
+    return {variant: scores_of(WORKER["world"], variant, layout, number) for variant in VARIANTS}
 
 
-_WORKER: dict[str, World] = {}
+WORKER: dict[str, World] = {}
 
 
 def run(limit: int | None = None) -> list[Row]:

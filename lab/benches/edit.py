@@ -1,0 +1,115 @@
+"""Is the word changed and the picture kept? AttentionEdit against what a person would try instead.
+
+Pictures are drawn (only those that show their caption are edited) or real: rendered, then inverted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import torch
+from world.draw import start_noise
+from world.oracle import look
+from world.render import render
+
+from .edit_cases import KINDS, Edit, psnr, sample_edit, source_is_right, succeeded, untouched
+from .edit_methods import REAL, VARIANTS, Source, encode, sample
+from .layout import THREADS_A_WORKER, WORKER, start_worker
+from .results import Row, mean_row
+
+EDITS = 200
+# The plain model misses some captions; so many scenes are tried for each edit wanted.
+TRIES = 12
+
+Scores = dict[str, tuple[bool, float, float]]
+
+
+def drawn(world: Any, edit: Edit, seed: int) -> Source | None:
+    """The caption's picture at a seed, None where it does not show its caption."""
+    empty = torch.zeros_like(start_noise([seed]))
+    source = Source(None, empty, seed, real=False)  # type: ignore[arg-type]
+    picture = sample(world, world.model, encode(world, edit.caption), source, empty)
+    if not source_is_right(look(picture), edit.source):
+        return None
+    return Source(picture, _encoded(world, picture), seed, real=False)
+
+
+def real(world: Any, edit: Edit, seed: int) -> Source:
+    """The rendered scene through the VAE and back, and its inversion."""
+    from attention_director.bridge.inversion import invert
+
+    picture, _ = render(edit.source)
+    pixels = torch.from_numpy(picture)[None].float() / 255
+    inversion = invert("bench", world.model, world.clip, world.vae, pixels, edit.caption, "direct", REAL.steps,
+                       REAL.scheduler)
+    latent = _encoded(world, picture)
+    kept = (world.vae.decode(latent)[0].clamp(0, 1) * 255).round().to("cpu", torch.uint8).numpy()
+    return Source(kept, latent, seed, real=True, inversion=inversion)
+
+
+def _encoded(world: Any, picture: Any) -> torch.Tensor:
+    return world.vae.encode(torch.from_numpy(picture)[None].float() / 255)
+
+
+def scores_of(world: Any, edit: Edit, source: Source) -> Scores:
+    """(success, dB outside, seconds) of every variant, one after the other."""
+    before = look(source.picture)
+    out: Scores = {}
+    for name, method in VARIANTS.items():
+        started = perf_counter()
+        picture = method(world, edit, source)
+        seconds = perf_counter() - started
+        after = look(picture)
+        kept = psnr(source.picture, picture, untouched(edit, before, after))
+        out[name] = (succeeded(edit, before, after), kept, seconds)
+    return out
+
+
+def measure(job: tuple[str, int, bool]) -> tuple[str, bool, Scores] | None:
+    """One edit of a kind; None where no picture of its scene came out right."""
+    kind, number, is_real = job
+    world = WORKER["world"]
+    with torch.inference_mode():
+        edit = sample_edit(kind, number)
+        source = real(world, edit, number) if is_real else drawn(world, edit, number)
+        return None if source is None else (kind, is_real, scores_of(world, edit, source))
+
+
+def run(limit: int | None = None) -> list[Row]:
+    """One row a variant, kind and origin; ``limit`` is a number of edits of each kind, for a trial."""
+    count = limit or EDITS
+    workers = 1 if torch.cuda.is_available() else max(1, (os.cpu_count() or 2) // THREADS_A_WORKER)
+    found: dict[tuple[str, bool, str], list[tuple[bool, float, float]]] = defaultdict(list)
+    with ProcessPoolExecutor(workers, get_context("spawn"), start_worker, (THREADS_A_WORKER,)) as pool:
+        for is_real in (False, True):
+            for kind in KINDS:
+                _collect(pool, kind, is_real, count, found)
+                print(f"edit: {'real' if is_real else 'drawn'} {kind} done", flush=True)
+    return [_row(key, values) for key, values in found.items()]
+
+
+def _collect(pool: ProcessPoolExecutor, kind: str, is_real: bool, count: int, found: Any) -> None:
+    """Edits of one kind until there are ``count``, or TRIES times as many scenes were drawn."""
+    number, got = 0, 0
+    while got < count and number < TRIES * count:
+        jobs = [(kind, n, is_real) for n in range(number, number + count - got)]
+        number += len(jobs)
+        for result in pool.map(measure, jobs):
+            if result is not None:
+                got += 1
+                for name, values in result[2].items():
+                    found[kind, is_real, name].append(values)
+
+
+def _row(key: tuple[str, bool, str], values: list[tuple[bool, float, float]]) -> Row:
+    kind, is_real, name = key
+    success, kept, seconds = zip(*values, strict=True)
+    means = mean_row(name, {"success": [float(s) for s in success], "psnr_outside": kept})
+    return {"variant": name, "edit": kind, "picture": "real" if is_real else "drawn", **means,
+            "seconds": median(seconds), "edits": float(len(values))}
