@@ -116,7 +116,7 @@ class Recorder:
         place = number if recording.by_step else MEAN
         if place not in recording.sums:
             shape = (recording.images, len(recording.phrases))
-            maps = torch.zeros(*shape, *fit_grid(call.latent_grid), device=call.q.device)
+            maps = torch.zeros(*shape, *fit_grid(call.latent_grid), device=call.q.device, dtype=wide_of(call))
             recording.sums[place] = Sums(maps, torch.zeros(shape))
         return recording.sums[place]
 
@@ -132,7 +132,12 @@ class Recorder:
                 own = [positions[image % len(span.tag.rows)] for positions in found]
                 marks[row, 0] = token_marks(own, length, keys)
                 has[image] += torch.tensor([float(bool(p)) for p in own])
-        return marks.to(call.q.device), has
+        return marks.to(call.q.device, wide_of(call)), has
+
+
+def wide_of(call: AttentionCall) -> torch.dtype:
+    """float32, or float64 where the call is."""
+    return torch.promote_types(call.q.dtype, torch.float32)
 
 
 def recording_of(scratch: Scratch, key: str) -> Recording:

@@ -132,10 +132,3 @@ class NamesPhrases(Protocol):
 
     @property
     def phrases(self) -> tuple[Phrase, ...]: ...
-
-
-@runtime_checkable
-class SumsUp(Protocol):
-    """Knows only after the run what its line should say of it."""
-
-    def sum_up(self, scratch: Scratch) -> str: ...

@@ -11,10 +11,9 @@ import torch
 
 from ..core.call import RowSpan, Scratch, Step
 from ..core.layers import LayerAddress
-from ..core.method import Chain, Method
+from ..core.method import Chain, Method, SumsUp
 from ..core.tokens import PromptTag
 from .prompt import TAG_KEY
-from .roles import SumsUp
 from .status import UNSEEN, report_line, send_status
 from .unet import HookAddress
 

@@ -85,7 +85,7 @@ class AttentionCall:
 
     q: [B, H, Nq, D]; k, v: [B, H, Nk, D]. softmax scale is D ** -0.5 for the D of q.
     grid: (h, w) of the pixels; latent_grid: (h, w) of the whole latent. bias: added to the logits.
-    marks: [B, 1, Nk, C] in float32, which keys an observer counts, None where nobody looks; they ride
+    marks: [B, 1, Nk, C], which keys an observer counts, None where nobody looks; they ride
     beside v, so a method that mixes the values of keys mixes their marks alike.
     """
 

@@ -31,7 +31,8 @@ class AttnDirRecord(io.ComfyNode):
                 io.String.Input("phrases", multiline=True, default="",
                                 tooltip="Words of the prompt to look for, one phrase a line. Empty: those of the "
                                         "regions, subjects and edits, or every word where there are none."),
-                percent("start_percent", 0.0, "Where in the run recording begins, as a share of the timesteps.", True),
+                percent("start_percent", 0.0,
+                        "Where in the run recording begins, as a share of the timesteps. 0 is the start.", True),
                 percent("end_percent", 1.0, "Where in the run it ends. The same as start records nothing.", True),
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="Wire to the sampler and to Attention Readout.")],
