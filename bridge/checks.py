@@ -6,8 +6,10 @@ from typing import Any
 
 from ..core.call import RowSpan
 from ..core.method import Chain, Method
+from ..core.regions import RegionAttention
 from .errors import DirectorError
 from .prompt import TAG_KEY
+from .roles import AsksForRecords
 
 
 def check_run(chain: Chain, guider: Any, options: dict[str, Any], images: int) -> None:
@@ -18,24 +20,30 @@ def check_run(chain: Chain, guider: Any, options: dict[str, Any], images: int) -
         if not ours:
             continue  # it will not act, so nothing is wrong
         if any(c.get("area") is not None for c in ours):
-            raise DirectorError(method.label, "its positive was limited to an area; the regions already say what goes "
-                                              "where, take ConditioningSetArea away.")
+            why = ("the regions already say what goes where" if isinstance(method, RegionAttention) else
+                   "this node cannot follow it there")
+            raise DirectorError(method.label, f"its positive was limited to an area; {why}, take ConditioningSetArea "
+                                              "away.")
         spans = [RowSpan(0, images, c.get(TAG_KEY)) for c in ours]
         try:
             method.check_run(spans, images)
         except ValueError as error:
             raise DirectorError(method.label, f"{str(error).removeprefix(method.label + ': ')}.") from error
+        records = isinstance(method, AsksForRecords) and method.recording
+        if records and options.get("multigpu_clones"):
+            raise DirectorError(method.label, "the run is spread over several devices, where attention cannot be "
+                                              "recorded; take the multi-GPU node away or bypass this one.")
         prompts = max((len(span.tag.rows) for span in spans if span.tag), default=1)
         if images % prompts:
             raise DirectorError(method.label, f"{images} latents for {prompts} prompts; use a multiple of {prompts}.")
         window = options.get("context_handler")
         if window is not None and window.dim == 0 and window.context_length < images:
-            _check_window(method, spans, prompts, window.context_length)
+            _check_window(method, spans, prompts, window.context_length, "maps" if records else "")
 
 
-def _check_window(method: Method, spans: list[RowSpan], prompts: int, length: int) -> None:
+def _check_window(method: Method, spans: list[RowSpan], prompts: int, length: int, split: str) -> None:
     """A window over the batch hides which image is which: refuse what differs from image to image."""
-    split = "prompts" if prompts > 1 else ""
+    split = split or ("prompts" if prompts > 1 else "")
     try:
         method.check_run(spans, length)
     except ValueError:

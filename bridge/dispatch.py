@@ -44,8 +44,9 @@ class Dispatcher:
     def __call__(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, extra_options: dict[str, Any],
                  *_args: Any, **_kwargs: Any) -> torch.Tensor:
         model_call: ModelCall = extra_options[CALL_KEY]
-        acting = model_call.chain.selects(self.layer)
         grid = grid_of(extra_options, q.shape[1])
+        chain = model_call.chain
+        acting = chain.selects(self.layer) or bool(grid and chain.observers(self.layer, grid))
         total = model_call.rows[-1].stop
         longer = self.layer.kind == "self" and k.shape[1] != q.shape[1]
         if acting and (grid is None or q.shape[0] != total or longer):
@@ -54,7 +55,9 @@ class Dispatcher:
         call = to_call(q, k, v, extra_options, self.layer, grid or (1, q.shape[1]), model_call)
         if not acting:
             return join_heads(self._without_us(call, extra_options))
-        return join_heads(model_call.chain.attend(call, self._innermost(call, extra_options)))
+        if not chain.selects(self.layer):  # somebody looks on, nobody changes anything
+            return join_heads(chain.attend(call, lambda _: self._without_us(call, extra_options)))
+        return join_heads(chain.attend(call, self._innermost(call, extra_options)))
 
     def _without_us(self, call, options):
         return other.plain(call, options) if self.foreign is None else other.run_foreign(self.foreign, call, options)
@@ -120,8 +123,9 @@ def apply_model(executor: Any, x: torch.Tensor, t: torch.Tensor, c_concat: Any =
 
 
 def extra_chains(chain: Chain, step: Step, rows: tuple[RowSpan, ...], scratch: Scratch) -> list[Chain]:
-    """The chain of each extra forward that a method asks for."""
-    return [chain.with_instead(method, stand_in) for method in chain.methods if isinstance(method, AddsForwards)
+    """The chain of each extra forward that a method asks for; nobody looks on there."""
+    return [chain.with_instead(method, stand_in).without_observers()
+            for method in chain.methods if isinstance(method, AddsForwards)
             for stand_in in method.forwards(step, rows, scratch)]
 
 

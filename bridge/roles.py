@@ -10,6 +10,7 @@ import torch
 
 from ..core.call import RowSpan, Scratch, Step
 from ..core.method import AttentionMethod
+from ..core.tokens import Phrase
 
 if TYPE_CHECKING:
     from .run import Run
@@ -123,3 +124,11 @@ class AsksForRecords(Protocol):
 
     @property
     def recording(self) -> bool: ...
+
+
+@runtime_checkable
+class NamesPhrases(Protocol):
+    """Offers the words it acts on, for a record that was not told which words to keep."""
+
+    @property
+    def phrases(self) -> tuple[Phrase, ...]: ...

@@ -11,10 +11,10 @@ import torch
 
 from ..core.call import RowSpan, Scratch, Step
 from ..core.layers import LayerAddress
-from ..core.method import Chain, Method
+from ..core.method import Chain, Method, SumsUp
 from ..core.tokens import PromptTag
 from .prompt import TAG_KEY
-from .status import report_line, send_status
+from .status import UNSEEN, report_line, send_status
 from .unet import HookAddress
 
 CHAIN_KEY = "attention_director_chain"
@@ -91,8 +91,9 @@ def report(run: Run) -> None:
 def _line(run: Run, method: Method) -> str:
     steps = sorted({number for _, number, keys in run.calls if method.key in keys})
     start = None if run.first_progress is None else run.first_progress
-    return report_line(steps, len(run.sigmas) - 1, _extra_seconds(run, method.key), getattr(method, "summary", ""),
-                       method.key in run.seen_keys, start, method.schedule)
+    summary = method.sum_up(run.scratch) if isinstance(method, SumsUp) else getattr(method, "summary", "")
+    return report_line(steps, len(run.sigmas) - 1, _extra_seconds(run, method.key), summary,
+                       method.key in run.seen_keys, start, method.schedule, getattr(method, "unseen", UNSEEN))
 
 
 def _extra_seconds(run: Run, key: str) -> float | None:

@@ -8,15 +8,16 @@ from collections.abc import Sequence
 from ..core.schedule import Schedule
 
 EVENT = "attention_director.status"
+UNSEEN = "the sampler's positive does not come from this node"
 
 log = logging.getLogger("attention_director")
 
 
 def report_line(steps: Sequence[int], total: int, extra_seconds: float | None, summary: str, prompt_seen: bool,
-                first_progress: float | None, schedule: Schedule) -> str:
-    """One sentence about a method's part in a run of ``total`` steps."""
+                first_progress: float | None, schedule: Schedule, unseen: str = UNSEEN) -> str:
+    """One sentence about a method's part in a run of ``total`` steps; ``unseen``: when its prompt never came."""
     if not prompt_seen:
-        return "nothing happened: the sampler's positive does not come from this node"
+        return f"nothing happened: {unseen}"
     if not steps:
         if first_progress is not None and first_progress >= schedule.end:
             return (f"nothing happened: the run began at {first_progress:.0%}; "

@@ -13,6 +13,7 @@ from ..core.call import Scratch, Step
 from ..core.method import Chain
 from .checks import check_run
 from .dispatch import RUN_KEY
+from .records import filed, finish_recordings, start_recordings
 from .roles import (
     AsksForRecords,
     CondCall,
@@ -30,13 +31,16 @@ from .unet import hook_addresses
 def outer_sample(executor: Any, noise: torch.Tensor, latent_image: torch.Tensor, sampler: Any, sigmas: torch.Tensor,
                  denoise_mask: Any = None, callback: Any = None, disable_pbar: bool = False,
                  seed: int | None = None, **kwargs: Any) -> torch.Tensor:
-    """OUTER_SAMPLE wrapper: let methods replace the run's arguments."""
+    """OUTER_SAMPLE wrapper: let methods replace the run's arguments; file the run's record by its result."""
     arguments = RunArguments(noise, latent_image, sampler, sigmas, seed)
     for method in (chain_of(executor.class_obj.model_options) or Chain()).methods:
         if isinstance(method, ReplacesArguments):
             arguments = method.replace_arguments(arguments)
-    return executor(arguments.noise, arguments.latent, arguments.sampler, arguments.sigmas, denoise_mask, callback,
-                    disable_pbar, arguments.seed, **kwargs)
+    with filed() as file:
+        samples = executor(arguments.noise, arguments.latent, arguments.sampler, arguments.sigmas, denoise_mask,
+                           callback, disable_pbar, arguments.seed, **kwargs)
+        file(samples)
+    return samples
 
 
 def sampler_sample(executor: Any, guider: Any, sigmas: torch.Tensor, extra_args: dict[str, Any], callback: Any,
@@ -51,6 +55,7 @@ def sampler_sample(executor: Any, guider: Any, sigmas: torch.Tensor, extra_args:
         return sample(call)
     check_run(chain, guider, options, noise.shape[0])
     run = _start(chain, call)
+    start_recordings(run, call)
     transformer_options = {**options.get("transformer_options", {}), RUN_KEY: run}
     call = replace(call, extra_args={
         **extra_args, "model_options": {**options, "transformer_options": transformer_options}})
@@ -59,6 +64,7 @@ def sampler_sample(executor: Any, guider: Any, sigmas: torch.Tensor, extra_args:
             sample = partial(_surround, method, run, sample)
     try:
         samples = sample(call)
+        finish_recordings(run)
         report(run)
         return samples
     finally:

@@ -85,6 +85,8 @@ class AttentionCall:
 
     q: [B, H, Nq, D]; k, v: [B, H, Nk, D]. softmax scale is D ** -0.5 for the D of q.
     grid: (h, w) of the pixels; latent_grid: (h, w) of the whole latent. bias: added to the logits.
+    marks: [B, 1, Nk, C], which keys an observer counts, None where nobody looks; they ride
+    beside v, so a method that mixes the values of keys mixes their marks alike.
     """
 
     q: torch.Tensor
@@ -97,6 +99,7 @@ class AttentionCall:
     step: Step
     scratch: Scratch
     bias: LowRankBias | None = None
+    marks: torch.Tensor | None = None
 
 
 Attend = Callable[[AttentionCall], torch.Tensor]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import torch
 
-from .call import Attend, AttentionCall, RowSpan
+from .call import Attend, AttentionCall, RowSpan, Scratch
 from .layers import LayerAddress
 from .schedule import Schedule
 
@@ -49,6 +50,30 @@ class AttentionMethod(Method, Protocol):
     def __call__(self, call: AttentionCall, attend: Attend) -> torch.Tensor: ...
 
 
+@runtime_checkable
+class ObservesAttention(Method, Protocol):
+    """A method that changes nothing and sees the attention that is really used, wherever it stands.
+
+    observes: in which layers, by address and the layer's pixel grid. marks: the keys it counts,
+    [B, 1, Nk, C]; called once a layer, before any method. observe: called with every call that
+    reaches the innermost attention; the marks are what the other methods have made of its own, and
+    softmax(q k^T / sqrt(D) + bias) marks, summed over these calls, is what the pixels read there.
+    """
+
+    def observes(self, layer: LayerAddress, grid: tuple[int, int]) -> bool: ...
+
+    def marks(self, call: AttentionCall) -> torch.Tensor: ...
+
+    def observe(self, call: AttentionCall, marks: torch.Tensor) -> None: ...
+
+
+@runtime_checkable
+class SumsUp(Protocol):
+    """Knows only after the run what its line should say of it."""
+
+    def sum_up(self, scratch: Scratch) -> str: ...
+
+
 @dataclass(frozen=True)
 class Chain:
     """The methods on a model, first installed outermost. Appending gives a new chain."""
@@ -68,13 +93,29 @@ class Chain:
 
     def selects(self, layer: LayerAddress) -> bool:
         """True where some method changes the attention of the layer."""
-        return any(isinstance(m, AttentionMethod) and m.selects(layer) for m in self.methods)
+        return any(method.selects(layer) for method in self._changing)
+
+    def without_observers(self) -> Chain:
+        """The chain for a forward at which nobody looks."""
+        return Chain(tuple(m for m in self.methods if not isinstance(m, ObservesAttention)))
+
+    def observers(self, layer: LayerAddress, grid: tuple[int, int]) -> tuple[ObservesAttention, ...]:
+        return tuple(m for m in self._observing if m.observes(layer, grid))
+
+    @cached_property
+    def _changing(self) -> tuple[AttentionMethod, ...]:
+        """Asked at every layer, and asking a protocol is slow."""
+        return tuple(m for m in self.methods if isinstance(m, AttentionMethod))
+
+    @cached_property
+    def _observing(self) -> tuple[ObservesAttention, ...]:
+        return tuple(m for m in self.methods if isinstance(m, ObservesAttention))
 
     def attend(self, call: AttentionCall, innermost: Attend) -> torch.Tensor:
         """Run the call through every method that selects its layer, then ``innermost``."""
-        attend = innermost
-        for method in reversed(self.methods):
-            if isinstance(method, AttentionMethod) and method.selects(call.layer):
+        call, attend = _observed(self.observers(call.layer, call.grid), call, innermost)
+        for method in reversed(self._changing):
+            if method.selects(call.layer):
                 attend = _around(method, attend)
         return attend(call)
 
@@ -86,3 +127,20 @@ def owned(key: str, rows: Sequence[RowSpan]) -> tuple[RowSpan, ...]:
 
 def _around(method: AttentionMethod, attend: Attend) -> Attend:
     return lambda call: method(call, attend)
+
+
+def _observed(observers: Sequence[ObservesAttention], call: AttentionCall, attend: Attend,
+              ) -> tuple[AttentionCall, Attend]:
+    """The call with everybody's marks, and ``attend`` with everybody looking on."""
+    if not observers:
+        return call, attend
+    marks = [observer.marks(call) for observer in observers]
+    widths = [m.shape[-1] for m in marks]
+
+    def seen(inner: AttentionCall) -> torch.Tensor:
+        assert inner.marks is not None
+        for observer, part in zip(observers, inner.marks.split(widths, -1), strict=True):
+            observer.observe(inner, part)
+        return attend(replace(inner, marks=None))
+
+    return replace(call, marks=torch.cat(marks, -1)), seen

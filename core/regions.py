@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 
 from .attention import row_range
-from .call import Attend, AttentionCall, LowRankBias, RowSpan
+from .call import Attend, AttentionCall, LowRankBias, RowSpan, Scratch
 from .layers import LayerAddress
 from .masks import covering_area, covering_strength, masks_on_grid, membership_patterns, with_background
 from .method import owned
@@ -101,6 +102,11 @@ class RegionAttention:
     def summary(self) -> str:
         """What the line after a run says of it."""
         return f"{len(self.phrases)} region{'s' * (len(self.phrases) != 1)}"
+
+    def records(self, scratch: Scratch) -> dict[str, tuple[tuple[Phrase, ...], torch.Tensor]]:
+        """What a readout measures by: the phrases, and where they belong, [I, R, 128, 128] in 0..1."""
+        places = F.adaptive_avg_pool2d(self.masks.float(), (128, 128))
+        return {"regions": (self.phrases, places.half())}
 
     def selects(self, layer: LayerAddress) -> bool:
         return (self.rule.cross if layer.kind == "cross" else self.rule.self_) > 0.0
