@@ -11,7 +11,7 @@ import torch
 
 from ..core.call import Scratch, Step
 from ..core.method import Chain
-from .checks import check_run
+from .checks import check_run, conds_of
 from .dispatch import RUN_KEY
 from .roles import (
     AsksForRecords,
@@ -30,10 +30,11 @@ from .unet import hook_addresses
 def outer_sample(executor: Any, noise: torch.Tensor, latent_image: torch.Tensor, sampler: Any, sigmas: torch.Tensor,
                  denoise_mask: Any = None, callback: Any = None, disable_pbar: bool = False,
                  seed: int | None = None, **kwargs: Any) -> torch.Tensor:
-    """OUTER_SAMPLE wrapper: let methods replace the run's arguments."""
+    """OUTER_SAMPLE wrapper: let the methods that will act replace the run's arguments."""
     arguments = RunArguments(noise, latent_image, sampler, sigmas, seed)
-    for method in (chain_of(executor.class_obj.model_options) or Chain()).methods:
-        if isinstance(method, ReplacesArguments):
+    guider = executor.class_obj
+    for method in (chain_of(guider.model_options) or Chain()).methods:
+        if isinstance(method, ReplacesArguments) and conds_of(method, guider, noise.shape[0]):
             arguments = method.replace_arguments(arguments)
     return executor(arguments.noise, arguments.latent, arguments.sampler, arguments.sigmas, denoise_mask, callback,
                     disable_pbar, arguments.seed, **kwargs)
