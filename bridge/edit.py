@@ -21,7 +21,7 @@ from .edit_method import PromptToPrompt
 from .errors import DirectorError
 from .install import install
 from .prompt import Conditioning, encode, encode_lines, take_prompt, with_key, with_tag
-from .unet import hook_addresses, require_unet
+from .unet import grid_divisors, require_unet
 
 # Pixels a side that the copied self-attention may have at least: published for drawn and inverted pictures.
 DRAWN, INVERTED = 16, 32
@@ -66,7 +66,8 @@ def edit_prompt(node: str, unique_id: str, model: Any, clip: Any, prompt: str | 
     attention, kinds = plan(node, key, clip, model, tag, options, floor)
     negative = encode(clip, "", node) if negative is None else negative
     if inversion is not None:
-        from .inverted import follow  # inverted pictures install methods of their own
+        # Inverted pictures bring methods of their own; without one nothing of theirs is loaded.
+        from .inverted import follow  # pyright: ignore[reportMissingImports]
 
         model, negative = follow(node, key, model, inversion, len(tag.rows), negative)
     acts = attention.prompts > 1 and not attention.schedule.empty
@@ -176,16 +177,18 @@ def local_blend(node: str, clip: Any, model: Any, tag: PromptTag, options: EditO
     return blend
 
 
-def map_layers(model: Any) -> frozenset[LayerAddress]:
-    """Cross-attention layers outside the middle block, the last of each block: five at the quarter grid of
-    Stable Diffusion 1.x, the published ones, and five at that of SDXL, whose blocks hold ten each."""
+def map_layers(model: Any) -> dict[LayerAddress, int]:
+    """Cross-attention layers outside the middle block, the last of each block, and their grid's divisor.
+
+    At the quarter of the latent these are five in Stable Diffusion 1.x, the published ones, and five in
+    SDXL, whose blocks hold ten transformers each.
+    """
     last: dict[tuple[str, int], LayerAddress] = {}
-    for layer in hook_addresses(model.model.diffusion_model).values():
-        place = (layer.stage, layer.block)
-        if layer.kind == "cross" and layer.stage != "middle" and (
-                place not in last or layer.depth > last[place].depth):
-            last[place] = layer
-    return frozenset(last.values())
+    divisors = grid_divisors(model.model.diffusion_model)
+    for layer in sorted(divisors, key=lambda layer: layer.depth):
+        if layer.kind == "cross" and layer.stage != "middle":
+            last[layer.stage, layer.block] = layer
+    return {layer: divisors[layer] for layer in last.values()}
 
 
 def repeat_latent(latent: dict[str, Any], prompts: int) -> dict[str, Any]:

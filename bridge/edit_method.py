@@ -14,7 +14,7 @@ from ..core.layers import LayerAddress
 from ..core.local_blend import blended
 from ..core.schedule import Schedule
 from .errors import DirectorError
-from .roles import RunArguments
+from .roles import RunArguments, Sample, SamplerCall
 from .run import Run
 from .shared_noise import share_noise
 
@@ -66,17 +66,27 @@ class PromptToPrompt:
 
     def edit_prediction(self, run: Run, x: torch.Tensor, denoised: torch.Tensor, step: Step) -> torch.Tensor:
         """The source's prediction outside the blend words' area."""
-        blend, prompts = self.attention.blend, self.attention.prompts
+        blend = self.attention.blend
         if blend is None or self.key not in run.seen_keys:
             return denoised
-        mask = blend.mask(self.key, run.scratch, (denoised.shape[-2], denoised.shape[-1]), prompts)
+        size = (denoised.shape[-2], denoised.shape[-1])
+        mask = blend.mask(self.key, run.scratch, size, self.attention.prompts)
         if mask is None:
             raise DirectorError(self.label, "another node regroups the pixels of the layers that show where the blend "
                                             "words are; bypass it or empty blend_words.")
         run.scratch.values[self.key, "mask"] = mask
-        if step.progress < blend.start:
-            return denoised
-        return blended(denoised, mask.to(denoised.device), prompts)
+        return self._blended(run.scratch, denoised) if step.progress >= blend.start else denoised
+
+    def around_sampling(self, run: Run, call: SamplerCall, sample: Sample) -> torch.Tensor:
+        """Where predictions were blended, so is the result: the area moves from step to step, and not every
+        sampler ends at its last prediction (dpm_adaptive stops at the smallest sigma, uni_pc just above 0)."""
+        samples = sample(call)
+        blended_before = run.scratch.values.get((self.key, "blended"), False)
+        return self._blended(run.scratch, samples) if blended_before else samples
+
+    def _blended(self, scratch: Scratch, rows: torch.Tensor) -> torch.Tensor:
+        scratch.values[self.key, "blended"] = True
+        return blended(rows, scratch.values[self.key, "mask"].to(rows.device), self.attention.prompts)
 
     def records(self, scratch: Scratch) -> Mapping[str, Any]:
         """edit_mask: float [B, h, w] on the latent's grid, the area of the last step."""

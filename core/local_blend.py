@@ -8,7 +8,7 @@ background is exactly the source's.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,19 +25,20 @@ class LocalBlend:
 
     words, keep: phrases whose area may, and must not, change. threshold: share of a map's peak above
     which a pixel belongs to it. start: progress from which predictions are blended; maps are gathered
-    from the beginning. layers: the cross-attention layers worth looking at, of which those on the grid
-    nearest to ``floor`` or the quarter of the latent count.
+    from the beginning. layers: the cross-attention layers worth looking at, and the latent pixels a side
+    that one of their pixels covers; those on the grid that ``map_divisor`` chooses count.
     """
 
     words: tuple[Phrase, ...]
     keep: tuple[Phrase, ...]
     threshold: float
     start: float
-    layers: frozenset[LayerAddress]
+    layers: Mapping[LayerAddress, int]
     floor: int = 16
 
     def looks_at(self, call: AttentionCall) -> bool:
-        return call.layer in self.layers and call.grid == blend_grid(call.latent_grid, self.floor)
+        own = self.layers.get(call.layer)
+        return own is not None and own == map_divisor(call.latent_grid, tuple(self.layers.values()), self.floor)
 
     def words_as_values(self, call: AttentionCall) -> torch.Tensor:
         """Values [B, H, Nk, D] that are 1 at the blend words in channel 0, at the kept words in channel 1.
@@ -85,16 +86,16 @@ def positions_of(phrase: Phrase, layout: TokenLayout) -> tuple[int, ...]:
     return tuple(p for positions in chosen for p in positions)
 
 
-def blend_grid(latent_grid: tuple[int, int], floor: int) -> tuple[int, int]:
-    """The layers' grid to look at: the whole latent, its half or its quarter.
+def map_divisor(latent_grid: tuple[int, int], divisors: Sequence[int], floor: int) -> int:
+    """Latent pixels a side to one pixel of the layers to look at, of those there are.
 
-    Published: 16 x 16 for a latent of 64 x 64, 32 x 32 for one of 128 x 128; the quarter. A small latent's
-    quarter is too coarse to cut an object out, so of the three it is the one nearest to the quarter or
-    ``floor`` pixels, whichever is more.
+    Published: 16 x 16 for a latent of 64 x 64, the quarter; likewise 32 x 32 for one of 128 x 128. A small
+    latent's quarter is too coarse to cut an object out, so it is the grid nearest to the quarter or to
+    ``floor`` pixels a side, whichever is more.
     """
-    grids = [(math.ceil(latent_grid[0] / n), math.ceil(latent_grid[1] / n)) for n in (4, 2, 1)]
-    wanted = max(math.sqrt(grids[0][0] * grids[0][1]), floor)
-    return min(grids, key=lambda grid: abs(math.log(math.sqrt(grid[0] * grid[1]) / wanted)))
+    side = math.sqrt(latent_grid[0] * latent_grid[1])
+    wanted = max(side / 4, floor)
+    return min(sorted(set(divisors)), key=lambda divisor: abs(math.log(side / divisor / wanted)))
 
 
 def blend_mask(maps: torch.Tensor, size: tuple[int, int], prompts: int, threshold: float) -> torch.Tensor:

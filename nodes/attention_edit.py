@@ -109,7 +109,8 @@ class AttentionEdit(io.ComfyNode):
                 self_start_percent: float = 0.0, word_windows: str = "", self_max_grid: int = 0,
                 legacy_tail: bool = False, negative=None, inversion=None) -> io.NodeOutput:
         options = EditOptions(
-            targets=targets, edit=edit, reweight=reweight, cross=window("cross", cross_start_percent, cross_end_percent),
+            targets=targets, edit=edit, reweight=reweight,
+            cross=window("cross", cross_start_percent, cross_end_percent),
             self_=window("self", self_start_percent, self_end_percent), blend_words=blend_words, keep_words=keep_words,
             blend_threshold=share("blend_threshold", blend_threshold),
             blend_start=share("blend_start_percent", blend_start_percent), word_windows=word_windows,
