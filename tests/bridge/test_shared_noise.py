@@ -24,13 +24,13 @@ def replaced(sampler: Any, prompts: int, noise: torch.Tensor) -> Any:
     return share_noise("AttentionEdit", prompts, arguments)
 
 
-class Wrap:
+class Guider:
     """As much of a guider as a sampler looks at; the model predicts half of x."""
 
-    model_patcher, cfg = type("Patcher", (), {"model": object()}), 1.0
+    cfg = 1.0
 
-    def __init__(self, model_sampling: Any) -> None:
-        self.inner_model = type("Inner", (), {"model_sampling": model_sampling})()
+    def __init__(self, patcher: Any) -> None:
+        self.model_patcher, self.inner_model = patcher, patcher.model
 
     def __call__(self, x: torch.Tensor, sigma: torch.Tensor, model_options: Any = None, seed: Any = None):
         for patch in (model_options or {}).get("sampler_post_cfg_function", ()):
@@ -39,9 +39,8 @@ class Wrap:
 
 
 def sampled(sampler: Any, noise: torch.Tensor, seed: int = 5) -> torch.Tensor:
-    guider = Wrap(tiny.model().model.model_sampling)
-    guider.inner_model.inner_model = guider.inner_model  # type: ignore[attr-defined]
-    return sampler.sample(guider, SCHEDULE, {"seed": seed, "model_options": {}}, None, noise)
+    options = {"seed": seed, "model_options": {}}
+    return sampler.sample(Guider(tiny.model()), SCHEDULE, options, None, noise, torch.zeros_like(noise))
 
 
 @pytest.mark.parametrize("name", NOISY)
