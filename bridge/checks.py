@@ -12,11 +12,16 @@ from .prompt import TAG_KEY
 from .roles import AsksForRecords
 
 
+def conds_of(method: Method, guider: Any, images: int) -> list[Any]:
+    """The conditionings of a guider that a method will act on; with none of them it does nothing in the run."""
+    positives = [cond for name, entries in guider.conds.items() if "negative" not in name for cond in entries]
+    return [c for c in positives if method.acts_on([RowSpan(0, images, c.get(TAG_KEY))])]
+
+
 def check_run(chain: Chain, guider: Any, options: dict[str, Any], images: int) -> None:
     """Refuse before the first step what a node could not know when it ran."""
-    positives = [cond for name, entries in guider.conds.items() if "negative" not in name for cond in entries]
     for method in chain.methods:
-        ours = [c for c in positives if method.acts_on([RowSpan(0, images, c.get(TAG_KEY))])]
+        ours = conds_of(method, guider, images)
         if not ours:
             continue  # it will not act, so nothing is wrong
         if any(c.get("area") is not None for c in ours):
@@ -24,6 +29,8 @@ def check_run(chain: Chain, guider: Any, options: dict[str, Any], images: int) -
                    "this node cannot follow it there")
             raise DirectorError(method.label, f"its positive was limited to an area; {why}, take ConditioningSetArea "
                                               "away.")
+        if getattr(method, "needs_every_step", False):
+            _check_every_step(method, options)
         spans = [RowSpan(0, images, c.get(TAG_KEY)) for c in ours]
         try:
             method.check_run(spans, images)
@@ -39,6 +46,16 @@ def check_run(chain: Chain, guider: Any, options: dict[str, Any], images: int) -
         window = options.get("context_handler")
         if window is not None and window.dim == 0 and window.context_length < images:
             _check_window(method, spans, prompts, window.context_length, "maps" if records else "")
+
+
+def _check_every_step(method: Method, options: dict[str, Any]) -> None:
+    """Refuse what skips steps, or deals them out to devices, for a method that gathers over them."""
+    if "multigpu_clones" in options and options["multigpu_clones"]:
+        raise DirectorError(method.label, "it gathers maps over the whole run, which works on one GPU only; take the "
+                                          "multi-GPU node away or empty blend_words.")
+    if "easycache" in options.get("transformer_options", {}):
+        raise DirectorError(method.label, "it gathers maps in every step and EasyCache skips steps; bypass EasyCache "
+                                          "or empty blend_words.")
 
 
 def _check_window(method: Method, spans: list[RowSpan], prompts: int, length: int, split: str) -> None:

@@ -58,20 +58,34 @@ def attend_cross(foreign: Foreign, call: AttentionCall, options: dict[str, Any])
     residual = run_foreign(foreign, call, options) - plain(call, options)
 
     def attend(inner: AttentionCall) -> torch.Tensor:
-        return own_attention(inner, options) + residual
+        return with_addition(own_attention(inner, options), residual, inner)
 
     return attend
+
+
+def with_addition(out: torch.Tensor, residual: torch.Tensor, inner: AttentionCall) -> torch.Tensor:
+    """The output plus what a patch adds to each of the layer's own rows, where a row is to get it."""
+    if inner.additions is None:
+        return out + residual
+    none = residual.shape[0]
+    rows = tuple(none if row < 0 else row for row in inner.additions)
+    if all(row == none for row in rows):
+        return out
+    padded = torch.cat((residual, torch.zeros_like(residual[:1])))
+    return out + padded.index_select(0, inner.index(rows))
 
 
 def attend_self(foreign: Foreign, original: AttentionCall, options: dict[str, Any]) -> Attend:
     """Innermost self-attention with a patch: run it on our q, k, v where their layout is unchanged.
 
     With a bias it gets the widened, padded heads. With gathered keys, or more columns than heads can
-    be widened by, it is added as a residual.
+    be widened by, or for some of the rows only, it is added as a residual.
     """
     def attend(inner: AttentionCall) -> torch.Tensor:
-        if inner.k.shape[2] != original.k.shape[2] or not fits_kernel(inner.q, inner.bias):
-            return own_attention(inner, options) + run_foreign(foreign, original, options) - plain(original, options)
+        same_layout = inner.k.shape[:3] == original.k.shape[:3]
+        if not same_layout or not fits_kernel(inner.q, inner.bias):
+            residual = run_foreign(foreign, original, options) - plain(original, options)
+            return with_addition(own_attention(inner, options), residual, inner)
 
         def kernel(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
             return run_foreign(foreign, replace(inner, q=q, k=k, v=v, bias=None), options)

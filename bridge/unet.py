@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from comfy.ldm.modules.attention import SpatialTransformer, get_attention_function, optimized_attention
-from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, UNetModel, Upsample
 
 from ..core.call import AttentionCall
 from ..core.layers import LayerAddress
@@ -37,6 +37,21 @@ def hook_addresses(network: UNetModel) -> dict[HookAddress, LayerAddress]:
                     found["attn1", (stage, number, depth)] = LayerAddress(stage, number, depth, "self")
                     found["attn2", (stage, number, depth)] = LayerAddress(stage, number, depth, "cross")
     return found
+
+
+def grid_divisors(network: UNetModel) -> dict[LayerAddress, int]:
+    """Latent pixels, a side, that one pixel of each attention layer covers: 1, 2, 4 ..."""
+    halvings = {("input", number): sum(_holds(block, Downsample) for block in network.input_blocks[:number + 1])
+                for number in range(len(network.input_blocks))}
+    deepest = max(halvings.values())
+    halvings["middle", 0] = deepest
+    halvings |= {("output", number): deepest - sum(_holds(block, Upsample) for block in network.output_blocks[:number])
+                 for number in range(len(network.output_blocks))}
+    return {layer: 2 ** halvings[layer.stage, layer.block] for layer in hook_addresses(network).values()}
+
+
+def _holds(block: torch.nn.Module, kind: type) -> bool:
+    return any(isinstance(module, kind) for module in block.modules())
 
 
 def grid_of(options: dict[str, Any], queries: int) -> tuple[int, int] | None:

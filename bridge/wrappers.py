@@ -11,7 +11,7 @@ import torch
 
 from ..core.call import Scratch, Step
 from ..core.method import Chain
-from .checks import check_run
+from .checks import check_run, conds_of
 from .dispatch import RUN_KEY
 from .records import filed, finish_recordings, start_recordings
 from .roles import (
@@ -31,10 +31,11 @@ from .unet import hook_addresses
 def outer_sample(executor: Any, noise: torch.Tensor, latent_image: torch.Tensor, sampler: Any, sigmas: torch.Tensor,
                  denoise_mask: Any = None, callback: Any = None, disable_pbar: bool = False,
                  seed: int | None = None, **kwargs: Any) -> torch.Tensor:
-    """OUTER_SAMPLE wrapper: let methods replace the run's arguments; file the run's record by its result."""
+    """OUTER_SAMPLE wrapper: let acting methods replace the run's arguments; file its record by its result."""
     arguments = RunArguments(noise, latent_image, sampler, sigmas, seed)
-    for method in (chain_of(executor.class_obj.model_options) or Chain()).methods:
-        if isinstance(method, ReplacesArguments):
+    guider = executor.class_obj
+    for method in (chain_of(guider.model_options) or Chain()).methods:
+        if isinstance(method, ReplacesArguments) and conds_of(method, guider, noise.shape[0]):
             arguments = method.replace_arguments(arguments)
     with filed() as file:
         samples = executor(arguments.noise, arguments.latent, arguments.sampler, arguments.sigmas, denoise_mask,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -78,6 +78,11 @@ class LowRankBias:
         rights = [b.right.expand(rows, heads, -1, -1) for b in (self, other)]
         return LowRankBias(torch.cat((self.left, other.left), -1), torch.cat(rights, -1))
 
+    def take(self, index: torch.Tensor) -> LowRankBias:
+        """The bias of some rows. index: long [n]."""
+        right = self.right if self.right.shape[0] == 1 else self.right.index_select(0, index)
+        return LowRankBias(self.left.index_select(0, index), right)
+
 
 @dataclass(frozen=True)
 class AttentionCall:
@@ -85,8 +90,10 @@ class AttentionCall:
 
     q: [B, H, Nq, D]; k, v: [B, H, Nk, D]. softmax scale is D ** -0.5 for the D of q.
     grid: (h, w) of the pixels; latent_grid: (h, w) of the whole latent. bias: added to the logits.
-    marks: [B, 1, Nk, C], which keys an observer counts, None where nobody looks; they ride
+    marks: [B, 1, Nk, C] in float32, which keys an observer counts, None where nobody looks; they ride
     beside v, so a method that mixes the values of keys mixes their marks alike.
+    additions: for each row, the row of the layer's own call whose share of an additive patch of another
+    pack (IPAdapter) is to be added to its output, or -1 for none; None: each row its own.
     """
 
     q: torch.Tensor
@@ -100,6 +107,38 @@ class AttentionCall:
     scratch: Scratch
     bias: LowRankBias | None = None
     marks: torch.Tensor | None = None
+    additions: tuple[int, ...] | None = None
+
+    def take(self, rows: tuple[int, ...]) -> AttentionCall:
+        """The call of some of its rows, in this order; a row may come more than once.
+
+        What methods further in do for a row follows its words and its image, as before.
+        """
+        index = self.index(rows)
+        q, k, v = (x.index_select(0, index) for x in (self.q, self.k, self.v))
+        own = self.additions or tuple(range(self.q.shape[0]))
+        marks = None if self.marks is None else self.marks.index_select(0, index)
+        return replace(self, q=q, k=k, v=v, marks=marks, rows=take_spans(self.rows, rows),
+                       bias=self.bias.take(index) if self.bias else None, additions=tuple(own[r] for r in rows))
+
+    def index(self, rows: tuple[int, ...]) -> torch.Tensor:
+        """Row numbers on the call's device, moved there once a run."""
+        device = self.q.device
+        return self.scratch.once(("rows", rows, device), lambda: torch.tensor(rows, device=device))
+
+
+def take_spans(spans: Sequence[RowSpan], rows: Sequence[int]) -> tuple[RowSpan, ...]:
+    """Who the rows of ``take`` are; neighbours of one conditioning stay one span."""
+    taken: list[RowSpan] = []
+    for at, row in enumerate(rows):
+        span = next(s for s in spans if s.start <= row < s.stop)
+        image = span.first + row - span.start
+        last = taken[-1] if taken else None
+        if last is not None and last.tag is span.tag and last.images.stop == image:
+            taken[-1] = replace(last, stop=at + 1)
+        else:
+            taken.append(RowSpan(at, at + 1, span.tag, image))
+    return tuple(taken)
 
 
 Attend = Callable[[AttentionCall], torch.Tensor]

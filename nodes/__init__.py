@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
+from .attention_edit import AttentionEdit
 from .demo_model import AttnDirLoadDemoModel
 from .encode import AttnDirEncode
 from .readout import AttnDirReadout
@@ -14,6 +15,7 @@ from .regions_from_boxes import AttnDirRegionsFromBoxes
 
 NODES: tuple[type[io.ComfyNode], ...] = (
     RegionPrompt,
+    AttentionEdit,
     AttnDirRegion,
     AttnDirRegionsFromBoxes,
     AttnDirEncode,

@@ -10,6 +10,7 @@ from comfy_api.latest import io
 
 CATEGORY = "Attention Director"
 Regions = io.Custom("ATTN_DIR_REGIONS")
+Inversion = io.Custom("ATTN_DIR_INVERSION")
 
 
 def known(make: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -32,9 +33,9 @@ def percent(name: str, default: float, tooltip: str, advanced: bool = False) -> 
     return number(name, default, 0.0, 1.0, 0.001, tooltip, advanced)
 
 
-def prompt(tooltip: str) -> Any:
-    """Typed text, or the positive of another node of this pack."""
-    text = io.String.Input("text", multiline=True, dynamic_prompts=True, tooltip=tooltip)
+def prompt(tooltip: str, dynamic: bool = True) -> Any:
+    """Typed text, or the positive of another node of this pack. dynamic: the editor draws among {a|b}."""
+    text = io.String.Input("text", multiline=True, dynamic_prompts=dynamic, tooltip=tooltip)
     if hasattr(io, "MultiType"):
         return io.MultiType.Input(text, types=[io.Conditioning])
     return text

@@ -186,3 +186,51 @@ def test_a_patch_that_adds_words_to_cross_attention() -> None:
     graph = region_prompt(longer, clip)
     picture = tiny.sample(graph.model, graph.positive, negative)
     assert_differs(picture, tiny.sample(longer, host_encode(clip, PROMPT), negative))
+
+
+@pytest.mark.parametrize("order", ["adapter first", "edit first"])
+def test_an_image_adapter_beside_an_edit(order: str) -> None:
+    """Each row gets the adapter's part once and from its own pixels, also where it attends twice."""
+    from edit_scene import ADD, SOURCE, attention_edit, run
+
+    model, clip, _ = family()
+    theirs = ImageAdapter()
+    lines = encode(clip, f"{SOURCE}\n{ADD}", lines=True)
+    first = put(model, theirs) if order == "adapter first" else model
+    graph = attention_edit(first, clip, SOURCE, ADD, self_end_percent=0.0, blend_words="cat", blend_threshold=0.9)
+    graph = graph if order == "adapter first" else graph._replace(model=put(graph.model, theirs))
+    both = run(graph)
+    plain = tiny.sample(put(model, theirs), lines, graph.negative, latent=graph.latent)
+    assert torch.equal(both[0], plain[0])
+    assert_differs(both[1], plain[1])
+    assert_differs(both[1], run(attention_edit(model, clip, SOURCE, ADD, self_end_percent=0.0))[1])
+
+
+def test_the_adapters_part_is_added_once_to_an_edited_row() -> None:
+    """At one layer: the paper's edit of the text's attention, plus the row's own share of the adapter's."""
+    from attention_director.bridge import foreign
+    from attention_director.core.call import AttentionCall, RowSpan, Scratch, Step
+    from attention_director.core.edit_attention import EditAttention, TargetEdit
+    from attention_director.core.layers import LayerAddress
+    from attention_director.core.prompt_edit import refine_map
+    from attention_director.core.schedule import Schedule
+    from attention_director.core.tokens import PromptTag, TokenLayout
+
+    def layout(text: str) -> TokenLayout:
+        words = [f"{word}</w>" for word in text.split()]
+        return TokenLayout(text, (None, *words, *[None] * (76 - len(words))))
+
+    rows = layout("a cat"), layout("a black cat")
+    edit = EditAttention("k", (TargetEdit(refine_map(*rows), torch.ones(77, dtype=torch.float64)),),
+                         Schedule(0.0, 1.0), Schedule(0.0, 0.0))
+    draw = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(3, 2, n, 8, generator=draw) for n in (9, 77, 77))
+    spans = (RowSpan(0, 1, None), RowSpan(1, 3, PromptTag(rows, frozenset({"k"}))))
+    call = AttentionCall(q, k, v, LayerAddress("input", 1, 0, "cross"), (3, 3), (3, 3), spans, Step(1.0, 0.0),
+                         Scratch())
+    theirs, options = ImageAdapter(gain=0.7), {"n_heads": 2, "dim_head": 8}
+    added = foreign.run_foreign(theirs, call, options) - foreign.plain(call, options)
+    ours = edit(call, lambda inner: foreign.own_attention(inner, options))
+    got = edit(call, foreign.attend_cross(theirs, call, options))
+    torch.testing.assert_close(got, ours + added)
+    torch.testing.assert_close(edit(call, foreign.attend_self(theirs, call, options)), ours + added)

@@ -98,7 +98,8 @@ def test_helpers_take_what_was_promised() -> None:
     assert outputs["AttnDirLoadDemoModel"] == ["MODEL", "CLIP", "VAE"]
 
 
-@pytest.mark.parametrize("node", ["RegionPrompt", "AttnDirRegion", "AttnDirRegionsFromBoxes", "AttnDirEncode"])
+@pytest.mark.parametrize("node", ["RegionPrompt", "AttentionEdit", "AttnDirRegion", "AttnDirRegionsFromBoxes",
+                                  "AttnDirEncode"])
 def test_every_input_has_a_tooltip(node: str) -> None:
     schema = nodes()[node].GET_SCHEMA()
     everything = [i for top in schema.inputs for i in top.get_all()]
@@ -107,7 +108,8 @@ def test_every_input_has_a_tooltip(node: str) -> None:
 
 
 def test_ids_are_ours() -> None:
-    assert all(name == "RegionPrompt" or name.startswith("AttnDir") for name in nodes())
+    main = {"RegionPrompt", "AttentionEdit", "SharedSubjectAttention", "SketchGuidance", "IdentityInject"}
+    assert all(name in main or name.startswith("AttnDir") for name in nodes())
 
 
 def test_a_preset_as_the_host_passes_it_nested_or_flat() -> None:

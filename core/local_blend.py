@@ -1,0 +1,123 @@
+"""Method: Prompt-to-Prompt, arXiv 2208.01626, local editing. Written from the paper; no code copied.
+
+The area of the blend words, found by their cross-attention, takes the target's prediction; all else takes
+the source's: D'_row = D_src + m (D_row - D_src). As the last step of every sampler ends at D', the final
+background is exactly the source's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from .call import AttentionCall, Scratch
+from .layers import LayerAddress
+from .tokens import Phrase, TokenLayout, split_occurrence
+
+
+@dataclass(frozen=True, eq=False)
+class LocalBlend:
+    """Where targets may differ from their source.
+
+    words, keep: phrases whose area may, and must not, change. threshold: share of a map's peak above
+    which a pixel belongs to it. start: progress from which predictions are blended; maps are gathered
+    from the beginning. layers: the cross-attention layers worth looking at, and the latent pixels a side
+    that one of their pixels covers; those on the grid that ``map_divisor`` chooses count.
+    """
+
+    words: tuple[Phrase, ...]
+    keep: tuple[Phrase, ...]
+    threshold: float
+    start: float
+    layers: Mapping[LayerAddress, int]
+    floor: int = 16
+
+    def looks_at(self, call: AttentionCall) -> bool:
+        own = self.layers.get(call.layer)
+        return own is not None and own == map_divisor(call.latent_grid, tuple(self.layers.values()), self.floor)
+
+    def words_as_values(self, call: AttentionCall) -> torch.Tensor:
+        """Values [B, H, Nk, D] that are 1 at the blend words in channel 0, at the kept words in channel 1.
+
+        Attention to them is the words' columns of the probabilities, summed.
+        """
+        spans = tuple((s.start, s.stop, s.first, id(s.tag)) for s in call.rows)
+        cache_key = (id(self), spans, call.v.shape, call.v.device, call.v.dtype)
+        return call.scratch.once(cache_key, lambda: self._make_values(call))
+
+    def _make_values(self, call: AttentionCall) -> torch.Tensor:
+        rows, heads, keys, width = call.v.shape
+        values = torch.zeros(rows, 1, keys, width)
+        for span in call.rows:
+            assert span.tag is not None
+            period = span.tag.starts(0).stop + span.tag.appended
+            for row, image in enumerate(span.images, span.start):
+                number = image % len(span.tag.rows)
+                for channel, phrases in enumerate((self.words, self.keep)):
+                    own = [p for phrase in phrases for p in positions_of(phrase, span.tag.rows[number])]
+                    every = [tile + start + p for tile in range(0, keys, period)
+                             for start in span.tag.starts(number) for p in own]
+                    values[row, 0, every, channel] = 1.0
+        return values.to(call.v.device, call.v.dtype).expand(rows, heads, keys, width)
+
+    def add(self, key: str, call: AttentionCall, maps: torch.Tensor) -> None:
+        """Add one layer's maps [B, Nq, 2] to the running sum of each image."""
+        images = tuple(image for span in call.rows for image in span.images)
+        shape = (max(images) + 1, 2, *call.grid)
+        total = call.scratch.once((key, "maps"), lambda: torch.zeros(shape, device=maps.device))
+        added = maps.transpose(1, 2).unflatten(2, call.grid)
+        call.scratch.values[key, "maps"] = total.index_add(0, call.index(images), added)
+
+    def mask(self, key: str, scratch: Scratch, size: tuple[int, int], prompts: int) -> torch.Tensor | None:
+        """Bool [B, h, w] from what was gathered so far, None before anything was."""
+        maps = scratch.values.get((key, "maps"))
+        return None if maps is None else blend_mask(maps, size, prompts, self.threshold)
+
+
+def positions_of(phrase: Phrase, layout: TokenLayout) -> tuple[int, ...]:
+    """Token positions of every occurrence of a phrase; of one occurrence where it asks for that (cat#2)."""
+    found = layout.occurrences(phrase.layout)
+    numbered = phrase.text != split_occurrence(phrase.text)[0]
+    chosen = found[phrase.occurrence - 1:phrase.occurrence] if numbered else found
+    return tuple(p for positions in chosen for p in positions)
+
+
+def map_divisor(latent_grid: tuple[int, int], divisors: Sequence[int], floor: int) -> int:
+    """Latent pixels a side to one pixel of the layers to look at, of those there are.
+
+    Published: 16 x 16 for a latent of 64 x 64, the quarter; likewise 32 x 32 for one of 128 x 128. A small
+    latent's quarter is too coarse to cut an object out, so it is the grid nearest to the quarter or to
+    ``floor`` pixels a side, whichever is more.
+    """
+    side = math.sqrt(latent_grid[0] * latent_grid[1])
+    wanted = max(side / 4, floor)
+    return min(sorted(set(divisors)), key=lambda divisor: abs(math.log(side / divisor / wanted)))
+
+
+def blend_mask(maps: torch.Tensor, size: tuple[int, int], prompts: int, threshold: float) -> torch.Tensor:
+    """The area that may change: the words' of the row or of its source, less the kept words' area.
+
+    maps: [B, 2, h, w], blend words and kept words; rows in groups of ``prompts``, source first. Each map is
+    divided by its peak; the blend words' is widened by a 3 x 3 maximum first. Returns bool [B, *size].
+    """
+    wide = F.max_pool2d(maps[:, :1], 3, stride=1, padding=1)
+    both = F.interpolate(torch.cat((wide, maps[:, 1:]), 1).clamp(min=0.0), size=size, mode="nearest")
+    peak = both.amax((2, 3), keepdim=True).clamp(min=torch.finfo(both.dtype).tiny)
+    found = (both / peak > threshold).unflatten(0, (-1, prompts))
+    found = (found | found[:, :1]).flatten(0, 1)
+    return found[:, 0] & ~found[:, 1]
+
+
+def blended(denoised: torch.Tensor, mask: torch.Tensor, prompts: int) -> torch.Tensor:
+    """D_row inside the mask, D of its source outside. denoised: [B, C, h, w]; mask: bool [B, h, w]."""
+    sources = denoised.unflatten(0, (-1, prompts))[:, :1].expand(-1, prompts, *denoised.shape[1:]).flatten(0, 1)
+    return torch.where(mask[:, None], denoised, sources)
+
+
+def without_words(blend: LocalBlend, rows: Sequence[TokenLayout]) -> tuple[int, ...]:
+    """Numbers of the prompts in which none of the blend words occurs."""
+    return tuple(n for n, row in enumerate(rows) if not any(positions_of(word, row) for word in blend.words))

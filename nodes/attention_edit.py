@@ -1,0 +1,120 @@
+"""Attention Edit: change a word, keep the picture (Prompt-to-Prompt, arXiv 2208.01626)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..bridge.edit import EditOptions, edit_prompt
+from ..bridge.errors import DirectorError
+from ..core.schedule import Schedule
+from .schema import CATEGORY, Inversion, known, number, percent, prompt, schema
+
+NODE = "AttentionEdit"
+
+
+def window(name: str, start: float, end: float) -> Schedule:
+    """A window of the run. Raises DirectorError for shares outside 0 to 1 and for one that runs backwards."""
+    for part, share in (("start", start), ("end", end)):
+        if not 0.0 <= share <= 1.0:
+            raise DirectorError(NODE, f"{name}_{part}_percent is {share}; give a number from 0 to 1.")
+    if start > end:
+        raise DirectorError(NODE, f"{name}_start_percent {start:g} lies after {name}_end_percent {end:g}; swap them.")
+    return Schedule(start, end)
+
+
+def share(name: str, value: float) -> float:
+    if not 0.0 <= value <= 1.0:
+        raise DirectorError(NODE, f"{name} is {value}; give a number from 0 to 1.")
+    return value
+
+
+def lines(name: str, tooltip: str, advanced: bool = False) -> Any:
+    return known(io.String.Input, name, default="", multiline=True, tooltip=tooltip, advanced=advanced or None)
+
+
+class AttentionEdit(io.ComfyNode):
+    """Draws a source prompt and edited ones side by side, each edit keeping the source's picture."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        inputs = [
+            io.Model.Input("model", tooltip="Stable Diffusion 1.x, 2.x or SDXL."),
+            io.Clip.Input("clip", tooltip="The text encoder of the same checkpoint."),
+            prompt("The prompt of the picture to edit. Or link the positive of another Attention Director node: its "
+                   "first row is the source, its others the targets.", dynamic=False),
+            lines("targets", "Edited prompts, one a line. Empty: only reweight, on a copy of the source. A weight "
+                             "such as (snow:1.5) changes what the word means; reweight changes how much of the "
+                             "picture listens to it."),
+            io.Conditioning.Input("negative", optional=True,
+                                  tooltip="Passed on to the negative output, unless the inversion replaces it. "
+                                          "Nothing linked: the empty prompt."),
+            io.Latent.Input("latent_image", tooltip="Sets the size and how many pictures. Each becomes one row a "
+                                                    "prompt: source, target 1, target 2 ..."),
+            Inversion.Input("inversion", optional=True,
+                            tooltip="From Image to Noise: edits that picture. Nothing linked: a new picture is drawn."),
+            io.Combo.Input("edit", options=["auto", "replace", "refine"], default="auto",
+                           tooltip="replace swaps words one for one; refine keeps what both prompts share and adds "
+                                   "the rest. auto: replace where they have equally many words. Does nothing when "
+                                   "targets are empty."),
+            lines("reweight", "One word of a target a line, as snow: 1.8. 0 and below remove it, 1 does nothing."),
+            percent("cross_end_percent", 0.8, "How long words keep the source's places; more keeps more layout. The "
+                                              "same as its start does nothing."),
+            percent("self_end_percent", 0.4, "How long shapes are copied; more keeps more shape. The same as its "
+                                             "start does nothing."),
+            lines("blend_words", "Only the area of these words may change, one a line, from the source or a target. "
+                                 "Empty: the whole picture may."),
+            lines("keep_words", "Words whose area must not change, one a line. Does nothing without blend_words.",
+                  advanced=True),
+            number("blend_threshold", 0.3, 0.0, 1.0, 0.01,
+                   "How much of a word's strongest spot a pixel needs to belong to its area; more makes it smaller. "
+                   "Does nothing without blend_words.", advanced=True),
+            percent("blend_start_percent", 0.2, "From where on the rest of the picture is held. Does nothing without "
+                                                "blend_words.", advanced=True),
+            percent("cross_start_percent", 0.0, "From where on words keep the source's places.", advanced=True),
+            percent("self_start_percent", 0.0, "From where on shapes are copied.", advanced=True),
+            lines("word_windows", "When a word of a target is edited, in place of the cross window: snow: 0-0.4, one "
+                                  "a line. Empty does nothing.", advanced=True),
+            known(io.Int.Input, "self_max_grid", default=0, min=0, max=128, advanced=True,
+                  tooltip="Largest grid of pixels, a side, whose shapes are copied. 0 chooses: a quarter of the "
+                          "latent, at least 16, for a linked inversion at least 32."),
+            known(io.Boolean.Input, "legacy_tail", default=False, advanced=True,
+                  tooltip="On: words behind a change of another length pair as in the code published with the paper. "
+                          "Does nothing where lengths are equal."),
+        ]
+        return schema(
+            node_id=NODE,
+            display_name="Attention Edit (Prompt-to-Prompt)",
+            category=CATEGORY,
+            description="Change a word of the prompt and keep the picture. Draws the source and each edit as one "
+                        "batch, with any sampler.",
+            search_aliases=["Prompt-to-Prompt", "p2p", "prompt edit", "word swap", "attention reweighting",
+                            "real image edit", "null-text inversion"],
+            hidden=[io.Hidden.unique_id],
+            inputs=inputs,
+            outputs=[
+                io.Model.Output(display_name="model", tooltip="Wire to the sampler, with the three below."),
+                io.Conditioning.Output(display_name="positive", tooltip="Source and targets, a row each."),
+                io.Conditioning.Output(display_name="negative", tooltip="Wire to the sampler's negative."),
+                io.Latent.Output(display_name="latent", tooltip="One row a prompt; the first is the source. Wire to "
+                                                                "the sampler's latent_image."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, model, clip, text, targets: str, latent_image, edit: str, reweight: str,
+                cross_end_percent: float, self_end_percent: float, blend_words: str, keep_words: str = "",
+                blend_threshold: float = 0.3, blend_start_percent: float = 0.2, cross_start_percent: float = 0.0,
+                self_start_percent: float = 0.0, word_windows: str = "", self_max_grid: int = 0,
+                legacy_tail: bool = False, negative=None, inversion=None) -> io.NodeOutput:
+        options = EditOptions(
+            targets=targets, edit=edit, reweight=reweight,
+            cross=window("cross", cross_start_percent, cross_end_percent),
+            self_=window("self", self_start_percent, self_end_percent), blend_words=blend_words, keep_words=keep_words,
+            blend_threshold=share("blend_threshold", blend_threshold),
+            blend_start=share("blend_start_percent", blend_start_percent), word_windows=word_windows,
+            self_max_grid=self_max_grid, legacy_tail=legacy_tail)
+        unique_id = str(getattr(cls.hidden, "unique_id", None) or "")
+        result = edit_prompt(NODE, unique_id, model, clip, text, latent_image, options, negative, inversion)
+        return io.NodeOutput(result.model, result.positive, result.negative, result.latent)
