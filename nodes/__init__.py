@@ -6,6 +6,8 @@ from comfy_api.latest import ComfyExtension, io
 
 from .demo_model import AttnDirLoadDemoModel
 from .encode import AttnDirEncode
+from .example_image import AttnDirExampleImage
+from .inversion import AttnDirInversion
 from .region import AttnDirRegion
 from .region_prompt import RegionPrompt
 from .regions_from_boxes import AttnDirRegionsFromBoxes
@@ -15,6 +17,8 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     AttnDirRegion,
     AttnDirRegionsFromBoxes,
     AttnDirEncode,
+    AttnDirInversion,
+    AttnDirExampleImage,
     AttnDirLoadDemoModel,
 )
 
