@@ -6,10 +6,10 @@ Method: the rules of arXiv 2310.01506 (direct), 2305.16807 (negative prompt), 22
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import comfy.samplers
@@ -74,6 +74,12 @@ class Inversion:
         """True where the method knows the steps it was made with and no others."""
         return self.method in ("null-text", "edit-friendly")
 
+    def digest(self) -> str:
+        """Names this inversion by what it holds."""
+        tensors = (self.states, self.positive[0][0], self.embeddings)
+        held = b"".join(t.detach().to("cpu", torch.float32).numpy().tobytes() for t in tensors if t is not None)
+        return hashlib.sha256(self.method.encode() + held).hexdigest()[:12]
+
     def step_of(self, sigma: float) -> int:
         """The number of the step that starts at this noise level, or nearest to it."""
         return min(range(len(self.sigmas) - 1), key=lambda k: abs(self.sigmas[k] - sigma))
@@ -92,14 +98,15 @@ def follow(node: str, key: str, model: Any, inversion: Inversion, prompts: int,
     if made != here:
         raise DirectorError(node, f"the inversion was made with model {made[:6]} ({inversion.family}); this is "
                                   f"{here[:6]} ({family(model)}). Make it again.")
-    followed = install(model, Following(key, node, inversion, prompts))
-    return followed, _marked(inversion) if inversion.replaces_negative else negative
+    mark = inversion.digest()
+    followed = install(model, Following(key, node, inversion, mark, prompts))
+    return followed, _own_negative(inversion, mark) if inversion.replaces_negative else negative
 
 
-def _marked(inversion: Inversion) -> Conditioning:
-    """The method's own negative, recognisable in a run, without words of the positive's."""
+def _own_negative(inversion: Inversion, mark: str) -> Conditioning:
+    """The method's unconditional side, recognisable in a run by its mark and never taken for the positive."""
     own = inversion.positive if inversion.method == "negative-prompt" else inversion.unconditional
-    return [[cond, {**{k: v for k, v in values.items() if k != TAG_KEY}, MARK: id(inversion)}] for cond, values in own]
+    return [[cond, {**{k: v for k, v in values.items() if k != TAG_KEY}, MARK: mark}] for cond, values in own]
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +116,7 @@ class Following:
     key: str
     label: str
     inversion: Inversion
+    mark: str
     prompts: int = 1
     schedule: Schedule = field(default_factory=Schedule)
 
@@ -131,14 +139,14 @@ class Following:
                              if (tag := cond.get(TAG_KEY)))
         if self.inversion.noises is None or not mine or sampler_name(arguments.sampler) not in DDPM_LIKE:
             return arguments
-        options = {"noise_sampler": _StoredNoise(self.inversion, arguments.latent.device)}
+        options = {"noise_sampler": _StoredNoise(self.inversion)}
         sampler = comfy.samplers.ksampler("euler_ancestral", options, arguments.sampler.inpaint_options)
         return replace(arguments, sampler=sampler)
 
     def around_sampling(self, run: Run, call: SamplerCall, sample: Sample) -> torch.Tensor:
         if not self._is_ours(run.tags.values()):
             return sample(call)
-        check(self.label, self.inversion, call)
+        check(self.label, self.inversion, self.mark, call)
         return sample(call if _goes_on(self.inversion, call) else self._from_start(run, call))
 
     def _from_start(self, run: Run, call: SamplerCall) -> SamplerCall:
@@ -169,9 +177,8 @@ class Following:
         if self.inversion.embeddings is None or not self._is_ours(run.tags.values()):
             return evaluate(call)
         embedding = self._kept(run, "embeddings", call.x)[self.inversion.step_of(step.sigma)][None]
-        mine = partial(_is_negative_of, self.inversion)
-        lists = [None if entries is None else [with_embedding(c, embedding) if mine(c) else c for c in entries]
-                 for entries in call.conds]
+        lists = [None if entries is None else [with_embedding(cond, embedding) if cond.get(MARK) == self.mark else cond
+                                               for cond in entries] for entries in call.conds]
         return evaluate(replace(call, conds=lists))
 
     def _is_ours(self, tags: Iterable[Any]) -> bool:
@@ -188,16 +195,11 @@ class _StoredNoise:
     """A noise sampler of the host's kind: (sigma, next) -> [1, C, h, w], the same for every row."""
 
     inversion: Inversion
-    device: torch.device
 
     def __call__(self, sigma: Any, _next: Any) -> torch.Tensor:
         assert self.inversion.noises is not None
         k = self.inversion.step_of(float(sigma))
         return self.inversion.noises[k:k + 1].to(sigma.device)
-
-
-def _is_negative_of(inversion: Inversion, cond: dict[str, Any]) -> bool:
-    return cond.get(MARK) == id(inversion)
 
 
 def with_embedding(cond: dict[str, Any], embedding: torch.Tensor) -> dict[str, Any]:
@@ -207,7 +209,7 @@ def with_embedding(cond: dict[str, Any], embedding: torch.Tensor) -> dict[str, A
     return {**cond, "cross_attn": embedding, "model_conds": {**inner, "c_crossattn": held}}
 
 
-def check(node: str, inversion: Inversion, call: SamplerCall) -> None:
+def check(node: str, inversion: Inversion, mark: str, call: SamplerCall) -> None:
     """Refuse, before the first step, a run that the inversion's method does not hold for."""
     if inversion.states.shape[1:] != call.noise.shape[1:]:
         (h, w), (there_h, there_w) = inversion.states.shape[2:], call.noise.shape[2:]
@@ -216,14 +218,14 @@ def check(node: str, inversion: Inversion, call: SamplerCall) -> None:
                                   "pass.")
     _check_sampler(node, inversion, call)
     _check_levels(node, inversion, call)
-    _check_negative(node, inversion, call)
+    _check_negative(node, inversion, mark, call)
 
 
 def _check_sampler(node: str, inversion: Inversion, call: SamplerCall) -> None:
     """What was measured to hold: direct with every sampler of the host, the others as samplers.py lists them."""
     name, options = sampler_name(call.sampler), getattr(call.sampler, "extra_options", None) or {}
     if not isinstance(call.sampler, comfy.samplers.KSAMPLER):
-        raise DirectorError(node, "this sampler is not one of ComfyUI's own kind, so its start cannot be set; use euler.")
+        raise DirectorError(node, "this sampler is not of ComfyUI's own kind, so its start cannot be set; use euler.")
     churns = bool(options.get("s_churn"))
     holds = {"direct": True, "null-text": name == "euler" and not churns, "edit-friendly":
              isinstance(options.get("noise_sampler"), _StoredNoise)}
@@ -249,14 +251,14 @@ def _check_levels(node: str, inversion: Inversion, call: SamplerCall) -> None:
                                   "sampler, with denoise 1.")
 
 
-def _check_negative(node: str, inversion: Inversion, call: SamplerCall) -> None:
+def _check_negative(node: str, inversion: Inversion, mark: str, call: SamplerCall) -> None:
     cfg = getattr(call.guider, "cfg", None)
     if inversion.method == "null-text" and cfg is not None and not math.isclose(cfg, inversion.cfg, rel_tol=1e-3):
         raise DirectorError(node, f"the null-text inversion was made for cfg {inversion.cfg:g}, the run has {cfg:g}; "
                                   "use the same number in both.")
     if not inversion.replaces_negative or cfg == 1.0:
         return
-    if not any(_is_negative_of(inversion, cond) for entries in call.guider.conds.values() for cond in entries):
+    if not any(cond.get(MARK) == mark for entries in call.guider.conds.values() for cond in entries):
         raise DirectorError(node, f"{inversion.method} inversion brings its own negative; connect this node's negative "
                                   "output to the sampler.")
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..bridge.inverted import METHODS
 from ..bridge.inversion import SCHEDULERS, Wish, invert
+from ..bridge.inverted import METHODS
 from ..bridge.status import send_status
 from .schema import CATEGORY, InversionSocket, known, number, prompt, schema
 
@@ -39,9 +39,9 @@ class AttnDirInversion(io.ComfyNode):
                 prompt("What the picture shows, in a sentence like the prompts you write. Takes the text of any "
                        "captioning node, or an encoded prompt."),
                 io.Combo.Input("method", options=CHOICES, default="direct",
-                               tooltip="direct: exact, with any sampler; take this. negative-prompt: the caption becomes "
-                                       "the negative. ddim: the start noise alone. null-text: trains the negative for "
-                                       "every step. edit-friendly: keeps the noise of every step."),
+                               tooltip="direct: exact, with any sampler; take this. negative-prompt: the caption "
+                                       "becomes the negative. ddim: the start noise alone. null-text: trains the "
+                                       "negative for every step. edit-friendly: keeps the noise of every step."),
                 io.Int.Input("steps", default=30, min=2, max=1000,
                              tooltip="Steps up to the noise. More is closer and slower."),
                 io.Combo.Input("scheduler", options=SCHEDULERS, default="normal",
