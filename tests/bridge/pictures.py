@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import tiny
@@ -47,6 +48,14 @@ def v_model(name: str = "sd2", zsnr: bool = False) -> Any:
 
 
 def kind_of_model(kind: str) -> tuple[Any, Any, list]:
-    """(model, clip, negative) of sd15, sd2, sdxl, or sd2 with v-prediction."""
-    model, clip, negative = family(kind.removesuffix(" v"))
-    return (v_model() if kind.endswith(" v") else model), clip, negative
+    """(model, clip, negative) of sd15, sd2, sdxl; "sd2 v" predicts velocity, "sd2 zsnr" with zero terminal SNR."""
+    name, _, prediction = kind.partition(" ")
+    model, clip, negative = family(name)
+    return (v_model(name, prediction == "zsnr") if prediction else model), clip, negative
+
+
+@cache
+def made_on(kind: str, method: str = "direct", seed: int = 0) -> Inverted:
+    """The usual inversion on a tiny model, made once for all tests that only look at it."""
+    model, clip, _ = kind_of_model(kind)
+    return inverted(model, clip, method, seed=seed)

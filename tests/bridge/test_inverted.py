@@ -11,7 +11,7 @@ from attention_director.bridge.errors import DirectorError
 from attention_director.bridge.inverted import METHODS, Following, follow
 from attention_director.bridge.prompt import encode, with_key
 from attention_director.core.inversion import state_at
-from pictures import CAPTION, inverted, kind_of_model, v_model
+from pictures import CAPTION, kind_of_model, made_on
 from scene import assert_differs, family, frozen, host_encode
 
 KEY = "7/abc"
@@ -49,7 +49,7 @@ class Seen:
 @pytest.mark.parametrize("method", METHODS)
 def test_each_kind_replays_as_it_reported(kind: str, method: str) -> None:
     model, clip, negative = kind_of_model(kind)
-    made = inverted(model, clip, method)
+    made = made_on(kind, method)
     inversion = made.inversion
     followed, own = follow("Test", KEY, model, inversion, 1, negative)
     cfg = 5.0 if method in ("null-text", "edit-friendly") else 1.0
@@ -67,10 +67,11 @@ def test_each_kind_replays_as_it_reported(kind: str, method: str) -> None:
 def test_every_sampler_node_starts_at_the_state(kind: str) -> None:
     from comfy.samplers import calculate_sigmas, ksampler
     from comfy_extras.nodes_custom_sampler import SamplerCustom
+
     from nodes import KSamplerAdvanced
 
-    model, clip, negative = (v_model(zsnr=True), *family("sd2")[1:]) if kind == "sd2 zsnr" else kind_of_model(kind)
-    inversion = inverted(model, clip).inversion
+    model, clip, negative = kind_of_model(kind)
+    inversion = made_on(kind).inversion
     followed, _ = follow("Test", KEY, model, inversion, 1, negative)
     latent = {"samples": torch.randn(2, 4, 16, 16)}
     sigmas = calculate_sigmas(model.get_model_object("model_sampling"), "normal", 4)
@@ -95,7 +96,7 @@ def test_every_sampler_node_starts_at_the_state(kind: str) -> None:
                                      "euler_cfg_pp", "ddpm", "sa_solver", "dpm_2"])
 def test_direct_comes_back_with_any_sampler(sampler: str) -> None:
     model, clip, negative = family()
-    made = inverted(model, clip)
+    made = made_on("sd15")
     followed, _ = follow("Test", KEY, model, made.inversion, 1, negative)
     for scheduler, steps in (("normal", 4), ("karras", 6)):
         out = tiny.sample(followed, positive(clip), negative, steps=steps, sampler=sampler, scheduler=scheduler)
@@ -105,7 +106,7 @@ def test_direct_comes_back_with_any_sampler(sampler: str) -> None:
 @pytest.mark.parametrize("denoise", [0.3, 0.7])
 def test_direct_begins_part_of_the_way_down(denoise: float) -> None:
     model, clip, negative = family()
-    made = inverted(model, clip)
+    made = made_on("sd15")
     followed, _ = follow("Test", KEY, model, made.inversion, 1, negative)
     with Seen(model) as seen:
         out = tiny.sample(followed, positive(clip), negative, denoise=denoise)
@@ -118,7 +119,7 @@ def test_direct_begins_part_of_the_way_down(denoise: float) -> None:
 
 def test_euler_walks_the_states_themselves() -> None:
     model, clip, negative = family()
-    inversion = inverted(model, clip).inversion
+    inversion = made_on("sd15").inversion
     followed, _ = follow("Test", KEY, model, inversion, 1, negative)
     with Seen(model) as seen:
         tiny.sample(followed, positive(clip), negative)
@@ -131,7 +132,7 @@ def test_euler_walks_the_states_themselves() -> None:
 def test_only_source_rows_are_held(method: str) -> None:
     """Rows s t s t: the sources come back, the targets go their own way from the same start."""
     model, clip, negative = family()
-    made = inverted(model, clip, method)
+    made = made_on("sd15", method)
     followed, _ = follow("Test", KEY, model, made.inversion, 2, negative)
     with Seen(model) as seen:
         out = tiny.sample(followed, positive(clip), negative, batch=4, cfg=3.0)
@@ -147,20 +148,20 @@ def test_only_source_rows_are_held(method: str) -> None:
 def test_edit_friendly_noise_reaches_every_row(sampler: str) -> None:
     """A target row with the caption and the same guidance passes through the stored states, unheld."""
     model, clip, negative = family()
-    made = inverted(model, clip, "edit-friendly", seed=4)
+    made = made_on("sd15", "edit-friendly", 4)
     followed, _ = follow("Test", KEY, model, made.inversion, 2, negative)
     with Seen(model) as seen:
         tiny.sample(followed, positive(clip), negative, batch=2, cfg=5.0, sampler=sampler, seed=1)
     for x, state in zip([x for x in seen.x if x.shape[0] == 4], made.inversion.states, strict=False):
         near(x[1], state, 2e-3)
-    other = inverted(model, clip, "edit-friendly", seed=5).inversion
+    other = made_on("sd15", "edit-friendly", 5).inversion
     assert_differs(other.states[:1], made.inversion.states[:1])
 
 
 def test_negative_prompt_needs_no_guidance_to_be_right() -> None:
     """The caption on both sides: any cfg gives the run without guidance."""
     model, clip, negative = family()
-    made = inverted(model, clip, "negative-prompt")
+    made = made_on("sd15", "negative-prompt")
     followed, own = follow("Test", KEY, model, made.inversion, 1, negative)
     assert own is not negative and torch.equal(own[0][0], made.inversion.positive[0][0])
     assert "attention_director" not in own[0][1]
@@ -174,7 +175,7 @@ def test_negative_prompt_needs_no_guidance_to_be_right() -> None:
 
 def test_null_text_swaps_the_embedding_of_each_step() -> None:
     model, clip, negative = family()
-    inversion = inverted(model, clip, "null-text").inversion
+    inversion = made_on("sd15", "null-text").inversion
     followed, own = follow("Test", KEY, model, inversion, 2, negative)
     with Seen(model) as seen:
         tiny.sample(followed, positive(clip), own, batch=2)
@@ -186,7 +187,7 @@ def test_null_text_swaps_the_embedding_of_each_step() -> None:
 
 
 @pytest.mark.parametrize("method,options,sentence", [
-    ("ddim", {"sampler": "euler_ancestral"}, "ddim inversion does not hold with the sampler euler_ancestral; use euler"),
+    ("ddim", {"sampler": "euler_ancestral"}, "ddim inversion does not hold with the sampler euler_ancestral; use"),
     ("negative-prompt", {"sampler": "ipndm"}, "does not hold with the sampler ipndm"),
     ("null-text", {"sampler": "heun"}, "use euler or ddim, or invert with method direct"),
     ("edit-friendly", {"sampler": "dpmpp_2m"}, "use euler, ddim, euler_ancestral or ddpm"),
@@ -198,7 +199,7 @@ def test_null_text_swaps_the_embedding_of_each_step() -> None:
 ])
 def test_runs_that_do_not_hold_are_refused_before_the_first_step(method: str, options: dict, sentence: str) -> None:
     model, clip, negative = family()
-    followed, own = follow("AttentionEdit", KEY, model, inverted(model, clip, method).inversion, 1, negative)
+    followed, own = follow("AttentionEdit", KEY, model, made_on("sd15", method).inversion, 1, negative)
     with Seen(model) as seen, pytest.raises(DirectorError, match=sentence) as error:
         tiny.sample(followed, positive(clip), own, **{"steps": 4, "cfg": 5.0} | options)
     assert not seen.x and str(error.value).startswith("AttentionEdit: ") and str(error.value).count(". ") == 0
@@ -206,7 +207,7 @@ def test_runs_that_do_not_hold_are_refused_before_the_first_step(method: str, op
 
 def test_an_inversion_of_another_model_is_refused_in_the_node() -> None:
     model, clip, negative = family()
-    inversion = inverted(model, clip).inversion
+    inversion = made_on("sd15").inversion
     with pytest.raises(DirectorError, match=r"was made with model \w{6} \(SD1.5\); this is \w{6} \(SDXL\). Make it"):
         follow("AttentionEdit", KEY, tiny.model("sdxl"), inversion, 1, negative)
     follow("AttentionEdit", KEY, model.clone(), inversion, 1, negative)
@@ -215,7 +216,7 @@ def test_an_inversion_of_another_model_is_refused_in_the_node() -> None:
 def test_a_positive_of_another_node_makes_it_an_ordinary_run() -> None:
     model, clip, negative = family()
     for method in ("direct", "edit-friendly"):
-        followed, _ = follow("Test", KEY, model, inverted(model, clip, method).inversion, 1, negative)
+        followed, _ = follow("Test", KEY, model, made_on("sd15", method).inversion, 1, negative)
         other = host_encode(clip, CAPTION)
         for options in ({}, {"sampler": "dpmpp_2m_sde", "size": (8, 24)}):
             assert torch.equal(tiny.sample(followed, other, negative, **options),
@@ -227,7 +228,7 @@ def test_a_run_that_goes_on_keeps_what_it_was_given() -> None:
     from nodes import KSamplerAdvanced
 
     model, clip, negative = family()
-    followed, _ = follow("Test", KEY, model, inverted(model, clip).inversion, 2, negative)
+    followed, _ = follow("Test", KEY, model, made_on("sd15").inversion, 2, negative)
     latent = {"samples": torch.zeros(2, 4, 16, 16)}
 
     def run(noise: str, given: dict, start: int, stop: int, left: str) -> dict:
@@ -242,7 +243,7 @@ def test_a_run_that_goes_on_keeps_what_it_was_given() -> None:
 
 def test_inputs_are_left_alone_and_twice_is_once() -> None:
     model, clip, negative = family()
-    inversion = inverted(model, clip).inversion
+    inversion = made_on("sd15").inversion
     before = [frozen(v) for v in (model.model_options, negative, inversion.states, inversion.positive)]
     followed, _ = follow("Test", KEY, model, inversion, 1, negative)
     inside = frozen(followed.model_options)
@@ -254,7 +255,7 @@ def test_inputs_are_left_alone_and_twice_is_once() -> None:
 
 def test_a_mask_limits_the_run_as_ever() -> None:
     model, clip, negative = family()
-    made = inverted(model, clip)
+    made = made_on("sd15")
     followed, _ = follow("Test", KEY, model, made.inversion, 2, negative)
     mask = torch.zeros(1, 1, 16, 16)
     mask[..., 8:] = 1
@@ -267,5 +268,5 @@ def test_a_mask_limits_the_run_as_ever() -> None:
 
 def test_it_says_what_it_did() -> None:
     model, clip, _ = family()
-    inversion = inverted(model, clip).inversion
+    inversion = made_on("sd15").inversion
     assert Following(KEY, "Test", inversion, inversion.digest()).summary == "direct inversion"
