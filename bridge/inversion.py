@@ -158,7 +158,7 @@ class _Inverter(comfy.samplers.Sampler):
         with gradients(guider.inner_model):
             def unconditional(x: torch.Tensor, sigma: float, embedding: torch.Tensor) -> torch.Tensor:
                 comfy.model_management.throw_exception_if_processing_interrupted()
-                lists = [None, [with_embedding(cond, embedding) for cond in negative]]
+                lists: Any = [None, [with_embedding(cond, embedding) for cond in negative]]
                 return comfy.samplers.calc_cond_batch(guider.inner_model, lists, x, x.new_full((1,), sigma), options)[1]
 
             start = normal(negative[0]["cross_attn"]).to(states.device, torch.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from types import SimpleNamespace
 
 import comfy.model_management
 import pytest
@@ -39,14 +40,15 @@ def test_clones_and_loras_keep_the_name() -> None:
 
 
 def test_precision_does_not_change_the_name() -> None:
-    model = tiny.model("sd15")
+    """A half-precision file, loaded in each of the usual precisions."""
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Linear(40, 50), torch.nn.Conv2d(4, 8, 3)).half()
 
     def at(dtype: torch.dtype) -> str:
-        other = model.clone()
-        other.model = copy.deepcopy(model.model)
-        weights = other.model.diffusion_model
-        for parameter in weights.parameters():
-            parameter.data = parameter.data.to(torch.float16).to(dtype)
-        return fingerprint(other)
+        return fingerprint(SimpleNamespace(model=SimpleNamespace(diffusion_model=copy.deepcopy(network).to(dtype))))
 
     assert at(torch.float16) == at(torch.float32) == at(torch.bfloat16)
+    before = at(torch.float32)
+    with torch.no_grad():
+        network[1].weight.mul_(1.1)
+    assert at(torch.float32) != before
