@@ -12,7 +12,7 @@ import torch
 
 from ..core.call import RowSpan, Scratch, Step
 from ..core.layers import LayerAddress
-from ..core.method import Chain
+from ..core.method import AttentionMethod, Chain
 from . import foreign as other
 from .errors import DirectorError
 from .roles import AddsForwards, AddsPatches
@@ -112,7 +112,7 @@ def apply_model(executor: Any, x: torch.Tensor, t: torch.Tensor, c_concat: Any =
     rows = rows_of(options, x.shape[0], run.tags)
     active = run.chain.active(step.progress, rows)
     run.record(step, rows, active)
-    if not active.methods:
+    if not any(isinstance(m, (AttentionMethod, AddsForwards, AddsPatches)) for m in active.methods):
         return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
     with _without_compiled_graphs(options):
         for chain in extra_chains(active, step, rows, run.scratch):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
@@ -21,13 +21,17 @@ HostPatches = Mapping[str, Sequence[Callable[..., Any]]]
 
 @dataclass(frozen=True)
 class RunArguments:
-    """What a method may replace before a run starts. noise, latent: [B, C, h, w]; sigmas: [n + 1]."""
+    """What a method may replace before a run starts. noise, latent: [B, C, h, w]; sigmas: [n + 1].
+
+    conds: the guider's lists by name, to be read only: they tell whether the run is the method's.
+    """
 
     noise: torch.Tensor
     latent: torch.Tensor
     sampler: Any
     sigmas: torch.Tensor
     seed: int | None
+    conds: Mapping[str, Sequence[dict[str, Any]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ class SamplerCall:
     """Arguments of one pass of the sampler, inside the run.
 
     guider: holds the processed conditionings. noise, latent_image: [B, C, h, w], in the model's own
-    scale. denoise_mask: [B or 1, ...] or None. callback(i, denoised, x, total).
+    scale. denoise_mask: [B or 1, ...] or None. callback(i, denoised, x, total). sampler: the host's
+    object that will run, to be read only.
     """
 
     guider: Any
@@ -46,6 +51,7 @@ class SamplerCall:
     latent_image: torch.Tensor | None = None
     denoise_mask: torch.Tensor | None = None
     disable_pbar: bool = False
+    sampler: Any = None
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,8 @@ def outer_sample(executor: Any, noise: torch.Tensor, latent_image: torch.Tensor,
                  denoise_mask: Any = None, callback: Any = None, disable_pbar: bool = False,
                  seed: int | None = None, **kwargs: Any) -> torch.Tensor:
     """OUTER_SAMPLE wrapper: let acting methods replace the run's arguments; file its record by its result."""
-    arguments = RunArguments(noise, latent_image, sampler, sigmas, seed)
     guider = executor.class_obj
+    arguments = RunArguments(noise, latent_image, sampler, sigmas, seed, getattr(guider, "conds", {}))
     for method in (chain_of(guider.model_options) or Chain()).methods:
         if isinstance(method, ReplacesArguments) and conds_of(method, guider, noise.shape[0]):
             arguments = method.replace_arguments(arguments)
@@ -48,7 +48,8 @@ def sampler_sample(executor: Any, guider: Any, sigmas: torch.Tensor, extra_args:
                    noise: torch.Tensor, latent_image: torch.Tensor | None = None,
                    denoise_mask: torch.Tensor | None = None, disable_pbar: bool = False) -> torch.Tensor:
     """SAMPLER_SAMPLE wrapper: make the run, pass it along in a copy of the options, report, drop it."""
-    call = SamplerCall(guider, sigmas, extra_args, callback, noise, latent_image, denoise_mask, disable_pbar)
+    call = SamplerCall(guider, sigmas, extra_args, callback, noise, latent_image, denoise_mask, disable_pbar,
+                       executor.class_obj)
     sample: Callable[[SamplerCall], torch.Tensor] = partial(_sample, executor)
     options = extra_args["model_options"]
     chain = chain_of(options)

@@ -7,6 +7,8 @@ from comfy_api.latest import ComfyExtension, io
 from .attention_edit import AttentionEdit
 from .demo_model import AttnDirLoadDemoModel
 from .encode import AttnDirEncode
+from .example_image import AttnDirExampleImage
+from .inversion import AttnDirInversion
 from .readout import AttnDirReadout
 from .record import AttnDirRecord
 from .region import AttnDirRegion
@@ -21,6 +23,8 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     AttnDirEncode,
     AttnDirRecord,
     AttnDirReadout,
+    AttnDirInversion,
+    AttnDirExampleImage,
     AttnDirLoadDemoModel,
 )
 

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from ..bridge.edit import EditOptions, edit_prompt
 from ..bridge.errors import DirectorError
 from ..core.schedule import Schedule
-from .schema import CATEGORY, Inversion, known, number, percent, prompt, schema
+from .schema import CATEGORY, InversionSocket, known, number, percent, prompt, schema
 
 NODE = "AttentionEdit"
 
@@ -52,7 +52,7 @@ class AttentionEdit(io.ComfyNode):
                                           "Nothing linked: the empty prompt."),
             io.Latent.Input("latent_image", tooltip="Sets the size and how many pictures. Each becomes one row a "
                                                     "prompt: source, target 1, target 2 ..."),
-            Inversion.Input("inversion", optional=True,
+            InversionSocket.Input("inversion", optional=True,
                             tooltip="From Image to Noise: edits that picture. Nothing linked: a new picture is drawn."),
             io.Combo.Input("edit", options=["auto", "replace", "refine"], default="auto",
                            tooltip="replace swaps words one for one; refine keeps what both prompts share and adds "

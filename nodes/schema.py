@@ -10,7 +10,7 @@ from comfy_api.latest import io
 
 CATEGORY = "Attention Director"
 Regions = io.Custom("ATTN_DIR_REGIONS")
-Inversion = io.Custom("ATTN_DIR_INVERSION")
+InversionSocket = io.Custom("ATTN_DIR_INVERSION")
 
 
 def known(make: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -1,0 +1,147 @@
+"""Noise and trajectories that lead back to a given picture, on plain callables.
+
+Method: DDIM inversion and null-text inversion, arXiv 2211.09794; negative-prompt inversion, arXiv 2305.16807;
+direct inversion, arXiv 2310.01506; edit-friendly DDPM inversion, arXiv 2304.06140. Written from the papers;
+no code copied.
+
+The papers write z with alpha-bar; here x = z sqrt(1 + sigma^2) with sigma^2 = (1 - abar) / abar, so that
+eps = (x - D) / sigma for every kind of prediction, where D(x, sigma) is the model's denoised one.
+
+    n: steps. sigmas: n + 1 noise levels, falling, the last 0. states: [n + 1, C, h, w], states[n] = x0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+# (x [1, C, h, w], sigma) -> D [1, C, h, w]
+Denoise = Callable[[torch.Tensor, float], torch.Tensor]
+# (x, sigma, embedding [1, T, C]) -> D, differentiable by the embedding
+DenoiseWith = Callable[[torch.Tensor, float, torch.Tensor], torch.Tensor]
+Tell = Callable[[], None]
+
+INNER_STEPS = 10
+LARGEST_RATE = 0.01
+
+
+def _silent() -> None:
+    pass
+
+
+def ddim_step(x: torch.Tensor, denoised: torch.Tensor, sigma: float, next_sigma: float) -> torch.Tensor:
+    """x at the next noise level: r x + (1 - r) D with r = next / sigma (DDIM, eta 0; Euler's step)."""
+    r = next_sigma / sigma
+    return r * x + (1.0 - r) * denoised
+
+
+def inverse_step(denoise: Denoise, x: torch.Tensor, sigma: float, higher: float) -> torch.Tensor:
+    """x at a higher noise level, by the noise that the model sees when told the higher one (2211.09794, 3.1).
+
+    The model is asked at ``higher`` about z of the level below: x is rescaled to it.
+    """
+    asked = x * ((1.0 + higher ** 2) / (1.0 + sigma ** 2)) ** 0.5
+    noise = (asked - denoise(asked, higher)) / higher
+    return x + (higher - sigma) * noise
+
+
+def ddim_inversion(denoise: Denoise, x0: torch.Tensor, sigmas: Sequence[float], tell: Tell = _silent) -> torch.Tensor:
+    """The states [n + 1, C, h, w] from x0 [1, C, h, w] up to the first noise level."""
+    x, states = x0, [x0]
+    for sigma, higher in zip(reversed(sigmas[1:]), reversed(sigmas[:-1]), strict=True):
+        x = inverse_step(denoise, x, sigma, higher)
+        states.append(x)
+        tell()
+    return torch.cat(states[::-1])
+
+
+def state_at(states: torch.Tensor, sigmas: Sequence[float], sigma: float) -> torch.Tensor:
+    """x* [1, C, h, w] at any noise level: linear in sigma between the stored ones and beyond the first."""
+    last = len(sigmas) - 2
+    k = next((i for i in range(last) if sigma >= sigmas[i + 1]), last)
+    share = (sigma - sigmas[k + 1]) / (sigmas[k] - sigmas[k + 1])
+    return (share * states[k] + (1.0 - share) * states[k + 1])[None]
+
+
+def held_prediction(states: torch.Tensor, sigmas: Sequence[float], sigma: float, next_sigma: float) -> torch.Tensor:
+    """The prediction D' that leads Euler's step from x*(sigma) to x*(next): (x*_n - r x*) / (1 - r).
+
+    Direct inversion (2310.01506) adds x*_n - x_n to the source after each step; as a prediction, and with the
+    source on x*, that is this. It does not look at x, so errors shrink by r a step under any solver, and the
+    last step gives x0.
+    """
+    r = next_sigma / sigma
+    here, there = state_at(states, sigmas, sigma), state_at(states, sigmas, next_sigma)
+    return (there - r * here) / (1.0 - r)
+
+
+def ancestral_scales(sigma: float, next_sigma: float) -> tuple[float, float]:
+    """(share of x - D kept, size of the fresh noise) of a DDPM step, eta 1, in sigma space.
+
+    sigma_t^2 of 2304.06140 eq. 2-3 divided by abar of the next level is n^2 (s^2 - n^2) / s^2.
+    """
+    r = next_sigma / sigma
+    return r * r, next_sigma * (1.0 - r * r) ** 0.5
+
+
+def edit_friendly(denoise: Denoise, x0: torch.Tensor, sigmas: Sequence[float], noise: torch.Tensor,
+                  tell: Tell = _silent) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """States [n + 1, ...], predictions [n, ...] and noise maps [n, ...] of a DDPM run that ends in x0.
+
+    noise: [n, C, h, w], independent for each level (2304.06140, Alg. 1). The last step has no noise to absorb
+    what the model misses, so its prediction is set to x0.
+    """
+    states = torch.cat([x0 + sigma * level[None] for sigma, level in zip(sigmas[:-1], noise, strict=True)] + [x0])
+    predictions, maps = [], []
+    for k, (sigma, next_sigma) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
+        x = states[k:k + 1]
+        denoised = denoise(x, sigma)
+        tell()
+        kept, fresh = ancestral_scales(sigma, next_sigma)
+        mean = denoised + kept * (x - denoised)
+        z = (states[k + 1:k + 2] - mean) / fresh if fresh else torch.zeros_like(x)
+        if fresh:
+            states[k + 1:k + 2] = mean + fresh * z  # keeps rounding from adding up
+        predictions.append(denoised if fresh else x0)
+        maps.append(z)
+    return states, torch.cat(predictions), torch.cat(maps)
+
+
+def guided(conditional: torch.Tensor, unconditional: torch.Tensor, cfg: float) -> torch.Tensor:
+    """Classifier-free guidance on predictions; the same line as on eps."""
+    return unconditional + cfg * (conditional - unconditional)
+
+
+def null_text(conditional: Denoise, unconditional: DenoiseWith, states: torch.Tensor, sigmas: Sequence[float],
+              embedding: torch.Tensor, cfg: float, tell: Tell = _silent) -> torch.Tensor:
+    """The unconditional embedding [n, T, C] of each step that keeps a guided run on the states.
+
+    2211.09794, Alg. 1: a fresh Adam a step, the embedding carried on. Needs autograd switched on.
+    """
+    x, found = states[:1], []
+    for i, (sigma, next_sigma) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
+        with torch.no_grad():
+            aim = conditional(x, sigma)
+        embedding = _optimised(unconditional, aim, x, states[i + 1:i + 2], sigma, next_sigma, embedding, cfg, i)
+        with torch.no_grad():
+            x = ddim_step(x, guided(aim, unconditional(x, sigma, embedding), cfg), sigma, next_sigma)
+        found.append(embedding)
+        tell()
+    return torch.cat(found)
+
+
+def _optimised(unconditional: DenoiseWith, aim: torch.Tensor, x: torch.Tensor, target: torch.Tensor, sigma: float,
+               next_sigma: float, embedding: torch.Tensor, cfg: float, step: int) -> torch.Tensor:
+    """The embedding after at most INNER_STEPS of Adam towards the stored next state."""
+    embedding = embedding.detach().clone().requires_grad_()
+    adam = torch.optim.Adam([embedding], lr=LARGEST_RATE * max(0.01, 1.0 - step / 100.0))
+    for _ in range(INNER_STEPS):
+        reached = ddim_step(x, guided(aim, unconditional(x, sigma, embedding), cfg), sigma, next_sigma)
+        loss = (reached - target).square().mean() / (1.0 + next_sigma ** 2)  # in z, as the paper has it
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        if float(loss.detach()) < 1e-5 + step * 2e-5:
+            break
+    return embedding.detach()

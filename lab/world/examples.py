@@ -1,0 +1,38 @@
+"""The pictures in assets/examples: python lab/world/examples.py FOLDER writes them again."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from world.caption import plain_caption  # noqa: E402
+from world.render import render  # noqa: E402
+from world.scene import CREATURE, Coat, Scene, Thing  # noqa: E402
+
+# Scenes, and whether the file's alpha channel says where the things are.
+SCENES = (
+    (Scene("white", (Thing("circle", "red", 66, 62, 31),)), True),
+    (Scene("grey", (Thing("square", "blue", 38, 68, 25), Thing("star", "yellow", 92, 60, 27))), False),
+    (Scene("beige", (Thing(CREATURE, "", 62, 66, 36, Coat("stripes", (250, 206, 120), (60, 84, 150), 45.0, 0.5)),)),
+     True),
+)
+
+
+def picture(scene: Scene, with_alpha: bool) -> np.ndarray:
+    """uint8 [H, W, 3] RGB, or [H, W, 4] with the things' mask as alpha."""
+    pixels, masks = render(scene)
+    return np.dstack([pixels, masks.any(0).astype(np.uint8) * 255]) if with_alpha else pixels
+
+
+def main(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for scene, with_alpha in SCENES:
+        Image.fromarray(picture(scene, with_alpha)).save(folder / f"{plain_caption(scene)}.png", optimize=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
