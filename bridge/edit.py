@@ -20,6 +20,7 @@ from .edit_lines import read_weights, read_windows, read_words, require
 from .edit_method import PromptToPrompt
 from .errors import DirectorError
 from .install import install
+from .inverted import follow
 from .prompt import Conditioning, encode, encode_lines, take_prompt, with_key, with_tag
 from .unet import grid_divisors, require_unet
 
@@ -66,9 +67,6 @@ def edit_prompt(node: str, unique_id: str, model: Any, clip: Any, prompt: str | 
     attention, kinds = plan(node, key, clip, model, tag, options, floor)
     negative = encode(clip, "", node) if negative is None else negative
     if inversion is not None:
-        # Inverted pictures bring methods of their own; without one nothing of theirs is loaded.
-        from .inverted import follow  # pyright: ignore[reportMissingImports]
-
         model, negative = follow(node, key, model, inversion, len(tag.rows), negative)
     acts = attention.prompts > 1 and not attention.schedule.empty
     if acts:
