@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from comfy.ldm.modules.attention import attention_pytorch
+from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
 ATTENTION_OVERRIDE = "optimized_attention_override"
@@ -24,11 +25,39 @@ START = 1.0  # largest entry of a direction in half precision
 
 @contextmanager
 def gradients(*modules: torch.nn.Module) -> Iterator[None]:
-    """Autograd on, inference mode off, and gradients can pass through the modules."""
-    with torch.inference_mode(False), torch.enable_grad(), ExitStack() as stack:
+    """Autograd on, inference mode off, and gradients can pass through the modules.
+
+    Whatever else meets the graph there, such as a patch's keys made in inference mode, is taken by alias.
+    """
+    with torch.inference_mode(False), torch.enable_grad(), _AliasedArguments(), ExitStack() as stack:
         for module in modules:
             stack.enter_context(differentiable_weights(module))
         yield
+
+
+class _AliasedArguments(TorchFunctionMode):
+    """Hands every torch function aliases of its inference tensors, which autograd may save."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in _HARMLESS:
+            return func(*args, **(kwargs or {}))
+        return func(*[_ordinary(a) for a in args], **{name: _ordinary(a) for name, a in (kwargs or {}).items()})
+
+
+# What reads a tensor's facts, or aliases it, needs none.
+_HARMLESS = frozenset((torch.Tensor.is_inference, torch.Tensor.detach, torch.Tensor.data_ptr, torch.Tensor.__dlpack__,
+                       torch.Tensor.__dlpack_device__, torch.Tensor.shape.__get__, torch.Tensor.dtype.__get__,
+                       torch.Tensor.device.__get__, torch.Tensor.ndim.__get__, torch.Tensor.requires_grad.__get__,
+                       torch.Tensor.size, torch.Tensor.dim, torch.Tensor.numel))
+
+
+def _ordinary(value: Any) -> Any:
+    """An argument of a torch function, or a list of them, without inference tensors."""
+    if type(value) is torch.Tensor or type(value) is torch.nn.Parameter:
+        return _alias(value.detach()) if value.is_inference() else value
+    if type(value) in (list, tuple) and any(isinstance(v, torch.Tensor) for v in value):
+        return type(value)(_ordinary(v) for v in value)
+    return value
 
 
 @contextmanager

@@ -88,6 +88,20 @@ def test_shared_weights_stay_shared_and_notes_stay_on_them() -> None:
         assert net.again.weight is net[3].weight and net[3].weight.note == "kept"
 
 
+def test_what_a_patch_made_in_inference_mode_may_meet_the_graph() -> None:
+    """Keys and values of an adapter, masks kept from an earlier step: taken by alias, written in place too."""
+    with torch.inference_mode():
+        factor, extra, kept = x() + 1, x() * 2, torch.zeros(2, 2, 5, 5, dtype=torch.float64)
+    with torch.inference_mode(), g.gradients():
+        point = g.trainable(x())
+        kept.add_(1)
+        joined = torch.cat([point * factor, extra], 1) * kept.repeat(1, 2, 1, 1)
+        attended = torch.nn.functional.scaled_dot_product_attention(point, value=extra, key=factor)
+        found, = torch.autograd.grad((joined ** 2).sum() + 0 * attended.sum(), point)
+    torch.testing.assert_close(found, 2 * point * factor ** 2)
+    assert float(kept.sum()) == kept.numel()
+
+
 def test_nothing_outlives_the_block() -> None:
     net = network()
     with torch.inference_mode(), g.gradients(net):
