@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.call import RowSpan
-from ..core.method import Chain, Method
+from ..core.method import AttentionMethod, Chain, Method
 from .errors import DirectorError
 from .prompt import TAG_KEY
 
@@ -17,7 +17,7 @@ def check_run(chain: Chain, guider: Any, options: dict[str, Any], images: int) -
         ours = [c for c in positives if method.acts_on([RowSpan(0, images, c.get(TAG_KEY))])]
         if not ours:
             continue  # it will not act, so nothing is wrong
-        if any(c.get("area") is not None for c in ours):
+        if isinstance(method, AttentionMethod) and any(c.get("area") is not None for c in ours):
             raise DirectorError(method.label, "its positive was limited to an area; the regions already say what goes "
                                               "where, take ConditioningSetArea away.")
         spans = [RowSpan(0, images, c.get(TAG_KEY)) for c in ours]

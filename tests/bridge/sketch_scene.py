@@ -1,0 +1,62 @@
+"""Predictors of random weights, stand-in VAEs and drawings, as short as a test can say them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tiny
+import torch
+from attention_director.bridge.fingerprint import family, fingerprint
+from attention_director.bridge.predictor_file import Predictor
+from attention_director.bridge.sketching import SketchOptions, follow
+from attention_director.bridge.taps import taps_of
+from attention_director.core.edge_predictor import EdgePredictor
+
+
+class Vae:
+    """Encodes by pooling: linear, deterministic, no model to load."""
+
+    def __init__(self) -> None:
+        self.encoded = 0
+
+    def spacial_compression_encode(self) -> int:
+        return 8
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        self.encoded += 1
+        grey = torch.nn.functional.avg_pool2d(pixels.movedim(-1, 1), 8)
+        return torch.cat([grey, 1 - grey[:, :1]], 1) * 8 - 3
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        pixels = torch.nn.functional.interpolate((latents[:, :3] + 3) / 8, scale_factor=8)
+        return pixels.movedim(1, -1).clamp(0, 1)
+
+
+def predictor(model: Any, seed: int = 0, **changes: Any) -> Predictor:
+    """Random weights, of a size that gives clear gradients."""
+    torch.manual_seed(seed)
+    taps = taps_of(model.model.diffusion_model)
+    net = EdgePredictor([t.channels for t in taps])
+    weights = {k: v.detach().clone() for k, v in net.state_dict().items()}
+    facts = dict(taps=taps, fingerprint=fingerprint(model), family=family(model), map_kind="edges", line_px=2)
+    return Predictor(**(facts | changes), weights=weights)
+
+
+def circle(size: tuple[int, int] = (128, 128), radius: float = 0.3, at: tuple[float, float] = (0.5, 0.5),
+           width: float = 3.0) -> torch.Tensor:
+    """White circle on black: IMAGE [1, H, W, 3]."""
+    y = torch.arange(size[0])[:, None] + 0.5 - at[1] * size[0]
+    x = torch.arange(size[1])[None] + 0.5 - at[0] * size[1]
+    ring = ((x ** 2 + y ** 2).sqrt() - radius * min(size)).abs() < width / 2
+    return ring.float()[None, ..., None].repeat(1, 1, 1, 3)
+
+
+def sketch(model: Any, image: torch.Tensor | None = None, mask: torch.Tensor | None = None, vae: Any = None,
+           pred: Predictor | None = None, **options: Any) -> Any:
+    """The node's work, all through the run if not told otherwise."""
+    return follow("SketchGuidance", "7", model, vae or Vae(), pred or predictor(model),
+                  circle() if image is None else image, mask, SketchOptions(**({"end": 1.0} | options)))
+
+
+def model(name: str = "sd15") -> Any:
+    return tiny.model(name)
