@@ -62,8 +62,8 @@ def require_match(predictor: Predictor, model: Any, node: str) -> None:
     """Raise DirectorError where the predictor cannot read this model; warn where it never saw it."""
     taps = taps_of(model.model.diffusion_model, node)
     if (taps, predictor.family) != (predictor.taps, family(model)):
-        raise DirectorError(node, f"the predictor was trained on {predictor.family} ({_widths(predictor.taps)} channels)"
-                                  f"; this model is {family(model)} ({_widths(taps)}). Train one for it with "
+        raise DirectorError(node, f"the predictor was trained on {predictor.family} ({_widths(predictor.taps)}); this "
+                                  f"model is {family(model)} ({_widths(taps)}). Train one for it with "
                                   "AttnDirTrainPredictor.")
     if predictor.latent_channels != model.model.latent_format.latent_channels:
         raise DirectorError(node, f"the predictor's maps have {predictor.latent_channels} channels, this model's "
@@ -102,7 +102,7 @@ def read_predictor(path: Path, node: str = LOADER) -> Predictor:
         predictor.network()
     except (ValueError, KeyError, TypeError, IndexError, RuntimeError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DirectorError(node, f"{path.name} is not a guidance predictor ({reason}); choose another file.") from error
+        raise DirectorError(node, f"{path.name} is not a guidance predictor ({reason}); take another file.") from error
     return predictor
 
 
