@@ -10,6 +10,7 @@ from comfy_api.latest import io
 
 CATEGORY = "Attention Director"
 Regions = io.Custom("ATTN_DIR_REGIONS")
+Predictor = io.Custom("ATTN_DIR_PREDICTOR")
 
 
 def known(make: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -60,3 +60,51 @@ def sketch(model: Any, image: torch.Tensor | None = None, mask: torch.Tensor | N
 
 def model(name: str = "sd15") -> Any:
     return tiny.model(name)
+
+
+def method_of(patched: Any) -> Any:
+    """The guidance on a model."""
+    from attention_director.bridge.run import chain_of
+
+    chain = chain_of(patched.model_options)
+    assert chain is not None
+    return next(m for m in chain.methods if type(m).__name__ == "SketchGuidance")
+
+
+def drawing_of(patched: Any) -> Any:
+    return method_of(patched).drawing
+
+
+def start_noise(patched: Any) -> torch.Tensor:
+    """The noise that a run starts from, after our wrapper."""
+    from attention_director.bridge.wrappers import outer_sample
+
+    class Executor:
+        class_obj = patched
+
+        def __call__(self, noise: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+            return noise
+
+    noise = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(5))
+    return outer_sample(Executor(), noise, torch.zeros(1, 4, 16, 16), None, torch.tensor([14.6, 1.0, 0.0]))
+
+
+def scratch_of_a_run(patched: Any, positive: list, negative: list, **options: Any) -> dict:
+    """What a run leaves in its scratch just before it is dropped."""
+    from attention_director.bridge import wrappers
+
+    kept: list[dict] = []
+    real = wrappers.report
+    wrappers.report = lambda run: (kept.append(dict(run.scratch.values)), real(run))[1]
+    try:
+        tiny.sample(patched, positive, negative, **options)
+    finally:
+        wrappers.report = real
+    return kept[0]
+
+
+def last_loss(patched: Any, positive: list, negative: list) -> float:
+    """How far the last guided prediction is from the drawing."""
+    found = scratch_of_a_run(patched, positive, negative, steps=6)
+    predicted, wanted = next(v for k, v in found.items() if isinstance(k, tuple) and k[-1] == "last")
+    return float((predicted - wanted.drawn).square().sum())
