@@ -164,9 +164,11 @@ def images_of(call: CondCall) -> list[int]:
     """The numbers in the batch of the images in this evaluation; a context window holds some of them."""
     window = call.options.get("transformer_options", {}).get("context_window")
     count = len(call.x)
-    if window is None or getattr(window, "dim", 0) != 0 or len(window.index_list) > count:
+    if window is None or getattr(window, "dim", 0) != 0:
         return list(range(count))
-    return list(window.index_list)
+    anchor = getattr(window, "causal_anchor_index", None)  # an image that the host puts before those of the window
+    images = [*([] if anchor is None else [anchor]), *window.index_list]
+    return images if len(images) == count else list(range(count))
 
 
 def positives_of(conds: Mapping[str, Any]) -> frozenset[Any]:

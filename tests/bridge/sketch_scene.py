@@ -108,3 +108,17 @@ def last_loss(patched: Any, positive: list, negative: list) -> float:
     found = scratch_of_a_run(patched, positive, negative, steps=6)
     predicted, wanted = next(v for k, v in found.items() if isinstance(k, tuple) and k[-1] == "last")
     return float((predicted - wanted.drawn).square().sum())
+
+
+def gradients_in(patched: Any, positive: list, negative: list, **options: Any) -> int:
+    """How many gradients a run takes."""
+    from attention_director.bridge import guided_forward
+
+    taken: list[int] = []
+    real = guided_forward.gradient_of
+    guided_forward.gradient_of = lambda *a: (taken.append(1), real(*a))[1]
+    try:
+        tiny.sample(patched, positive, negative, **options)
+    finally:
+        guided_forward.gradient_of = real
+    return len(taken)
