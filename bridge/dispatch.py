@@ -26,12 +26,16 @@ log = logging.getLogger("attention_director")
 
 @dataclass(frozen=True, eq=False)
 class ModelCall:
-    """What one call of the model knows: who its rows are, where in the run it is, which methods act."""
+    """What one call of the model knows: who its rows are, where in the run it is, which methods act.
+
+    extra: a forward that a method asked for, whose output is dropped.
+    """
 
     rows: tuple[RowSpan, ...]
     step: Step
     chain: Chain
     scratch: Scratch
+    extra: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +120,7 @@ def apply_model(executor: Any, x: torch.Tensor, t: torch.Tensor, c_concat: Any =
         return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
     with _without_compiled_graphs(options):
         for chain in extra_chains(active, step, rows, run.scratch):
-            extra = with_dispatchers(options, run, ModelCall(rows, step, chain, run.scratch))
+            extra = with_dispatchers(options, run, ModelCall(rows, step, chain, run.scratch, extra=True))
             executor(x, t, c_concat, c_crossattn, copy_of_control(control), extra, **kwargs)
         options = with_dispatchers(options, run, ModelCall(rows, step, active, run.scratch))
         return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -12,6 +13,9 @@ from ..core.heat import MAX_CELLS, fit_grid, pixel_maps, resized, token_marks
 from ..core.layers import LayerAddress
 from ..core.schedule import Schedule
 from ..core.tokens import Phrase, PhraseNotFound, PromptTag, TokenLayout
+
+if TYPE_CHECKING:
+    from .run import Run
 
 # In the node's own count, the mean of a run whose steps are not kept one by one.
 MEAN = -1
@@ -97,9 +101,9 @@ class Recorder:
             maps = pixel_maps(call, marks, slice(span.start, span.stop))
             sums.maps[span.first:span.first + span.count].add_(resized(maps, size))
 
-    def sum_up(self, scratch: Scratch) -> str:
+    def sum_up(self, run: Run) -> str:
         """What the line after a run says of it."""
-        recording = recording_of(scratch, self.key)
+        recording = recording_of(run.scratch, self.key)
         skipped = len(recording.expected - recording.seen)
         words = f"{len(recording.phrases)} phrase{'s' * (len(recording.phrases) != 1)} recorded"
         return f"{words}; {skipped} steps were skipped by a cache" if skipped else words

@@ -125,6 +125,13 @@ class LeavesRecords(Protocol):
 
 
 @runtime_checkable
+class SumsUp(Protocol):
+    """Knows more at the end of a run than when its node ran, for the line on the node."""
+
+    def sum_up(self, run: Run) -> str: ...
+
+
+@runtime_checkable
 class AsksForRecords(Protocol):
     """Its presence in a chain makes the other methods keep what a readout shows."""
 

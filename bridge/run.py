@@ -11,9 +11,10 @@ import torch
 
 from ..core.call import RowSpan, Scratch, Step
 from ..core.layers import LayerAddress
-from ..core.method import Chain, Method, SumsUp
+from ..core.method import Chain, Method
 from ..core.tokens import PromptTag
 from .prompt import TAG_KEY
+from .roles import SumsUp
 from .status import UNSEEN, report_line, send_status
 from .unet import HookAddress
 
@@ -91,7 +92,7 @@ def report(run: Run) -> None:
 def _line(run: Run, method: Method) -> str:
     steps = sorted({number for _, number, keys in run.calls if method.key in keys})
     start = None if run.first_progress is None else run.first_progress
-    summary = method.sum_up(run.scratch) if isinstance(method, SumsUp) else getattr(method, "summary", "")
+    summary = method.sum_up(run) if isinstance(method, SumsUp) else getattr(method, "summary", "")
     return report_line(steps, len(run.sigmas) - 1, _extra_seconds(run, method.key), summary,
                        method.key in run.seen_keys, start, method.schedule, getattr(method, "unseen", UNSEEN))
 

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
-from .call import Attend, AttentionCall, RowSpan, Scratch
+from .call import Attend, AttentionCall, RowSpan
 from .layers import LayerAddress
 from .schedule import Schedule
 
@@ -65,13 +65,6 @@ class ObservesAttention(Method, Protocol):
     def marks(self, call: AttentionCall) -> torch.Tensor: ...
 
     def observe(self, call: AttentionCall, marks: torch.Tensor) -> None: ...
-
-
-@runtime_checkable
-class SumsUp(Protocol):
-    """Knows only after the run what its line should say of it."""
-
-    def sum_up(self, scratch: Scratch) -> str: ...
 
 
 @dataclass(frozen=True)

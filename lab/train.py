@@ -1,4 +1,4 @@
-"""Train what ships in assets/: `python3 lab/run.py train world`."""
+"""Train what ships in assets/: `python3 lab/run.py train world`, then `python3 lab/run.py train predictor`."""
 
 from __future__ import annotations
 
@@ -29,10 +29,18 @@ def train_world(arguments: argparse.Namespace) -> None:
     print("wrote", write_checkpoint(Path(arguments.out), vae, weights, facts))
 
 
+def train_predictor(arguments: argparse.Namespace) -> None:
+    """The demo model's guidance predictor, on pictures that the world renders."""
+    from world.train_predictor import train_predictor as train
+
+    print("wrote", train(Path(arguments.predictor_out), arguments.predictor_scenes, arguments.predictor_steps,
+                         arguments.seed))
+
+
 def main() -> None:
     root = Path(__file__).resolve().parent.parent
     parser = argparse.ArgumentParser(prog="python3 lab/run.py train", description=__doc__)
-    parser.add_argument("what", choices=["world"])
+    parser.add_argument("what", choices=["world", "predictor"])
     parser.add_argument("--folder", default=str(host.cache_folder() / "world"),
                         help="state and log; what is there is gone on with")
     parser.add_argument("--out", default=str(root / "assets" / "tiny_world.safetensors"))
@@ -42,9 +50,12 @@ def main() -> None:
                         help="steps of each round of the learning rate; a round more goes on from what is there")
     parser.add_argument("--compile", dest="compiled", action="store_true",
                         help="trace the UNet first: minutes at the start, shorter steps after")
+    parser.add_argument("--predictor-out", default=str(root / "assets" / "demo_edges.safetensors"))
+    parser.add_argument("--predictor-scenes", type=int, default=1500, help="pictures to train the predictor on")
+    parser.add_argument("--predictor-steps", type=int, default=1200)
     arguments = parser.parse_args()
     engine.enter()
-    train_world(arguments)
+    {"world": train_world, "predictor": train_predictor}[arguments.what](arguments)
 
 
 if __name__ == "__main__":

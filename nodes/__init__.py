@@ -9,11 +9,15 @@ from .demo_model import AttnDirLoadDemoModel
 from .encode import AttnDirEncode
 from .example_image import AttnDirExampleImage
 from .inversion import AttnDirInversion
+from .predictor import AttnDirLoadPredictor, AttnDirSavePredictor
 from .readout import AttnDirReadout
 from .record import AttnDirRecord
 from .region import AttnDirRegion
 from .region_prompt import RegionPrompt
 from .regions_from_boxes import AttnDirRegionsFromBoxes
+from .sketch import AttnDirSketch
+from .sketch_guidance import SketchGuidance
+from .train_predictor import AttnDirTrainPredictor
 
 NODES: tuple[type[io.ComfyNode], ...] = (
     RegionPrompt,
@@ -25,6 +29,14 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     AttnDirReadout,
     AttnDirInversion,
     AttnDirExampleImage,
+    SketchGuidance,
+    AttnDirRegion,
+    AttnDirRegionsFromBoxes,
+    AttnDirEncode,
+    AttnDirSketch,
+    AttnDirLoadPredictor,
+    AttnDirSavePredictor,
+    AttnDirTrainPredictor,
     AttnDirLoadDemoModel,
 )
 

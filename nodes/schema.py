@@ -11,6 +11,7 @@ from comfy_api.latest import io
 CATEGORY = "Attention Director"
 Regions = io.Custom("ATTN_DIR_REGIONS")
 InversionSocket = io.Custom("ATTN_DIR_INVERSION")
+Predictor = io.Custom("ATTN_DIR_PREDICTOR")
 
 
 def known(make: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -1,0 +1,58 @@
+"""Train the demo model's guidance predictor on rendered scenes, by the pack's own training code."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import torch
+
+from .caption import caption
+from .render import render
+from .train_unet import scene
+
+BATCH = 8
+LEARNING_RATE = 1e-3  # a tenth of the paper's width and a hundredth of its pictures
+EDGE_THRESHOLD = 0.1
+LINE_PX = 2
+FIRST_SCENE = 500_000  # the UNet has not seen these
+
+
+def scenes(count: int, seed: int, first: int = FIRST_SCENE) -> tuple[torch.Tensor, list[str]]:
+    """Pictures [N, 128, 128, 3] in 0..1 and their captions."""
+    found = [scene(seed, first + i) for i in range(count)]
+    pictures = np.stack([render(one)[0] for one in found])
+    return (torch.from_numpy(pictures).float() / 255,
+            [caption(one, Random(f"{seed}/predictor/{i}")) for i, one in enumerate(found)])
+
+
+def train_predictor(path: Path, count: int, steps: int, seed: int) -> Path:
+    """Train on ``count`` scenes and write the file; prints the loss as it goes."""
+    import pack
+
+    pack.load_pack()
+    from attention_director.bridge.demo_model import load_demo_model
+    from attention_director.bridge.edges import edges_of
+    from attention_director.bridge.predictor_file import save_predictor
+    from attention_director.bridge.predictor_training import TrainingOptions, encode_examples, train
+
+    started = time.monotonic()
+
+    def tell(step: int, loss: float, _so_far) -> None:
+        recent.append(loss)
+        if step % 50 == 0:
+            print(f"step {step} of {steps}: loss {sum(recent[-50:]) / 50:.4f}, {time.monotonic() - started:.0f} s",
+                  flush=True)
+
+    recent: list[float] = []
+    with torch.inference_mode():  # as in the server
+        model, clip, vae = load_demo_model()
+        pictures, texts = scenes(count, seed)
+        maps = edges_of(pictures, EDGE_THRESHOLD, LINE_PX, "lab")
+        examples = encode_examples("lab", model, clip, vae, list(pictures), texts, list(maps))
+        print(f"{count} scenes encoded, {time.monotonic() - started:.0f} s", flush=True)
+        options = TrainingOptions(steps, BATCH, LEARNING_RATE, seed, "edges", LINE_PX)
+        trained = train("lab", model, examples, options, tell=tell)
+    return save_predictor(trained.predictor, path)

@@ -1,0 +1,124 @@
+"""Predictors of random weights, stand-in VAEs and drawings, as short as a test can say them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tiny
+import torch
+from attention_director.bridge.fingerprint import family, fingerprint
+from attention_director.bridge.predictor_file import Predictor
+from attention_director.bridge.sketching import SketchOptions, follow
+from attention_director.bridge.taps import taps_of
+from attention_director.core.edge_predictor import EdgePredictor
+
+
+class Vae:
+    """Encodes by pooling: linear, deterministic, no model to load."""
+
+    def __init__(self) -> None:
+        self.encoded = 0
+
+    def spacial_compression_encode(self) -> int:
+        return 8
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        self.encoded += 1
+        grey = torch.nn.functional.avg_pool2d(pixels.movedim(-1, 1), 8)
+        return torch.cat([grey, 1 - grey[:, :1]], 1) * 8 - 3
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        pixels = torch.nn.functional.interpolate((latents[:, :3] + 3) / 8, scale_factor=8)
+        return pixels.movedim(1, -1).clamp(0, 1)
+
+
+def predictor(model: Any, seed: int = 0, **changes: Any) -> Predictor:
+    """Random weights, of a size that gives clear gradients."""
+    torch.manual_seed(seed)
+    taps = taps_of(model.model.diffusion_model)
+    net = EdgePredictor([t.channels for t in taps])
+    weights = {k: v.detach().clone() for k, v in net.state_dict().items()}
+    facts = dict(taps=taps, fingerprint=fingerprint(model), family=family(model), map_kind="edges", line_px=2)
+    return Predictor(**(facts | changes), weights=weights)
+
+
+def circle(size: tuple[int, int] = (128, 128), radius: float = 0.3, at: tuple[float, float] = (0.5, 0.5),
+           width: float = 3.0) -> torch.Tensor:
+    """White circle on black: IMAGE [1, H, W, 3]."""
+    y = torch.arange(size[0])[:, None] + 0.5 - at[1] * size[0]
+    x = torch.arange(size[1])[None] + 0.5 - at[0] * size[1]
+    ring = ((x ** 2 + y ** 2).sqrt() - radius * min(size)).abs() < width / 2
+    return ring.float()[None, ..., None].repeat(1, 1, 1, 3)
+
+
+def sketch(model: Any, image: torch.Tensor | None = None, mask: torch.Tensor | None = None, vae: Any = None,
+           pred: Predictor | None = None, **options: Any) -> Any:
+    """The node's work, all through the run if not told otherwise."""
+    return follow("SketchGuidance", "7", model, vae or Vae(), pred or predictor(model),
+                  circle() if image is None else image, mask, SketchOptions(**({"end": 1.0} | options)))
+
+
+def model(name: str = "sd15") -> Any:
+    return tiny.model(name)
+
+
+def method_of(patched: Any) -> Any:
+    """The guidance on a model."""
+    from attention_director.bridge.run import chain_of
+
+    chain = chain_of(patched.model_options)
+    assert chain is not None
+    return next(m for m in chain.methods if type(m).__name__ == "SketchGuidance")
+
+
+def drawing_of(patched: Any) -> Any:
+    return method_of(patched).drawing
+
+
+def start_noise(patched: Any) -> torch.Tensor:
+    """The noise that a run starts from, after our wrapper."""
+    from attention_director.bridge.wrappers import outer_sample
+
+    class Executor:
+        class_obj = patched
+
+        def __call__(self, noise: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+            return noise
+
+    noise = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(5))
+    return outer_sample(Executor(), noise, torch.zeros(1, 4, 16, 16), None, torch.tensor([14.6, 1.0, 0.0]))
+
+
+def scratch_of_a_run(patched: Any, positive: list, negative: list, **options: Any) -> dict:
+    """What a run leaves in its scratch just before it is dropped."""
+    from attention_director.bridge import wrappers
+
+    kept: list[dict] = []
+    real = wrappers.report
+    wrappers.report = lambda run: (kept.append(dict(run.scratch.values)), real(run))[1]
+    try:
+        tiny.sample(patched, positive, negative, **options)
+    finally:
+        wrappers.report = real
+    return kept[0]
+
+
+def last_loss(patched: Any, positive: list, negative: list) -> float:
+    """How far the last guided prediction is from the drawing."""
+    found = scratch_of_a_run(patched, positive, negative, steps=6)
+    predicted, wanted = next(v for k, v in found.items() if isinstance(k, tuple) and k[-1] == "last")
+    return float((predicted - wanted.drawn).square().sum())
+
+
+def gradients_in(patched: Any, positive: list, negative: list, **options: Any) -> int:
+    """How many gradients a run takes."""
+    from attention_director.bridge import guided_forward
+
+    taken: list[int] = []
+    real = guided_forward.gradient_of
+    guided_forward.gradient_of = lambda *a: (taken.append(1), real(*a))[1]
+    try:
+        tiny.sample(patched, positive, negative, **options)
+    finally:
+        guided_forward.gradient_of = real
+    return len(taken)

@@ -1,0 +1,74 @@
+"""The predictor against its description in the paper: resize, join, then layer after layer."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from attention_director.core.edge_predictor import SINES, WIDTHS, EdgePredictor, noise_features
+from torch import nn
+
+CHANNELS = (6, 4, 8)
+SIZES = ((12, 10), (6, 5), (3, 3))
+GRID = (12, 10)
+
+
+def naive(net: EdgePredictor, taps: list[torch.Tensor], sigma: torch.Tensor) -> torch.Tensor:
+    """Written from METHODS.md 5.2 and 5.3: every tap to the latent's size, all joined, then the MLP."""
+    b = len(sigma)
+    joined = [nn.functional.interpolate(t, size=GRID, mode="bilinear", align_corners=False) for t in taps]
+    tau = (1 - 1 / (1 + sigma ** 2)) ** 0.5
+    level = [tau] + [torch.sin(2 * math.pi * tau * 2.0 ** -l) for l in range(10)]  # noqa: E741
+    level = torch.stack(level, 1)[:, :, None, None].expand(b, 11, *GRID)
+    pixels = torch.cat([*joined, level], 1).movedim(1, -1).reshape(-1, sum(CHANNELS) + 11)
+    for layer, norm in zip(net.layers, net.norms, strict=True):
+        pixels = norm(torch.relu(layer(pixels)))
+    return net.last(pixels).reshape(b, *GRID, 4).movedim(-1, 1)
+
+
+def case(train: bool) -> tuple[EdgePredictor, list[torch.Tensor], torch.Tensor]:
+    torch.manual_seed(0)
+    net = EdgePredictor(CHANNELS).double().train(train)
+    taps = [torch.randn(3, c, *s, dtype=torch.float64) for c, s in zip(CHANNELS, SIZES, strict=True)]
+    return net, taps, torch.tensor([0.1, 2.0, 14.6], dtype=torch.float64)
+
+
+def test_resizing_after_the_first_layer_is_resizing_before_it() -> None:
+    for train in (True, False):
+        net, taps, sigma = case(train)
+        torch.testing.assert_close(net(taps, sigma, GRID), naive(net, taps, sigma), rtol=0, atol=1e-10)
+
+
+def test_its_gradient_is_that_of_the_plain_form() -> None:
+    net, taps, sigma = case(False)
+    leaves = [t.requires_grad_() for t in taps]
+    ours = torch.autograd.grad(net(leaves, sigma, GRID).square().sum(), leaves)
+    theirs = torch.autograd.grad(naive(net, leaves, sigma).square().sum(), leaves)
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
+
+
+def test_it_has_the_papers_size() -> None:
+    """9280 channels of SD1.x and the noise level: 4.95 million parameters."""
+    net = EdgePredictor((320, 640, 1280, 1280, 1280, 1280, 1280, 1280, 640))
+    assert [layer.in_features for layer in net.layers] == [9280 + 11, *WIDTHS[:-1]]
+    assert abs(sum(p.numel() for p in net.parameters()) / 1e6 - 4.93) < 0.02
+
+
+def test_the_noise_level_is_a_number_and_ten_sines() -> None:
+    found = noise_features(torch.tensor([0.0, 1.0, 1e6], dtype=torch.float64))
+    assert found.shape == (3, 1 + SINES)
+    assert found[0].abs().max() == 0
+    assert float(found[1, 0]) == 0.5 ** 0.5 and abs(float(found[2, 0]) - 1) < 1e-9
+    assert float(found[1, 3]) == math.sin(2 * math.pi * 0.5 ** 0.5 / 4)
+
+
+def test_each_pixel_is_read_alone() -> None:
+    """With taps of the latent's size, changing one pixel changes the answer there only."""
+    net, _, sigma = case(False)
+    taps = [torch.randn(3, c, *GRID, dtype=torch.float64) for c in CHANNELS]
+    changed = [t.clone() for t in taps]
+    for t in changed:
+        t[1, :, 4, 7] += 1
+    moved = (net(taps, sigma, GRID) - net(changed, sigma, GRID)).abs().amax(1) > 0
+    assert moved.nonzero().tolist() == [[1, 4, 7]]
