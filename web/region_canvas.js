@@ -2,7 +2,8 @@
 import { app } from "../../scripts/app.js";
 import { createView } from "./regions/view.js";
 import { addStyle } from "./shared/dom.js";
-import { focusSoon, passToGraph, promptOf, recordStep, setWidget, travel, watch, watchLinks, widgetOf } from "./shared/host.js";
+import { passToGraph, promptOf, recordStep, setWidget, travel, watch, watchLinks, widgetOf } from "./shared/host.js";
+import { attachLife } from "./shared/life.js";
 import { addressOf, choices, load, upload } from "./shared/pictures.js";
 import { inserted } from "./regions/words.js";
 
@@ -14,11 +15,9 @@ const BACKGROUND = "attention_director_background";
 const MARGIN = 6;
 const MIN_HEIGHT = 430;
 const MIN_WIDTH = 400;
-const BACK_WITHIN_MS = 3000;
 
-/** Undo builds every node anew; what a person had selected is kept here until the new one asks.
- * @type {Map<string, { session: any, focused: boolean, left: number }>} */
-const left = new Map();
+/** @type {import("./shared/life.js").Memory} */
+const memory = new Map();
 
 const clipboard = {
   get: () => localStorage.getItem(CLIPBOARD) ?? "",
@@ -90,33 +89,15 @@ function attach(node, view, showBackground) {
   };
   app.api.addEventListener("executed", executed);
 
-  const { onConfigure, onRemoved, onResize } = node;
-  node.onConfigure = function (...args) {
-    onConfigure?.apply(this, args);
-    readAll();
-    showBackground();
-    comeBack(node, view);
-  };
-  node.onResize = function (size) {
-    size[0] = Math.max(size[0], MIN_WIDTH);
-    onResize?.call(this, size);
-  };
-  node.onRemoved = function (...args) {
-    const focused = view.element.contains(document.activeElement);
-    left.set(String(node.id), { session: view.session(), focused, left: Date.now() });
-    app.api.removeEventListener("executed", executed);
-    view.destroy();
-    onRemoved?.apply(this, args);
-  };
-}
-
-/** @param {GraphNode} node @param {ReturnType<typeof createView>} view */
-function comeBack(node, view) {
-  const old = left.get(String(node.id));
-  left.delete(String(node.id));
-  if (!old || Date.now() - old.left > BACK_WITHIN_MS) return;
-  view.resume(old.session);
-  if (old.focused) focusSoon(view.element);
+  attachLife(node, view, {
+    memory,
+    minWidth: MIN_WIDTH,
+    configured: () => {
+      readAll();
+      showBackground();
+    },
+    removed: () => app.api.removeEventListener("executed", executed),
+  });
 }
 
 app.registerExtension({

@@ -8,7 +8,7 @@ import { MAX_STRENGTH } from "./drawing.js";
 /**
  * @typedef {object} InspectorEvents
  * @property {(phrase: string) => void} phrase
- * @property {(strength: number, done: boolean) => void} strength done: the slider was let go
+ * @property {(strength: number) => void} strength
  * @property {(command: "forward" | "backward" | "duplicate" | "delete") => void} command
  * @property {(phrase: string) => void} insert
  * @property {(typed: string) => string[]} suggest
@@ -103,12 +103,9 @@ export function createInspector(on) {
     } else return;
     event.preventDefault();
   });
-  slider.addEventListener("input", () => {
-    number.value = slider.value;
-    on.strength(Number(slider.value), false);
-  });
-  slider.addEventListener("change", () => on.strength(Number(slider.value), true));
-  number.addEventListener("change", () => on.strength(number.value === "" ? 1 : Number(number.value), true));
+  slider.addEventListener("input", () => { number.value = slider.value; });
+  slider.addEventListener("change", () => on.strength(Number(slider.value)));
+  number.addEventListener("change", () => on.strength(number.value === "" ? 1 : Number(number.value)));
   for (const field of [slider, number]) field.addEventListener("keydown", inner);
 
   return {

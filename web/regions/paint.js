@@ -1,12 +1,12 @@
 // The drawing as a picture. Words are drawn by fillText, so they stay words.
 import { css } from "../shared/colours.js";
+import { paintBackground, paintBrush, paintHint, paintStroke, trace } from "../shared/ink.js";
 import { bounds } from "./shapes.js";
 
 /** @typedef {import("../shared/geometry.js").Box} Box */
 /** @typedef {import("../shared/geometry.js").Point} Point */
 /** @typedef {import("./drawing.js").Drawing} Drawing */
 /** @typedef {import("./drawing.js").Region} Region */
-/** @typedef {import("./drawing.js").Stroke} Stroke */
 /**
  * @typedef {object} Scene
  * @property {Drawing} drawing
@@ -40,7 +40,7 @@ export function paint(to, w, h, unit, scene) {
   to.clearRect(0, 0, w, h);
   to.fillStyle = "#202124";
   to.fillRect(0, 0, w, h);
-  if (scene.background) paintBackground(to, w, h, scene.background);
+  if (scene.background) paintBackground(to, w, h, scene.background, 0.75);
   if (scene.grid) paintGrid(to, w, h, scene.grid);
   const { regions } = scene.drawing;
   for (let i = regions.length - 1; i >= 0; i--) {
@@ -52,15 +52,6 @@ export function paint(to, w, h, unit, scene) {
   if (scene.brush) paintBrush(to, w, h, unit, scene.brush, scene.brushWidth);
   if (!regions.length && scene.hint) paintHint(to, w, h, unit, scene.hint);
   return labels;
-}
-
-/** Cut at the middle, as a picture of another shape would be. @type {(to: CanvasRenderingContext2D, w: number, h: number, image: HTMLImageElement) => void} */
-function paintBackground(to, w, h, image) {
-  const scale = Math.max(w / image.naturalWidth, h / image.naturalHeight);
-  const [iw, ih] = [image.naturalWidth * scale, image.naturalHeight * scale];
-  to.globalAlpha = 0.75;
-  to.drawImage(image, (w - iw) / 2, (h - ih) / 2, iw, ih);
-  to.globalAlpha = 1;
 }
 
 /** @type {(to: CanvasRenderingContext2D, w: number, h: number, grid: [number, number]) => void} */
@@ -125,26 +116,10 @@ export function paintShape(own, w, h, region, colour) {
   own.globalCompositeOperation = "source-over";
 }
 
-/** @type {(own: CanvasRenderingContext2D, w: number, h: number, stroke: Stroke) => void} */
-export function paintStroke(own, w, h, stroke) {
-  trace(own, stroke.points, w, h, stroke.fill);
-  if (stroke.fill) return own.fill();
-  own.lineWidth = Math.max(1, stroke.width * w);
-  own.stroke();
-}
-
 /** @param {Region} region @returns {Point[][]} */
 function outlines(region) {
   return [...region.boxes.map(([a, b, c, d]) => /** @type {Point[]} */ ([[a, b], [c, b], [c, d], [a, d]])),
     ...region.polygons.filter((polygon) => polygon.length > 2)];
-}
-
-/** @type {(to: CanvasRenderingContext2D, points: Point[], w: number, h: number, close?: boolean) => void} */
-function trace(to, points, w, h, close = true) {
-  to.beginPath();
-  points.forEach(([x, y], i) => (i ? to.lineTo(x * w, y * h) : to.moveTo(x * w, y * h)));
-  if (close) to.closePath();
-  else if (points.length === 1) to.lineTo(points[0][0] * w, points[0][1] * h);
 }
 
 /** @type {(to: CanvasRenderingContext2D, w: number, h: number, unit: number, region: Region, i: number, scene: Scene) => Box | null} */
@@ -200,29 +175,4 @@ function paintFrame(to, w, h, unit, region) {
     to.fillRect(left, top, size, size);
     to.strokeRect(left, top, size, size);
   }
-}
-
-/** @type {(to: CanvasRenderingContext2D, w: number, h: number, unit: number, at: Point, width: number) => void} */
-export function paintBrush(to, w, h, unit, [x, y], width) {
-  to.beginPath();
-  to.arc(x * w, y * h, Math.max(1, (width * w) / 2), 0, 2 * Math.PI);
-  to.lineWidth = 3 * unit;
-  to.strokeStyle = "rgba(0, 0, 0, 0.6)";
-  to.stroke();
-  to.lineWidth = unit;
-  to.strokeStyle = "#ffffff";
-  to.stroke();
-}
-
-/** @type {(to: CanvasRenderingContext2D, w: number, h: number, unit: number, hint: string) => void} */
-export function paintHint(to, w, h, unit, hint) {
-  const size = 14 * unit;
-  to.font = `${size}px system-ui, sans-serif`;
-  to.textAlign = "center";
-  to.textBaseline = "middle";
-  const lines = hint.split("\n");
-  lines.forEach((words, i) => {
-    to.fillStyle = i ? "rgba(255, 255, 255, 0.6)" : "rgba(255, 255, 255, 0.85)";
-    to.fillText(words, w / 2, h / 2 + (i - (lines.length - 1) / 2) * size * 1.6, w * 0.94);
-  });
 }

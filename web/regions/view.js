@@ -7,12 +7,13 @@ import { bound, duplicated, removed, reordered, weighted } from "./edits.js";
 import { createChips } from "./chips.js";
 import { begin, moveRegion } from "./gestures.js";
 import { createInspector } from "./inspector.js";
+import { adding, growing, nudging } from "./keyboard_edits.js";
 import { command } from "./keys.js";
 import { createNotice, EMPTY_HINT } from "./notice.js";
-import { handles, HANDLE, paint } from "./paint.js";
+import { paint } from "./paint.js";
+import { cursorOver, handleAt } from "./pointing.js";
 import { createPromptStrip } from "./prompt_strip.js";
-import { bounds, refitted, regionAt } from "./shapes.js";
-import { adding, growing, nudging } from "./keyboard_edits.js";
+import { refitted, regionAt } from "./shapes.js";
 import { createToolbar } from "./toolbar.js";
 import { completions, find, phraseOf, splitOccurrence, tokenise } from "./words.js";
 
@@ -75,7 +76,7 @@ export function createView(on) {
     draft = null;
     selected = Math.min(index, next.regions.length - 1);
     if (next === drawing) return refresh();
-    const sized = { ...next, size: turned() && next.size === drawing.size ? drawing.size : next.size ?? size };
+    const sized = next.size === drawing.size && !turned() ? { ...next, size } : next;
     const text = serialise(sized);
     if (text.length > MAX_CHARACTERS) return tell("The drawing is full: remove something first.");
     [drawing, value, problem] = [sized, text, ""];
@@ -94,7 +95,7 @@ export function createView(on) {
       said = "";
       gesture = startGesture(point, event);
     },
-    move: (point, event) => {
+    move: (point) => {
       at = point[0] >= 0 && point[0] <= 1 && point[1] >= 0 && point[1] <= 1 ? point : null;
       if (gesture) {
         const result = gesture.move(point);
@@ -102,15 +103,15 @@ export function createView(on) {
         selected = result.selected;
       } else {
         hovered = at ? regionAt(drawing, point, aspect()) : -1;
-        pad.canvas.style.cursor = cursor(point, event);
+        const { handle, label } = under(point);
+        pad.canvas.style.cursor = cursorOver({ tool, handle, label: label >= 0, region: hovered >= 0 });
       }
       pad.redraw();
     },
     up: () => {
       const result = gesture?.end();
       gesture = null;
-      const fresh = result && result.drawing.regions.length > drawing.regions.length;
-      if (fresh) waiting = "";
+      if (result && result.drawing.regions.length > drawing.regions.length) waiting = "";
       if (result) commit(result.drawing, result.selected);
       else refresh();
     },
@@ -134,31 +135,16 @@ export function createView(on) {
     graph: on.graph,
   });
 
-  /** The handle of the selected region under a point, or "". @param {Point} point */
-  const handleAt = ([x, y]) => {
-    const region = drawing.regions[selected];
-    const box = region && bounds(region, aspect());
-    if (!box) return "";
-    const reach = [HANDLE / (pad.canvas.clientWidth || 300), HANDLE / (pad.canvas.clientHeight || 300)];
-    return handles(box).find(([, [hx, hy]]) => Math.abs(hx - x) <= reach[0] && Math.abs(hy - y) <= reach[1])?.[0] ?? "";
-  };
-  const labelAt = (/** @type {Point} */ point) => labels.findIndex((box) => box && insideBox(box, point));
-  /** @param {Point} point @param {PointerEvent} event */
-  const cursor = (point, event) => {
-    const handle = handleAt(point);
-    if (handle) return `${{ nw: "nwse", se: "nwse", ne: "nesw", sw: "nesw", n: "ns", s: "ns" }[handle] ?? "ew"}-resize`;
-    if (tool !== "brush" && tool !== "erase" && labelAt(point) >= 0) return "move";
-    if (tool === "select") return hovered >= 0 ? "move" : "default";
-    return tool === "brush" || tool === "erase" ? "none" : event.altKey ? "not-allowed" : "crosshair";
-  };
+  const under = (/** @type {Point} */ point) => (tool === "brush" || tool === "erase" ? { handle: "", label: -1 } : {
+    handle: handleAt(drawing.regions[selected], aspect(), point, [pad.canvas.clientWidth, pad.canvas.clientHeight]),
+    label: labels.findIndex((box) => box && insideBox(box, point)),
+  });
   /** @param {Point} point @param {PointerEvent} event */
   const startGesture = (point, event) => {
     const step = /** @type {[number, number]} */ (snaps !== event.ctrlKey ? [CELL_PX / size[0], CELL_PX / size[1]] : [0, 0]);
-    const painting = tool === "brush" || tool === "erase";
-    const setting = { drawing, selected, aspect: aspect(), step, width: brushWidth, phrase: waiting,
-      handle: painting ? "" : handleAt(point) };
-    const held = painting || setting.handle ? -1 : labelAt(point);
-    if (held >= 0) return moveRegion(setting, held, point);
+    const { handle, label } = under(point);
+    const setting = { drawing, selected, aspect: aspect(), step, width: brushWidth, phrase: waiting, handle };
+    if (!handle && label >= 0) return moveRegion(setting, label, point);
     return begin(tool, setting, point, { join: event.shiftKey, cut: event.altKey });
   };
 
@@ -182,9 +168,7 @@ export function createView(on) {
   });
   const inspector = createInspector({
     phrase: (phrase) => commit(bound(drawing, selected, phrase)),
-    strength: (strength, done) => {
-      if (done) commit(weighted(drawing, selected, strength));
-    },
+    strength: (strength) => commit(weighted(drawing, selected, strength)),
     command: (name) => act(name === "forward" ? { do: "order", by: -1 } : name === "backward" ? { do: "order", by: 1 } : { do: name }),
     insert: (phrase) => {
       if (drawing.regions[selected]?.phrase !== phrase) commit(bound(drawing, selected, splitOccurrence(phrase).words));
@@ -267,6 +251,7 @@ export function createView(on) {
     toolbar.show(tool, brushWidth, snaps, picture);
     strip.show({ text: prompt.text, tokens, spans: all, selected, empty: prompt.note || "Type a prompt above; its words appear here." });
     chips.show(drawing.regions, selected, stale);
+    inspector.element.hidden = !drawing.regions.length;
     inspector.show(drawing.regions[selected], selected, !!stale[selected], prompt.editable && !prompt.note);
     notice.show({ drawing, selected, stale, problem, said, waiting, uncertain: !!all[selected]?.uncertain, turned: turned() });
     pad.redraw();
