@@ -2,7 +2,7 @@
 import { app } from "../../scripts/app.js";
 import { createView } from "./regions/view.js";
 import { addStyle } from "./shared/dom.js";
-import { passToGraph, promptOf, recordStep, setWidget, travel, watch, watchLinks, widgetOf } from "./shared/host.js";
+import { isTravelling, passToGraph, promptOf, recordStep, setWidget, travel, watch, watchLinks, widgetOf } from "./shared/host.js";
 import { attachLife } from "./shared/life.js";
 import { addressOf, choices, load, upload } from "./shared/pictures.js";
 import { inserted } from "./regions/words.js";
@@ -73,6 +73,8 @@ function attach(node, view, showBackground) {
   const readAll = () => {
     readPrompt();
     readSize();
+    // The canvas shows what is drawn; only wired regions need the picture beneath.
+    node.hideOutputImages = node.inputs?.find((input) => input.name === "regions")?.link == null;
   };
   // The other widgets come after this one.
   queueMicrotask(() => {
@@ -81,7 +83,7 @@ function attach(node, view, showBackground) {
     watch(node, "height", readSize);
     readAll();
   });
-  watchLinks(node, readPrompt);
+  watchLinks(node, readAll);
   view.element.addEventListener("pointerenter", readAll);
   view.element.addEventListener("focusin", readAll);
   const executed = () => {
@@ -92,6 +94,7 @@ function attach(node, view, showBackground) {
   attachLife(node, view, {
     memory,
     minWidth: MIN_WIDTH,
+    travelling: () => isTravelling(app),
     configured: () => {
       readAll();
       showBackground();

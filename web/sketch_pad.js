@@ -1,7 +1,7 @@
 // The Sketch node's pad in the graph editor: ties sketch/view.js to its node, if the pack has that node.
 import { app } from "../../scripts/app.js";
 import { addStyle } from "./shared/dom.js";
-import { passToGraph, recordStep, setWidget, sourceOf, travel, watch, watchLinks, widgetOf } from "./shared/host.js";
+import { isTravelling, passToGraph, recordStep, setWidget, sourceOf, travel, watch, watchLinks, widgetOf } from "./shared/host.js";
 import { attachLife } from "./shared/life.js";
 import { load, pictureOf } from "./shared/pictures.js";
 import { createView } from "./sketch/view.js";
@@ -61,6 +61,7 @@ function attach(node, view) {
   attachLife(node, view, {
     memory,
     minWidth: MIN_WIDTH,
+    travelling: () => isTravelling(app),
     configured: () => {
       readAll();
       setTimeout(showBackground, 300);

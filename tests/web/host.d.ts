@@ -42,6 +42,7 @@ export interface GraphNode {
   inputs?: Slot[];
   outputs?: Slot[];
   imgs?: HTMLImageElement[];
+  hideOutputImages?: boolean;
   graph?: Graph;
   subgraph?: Graph;
   comfyClass?: string;
@@ -60,6 +61,7 @@ interface Tracker {
   checkState?(): void;
   undo?(): Promise<void>;
   redo?(): Promise<void>;
+  _restoringState?: boolean;
 }
 
 export interface Api extends EventTarget {

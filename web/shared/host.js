@@ -18,6 +18,11 @@ export function travel(app, which) {
   app.extensionManager?.workflow?.activeWorkflow?.changeTracker?.[which]?.();
 }
 
+/** Whether nodes are being built anew by undo or redo, and not by another workflow. @param {App} app */
+export function isTravelling(app) {
+  return app.extensionManager?.workflow?.activeWorkflow?.changeTracker?._restoringState ?? true;
+}
+
 /** @param {GraphNode} node @param {string} name @returns {Widget | undefined} */
 export function widgetOf(node, name) {
   return node.widgets?.find((widget) => widget.name === name);
