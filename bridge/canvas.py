@@ -2,9 +2,11 @@
 
     {"version": 1, "regions": [{"phrase": "red hat", "strength": 1.0,
         "boxes": [[x0, y0, x1, y1]], "polygons": [[[x, y], ...]],
-        "strokes": [{"width": 0.05, "points": [[x, y], ...], "erase": false}]}]}
+        "strokes": [{"width": 0.05, "points": [[x, y], ...], "erase": false},
+                    {"fill": true, "points": [[x, y], ...], "erase": true}]}]}
 
-Coordinates run from 0 to 1, a stroke's width is a share of the canvas width.
+Coordinates run from 0 to 1, a stroke's width is a share of the canvas width. Boxes and polygons are
+painted first, strokes follow in their order; one with "fill" is an outline, painted or cut out whole.
 """
 
 from __future__ import annotations
@@ -77,8 +79,12 @@ def _mask(region: dict[str, Any], width: int, height: int) -> torch.Tensor:
 
 def _draw_stroke(draw: ImageDraw.ImageDraw, stroke: dict[str, Any], size: tuple[int, int]) -> None:
     points = _points(stroke["points"], size)
-    width = max(1.0, min(2.0, _finite(stroke.get("width", 0.05))) * size[0])
     fill = 0 if stroke.get("erase") else 255
+    if stroke.get("fill"):
+        if len(points) > 2:
+            draw.polygon(points, fill=fill)
+        return
+    width = max(1.0, min(2.0, _finite(stroke.get("width", 0.05))) * size[0])
     if len(points) > 1:
         draw.line(points, fill=fill, width=round(width), joint="curve")
     for x, y in (points[0], points[-1]):

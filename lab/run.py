@@ -156,10 +156,12 @@ def type_settings(comfyui: Path) -> Path:
 
 
 def run_tests(python: Path, comfyui: Path, extra: list[str], variables: dict[str, str]) -> int:
-    """All three checkers, also after one has failed."""
+    """All checkers, also after one has failed."""
     checks = {
         "ruff": [python, "-m", "ruff", "check", "."],
         "types": [python, "-m", "basedpyright", "-p", type_settings(comfyui), "--pythonpath", python],
+        "web types": [python, LAB / "web.py", "types"],
+        "web tests": [python, LAB / "web.py", "tests"],
         "tests": [python, "-m", "pytest", *extra],
     }
     results = {}

@@ -12,7 +12,7 @@ from ..bridge.region_list import RegionList
 from ..bridge.regional import RegionOptions, direct
 from ..core.regions import RegionRule
 from ..core.schedule import Schedule
-from .schema import CATEGORY, Regions, canvas_size, known, number, percent, prompt, schema
+from .schema import CATEGORY, Regions, canvas_size, editor, known, number, percent, prompt, schema
 
 NODE = "RegionPrompt"
 
@@ -97,9 +97,8 @@ class RegionPrompt(io.ComfyNode):
             io.Model.Input("model", tooltip="Stable Diffusion 1.x, 2.x or SDXL."),
             io.Clip.Input("clip", tooltip="The text encoder of the same checkpoint."),
             prompt("The whole prompt, or the positive of another Attention Director node."),
-            io.String.Input("canvas", default="", multiline=True,
-                            tooltip="The drawn regions, as JSON that travels with the workflow. Empty: only the wired "
-                                    "regions count."),
+            editor("canvas", "ATTN_DIR_REGION_CANVAS",
+                   "The drawn regions, as JSON that travels with the workflow. Empty: only the wired regions count."),
             canvas_size("width", "Width of the picture the regions are drawn for; only its shape matters."),
             canvas_size("height", "Height of the picture the regions are drawn for; only its shape matters."),
             Regions.Input("regions", optional=True,

@@ -44,3 +44,9 @@ def prompt(tooltip: str, dynamic: bool = True) -> Any:
 
 def canvas_size(name: str, tooltip: str) -> Any:
     return io.Int.Input(name, default=1024, min=64, max=16384, step=8, tooltip=tooltip)
+
+
+def editor(name: str, widget: str, tooltip: str) -> Any:
+    """A text that web/ gives a widget of its own; without the editor it is a text box."""
+    return known(io.String.Input, name, default="", multiline=True, socketless=True, tooltip=tooltip,
+                 extra_dict={"widgetType": widget})

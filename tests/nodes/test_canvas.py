@@ -60,6 +60,16 @@ def test_strokes_and_their_eraser() -> None:
     assert again[50, 50] and not again[50, 58] and again[50, 75], "in the order they were drawn"
 
 
+def test_filled_outlines_among_the_strokes() -> None:
+    cut = {"fill": True, "erase": True, "points": [[0.2, 0.2], [0.6, 0.2], [0.6, 0.6], [0.2, 0.6]]}
+    hole = mask(boxes=[[0, 0, 1, 1]], strokes=[cut])
+    assert not hole[40, 40] and hole[40, 80] and hole[10, 40] and abs(int((~hole).sum()) - 1600) < 120
+    again = mask(boxes=[[0, 0, 1, 1]], strokes=[cut, {**cut, "erase": False, "points": cut["points"][:3]}])
+    assert again[25, 55] and not again[55, 25], "in the order they were drawn"
+    assert torch.equal(mask(strokes=[{**cut, "erase": False}]), mask(polygons=[cut["points"]]))
+    assert not mask(strokes=[{"fill": True, "points": [[0, 0], [1, 1]]}]).any(), "two points enclose nothing"
+
+
 def test_a_large_canvas_is_drawn_small_in_the_same_shape() -> None:
     (made,) = parse({"regions": [{"phrase": "x", "boxes": [[0, 0, 0.5, 1]]}]}, 4096, 2048)
     assert made.mask.shape == (1, 512, 1024) and made.mask[0, :, :512].all() and not made.mask[0, :, 512:].any()
@@ -79,6 +89,7 @@ def test_regions_keep_their_order_words_and_strengths() -> None:
     '{"regions": [{"boxes": [[NaN, 0, 1, 1]]}]}', '{"regions": [{"boxes": [[1e999, 0, 1, 1]]}]}',
     '{"regions": [{"boxes": [[1' + "0" * 400 + ', 0, 1, 1]]}]}',
     '{"regions": [{"strokes": [{"points": []}]}]}', '{"regions": [{"strokes": [{}]}]}',
+    '{"regions": [{"strokes": [{"fill": true}]}]}',
     '{"regions": [{"strokes": [{"width": NaN, "points": [[0, 0], [1, 1]]}]}]}',
     '{"regions": [{"polygons": [[[0, 0], [1, Infinity], [1, 1]]]}]}', '{"regions": [{"strength": "strong"}]}',
     "[" * 100_000,

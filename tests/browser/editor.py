@@ -1,0 +1,124 @@
+"""The graph editor as a test drives it: by mouse and keys where a person would, by its graph where none looks."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+ARGUMENTS = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+             "--disable-component-update", "--disable-sync"]
+if hasattr(os, "geteuid") and os.geteuid() == 0:
+    ARGUMENTS.append("--no-sandbox")  # Chromium refuses its sandbox to root
+READY = """() => window.LiteGraph?.registered_node_types?.RegionPrompt
+    && window.app?.extensionManager?.workflow?.activeWorkflow?.changeTracker && app.graph.nodes.length"""
+FIND = "const node = app.graph.nodes.find((n) => n.type === 'RegionPrompt');"
+PROMPT = "a red circle and a blue square on a white background"
+PAD = "[data-attention-director=regions]"
+Box = tuple[float, float, float, float]
+
+
+@dataclass
+class Editor:
+    page: Any
+    errors: list[str] = field(default_factory=list)
+    seed: int = 0
+
+    @classmethod
+    def open(cls, page: Any, address: str) -> Editor:
+        editor = cls(page)
+        page.on("pageerror", lambda error: editor.errors.append(str(error)))
+        page.goto(address)
+        page.wait_for_function(READY, timeout=120_000)
+        page.wait_for_timeout(800)  # the default graph is still being put in place
+        return editor
+
+    def use_vue(self, on: bool) -> None:
+        self.errors.clear()
+        self.page.evaluate("async (on) => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)", on)
+        self.page.wait_for_timeout(1200)
+
+    def load(self, workflow: Any) -> None:
+        """Load a workflow (a path or its JSON) and bring the RegionPrompt, if any, into view."""
+        graph = json.loads(workflow.read_text(encoding="utf-8")) if isinstance(workflow, Path) else workflow
+        self.page.evaluate("(graph) => app.loadGraphData(graph)", graph)
+        self.page.wait_for_timeout(700)
+        self.page.evaluate(f"""() => {{ {FIND} const view = app.canvas.ds; view.scale = 1;
+            if (node) view.offset = [250 - node.pos[0], 100 - node.pos[1]]; app.canvas.setDirty(true, true); }}""")
+        self.page.wait_for_timeout(500)
+
+    def demo(self, canvas: str = "", steps: int = 2) -> None:
+        """The first example with this drawing and so few steps; never from the host's cache."""
+        self.seed += 1
+        path = ROOT / "workflows" / "01 Region Prompt - two boxes.json"
+        graph = json.loads(path.read_text(encoding="utf-8"))
+        for node in graph["nodes"]:
+            values = node.get("widgets_values")
+            if node["type"] == "RegionPrompt":
+                values[0], values[1] = PROMPT, canvas
+            if node["type"] == "KSampler":
+                values[0], values[2] = self.seed, steps
+        self.load(graph)
+
+    @property
+    def pad(self) -> Any:
+        return self.page.locator(f"{PAD} canvas").first
+
+    def find(self, selector: str) -> Any:
+        return self.page.locator(f"{PAD} {selector}")
+
+    def drag(self, x0: float, y0: float, x1: float, y1: float) -> None:
+        """On the pad, in shares of its canvas."""
+        box = self.pad.bounding_box()
+        place = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in ((x0, y0), (x1, y1))]
+        self.page.mouse.move(*place[0])
+        self.page.mouse.down()
+        self.page.mouse.move(*place[1], steps=6)
+        self.page.mouse.up()
+        self.page.wait_for_timeout(150)
+
+    def drag_words(self, first: str, last: str) -> None:
+        """From one word of the prompt strip to another."""
+        places = [self.find(".ad-word").get_by_text(word, exact=True).first.bounding_box() for word in (first, last)]
+        x, y = (places[0]["x"] + 3, places[0]["y"] + places[0]["height"] / 2)
+        self.page.mouse.move(x, y)
+        self.page.mouse.down()
+        self.page.mouse.move(places[1]["x"] + places[1]["width"] - 3, places[1]["y"] + places[1]["height"] / 2, steps=4)
+        self.page.mouse.up()
+        self.page.wait_for_timeout(150)
+
+    def widget(self, name: str) -> Any:
+        return self.page.evaluate(f"(name) => {{ {FIND} return node.widgets.find((w) => w.name === name).value; }}", name)
+
+    def set_widget(self, name: str, value: Any) -> None:
+        self.page.evaluate(f"""([name, value]) => {{ {FIND} const w = node.widgets.find((w) => w.name === name);
+            w.value = value; w.callback?.(value); }}""", [name, value])
+        self.page.wait_for_timeout(150)
+
+    def regions(self) -> list[dict[str, Any]]:
+        value = self.widget("canvas")
+        return json.loads(value)["regions"] if value else []
+
+    def saved(self) -> Any:
+        """The workflow as it would be saved."""
+        return self.page.evaluate("() => app.graph.serialize()")
+
+    def api_prompt(self) -> dict[str, Any]:
+        """Inputs of the RegionPrompt as they are sent to the server."""
+        output = self.page.evaluate("async () => (await app.graphToPrompt()).output")
+        return next(node["inputs"] for node in output.values() if node["class_type"] == "RegionPrompt")
+
+    def queue(self) -> str:
+        """Run what is in the editor; returns the event that ended it."""
+        return self.page.evaluate("""async () => {
+            const done = new Promise((resolve) => {
+                for (const name of ["execution_success", "execution_error", "execution_interrupted"])
+                    app.api.addEventListener(name, () => resolve(name), { once: true });
+                setTimeout(() => resolve("timeout"), 120000);
+            });
+            await app.queuePrompt(0, 1);
+            return done;
+        }""")

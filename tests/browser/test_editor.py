@@ -1,0 +1,43 @@
+"""What every node and workflow of the pack does in the editor, in both renderers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from editor import FIND, ROOT, Editor
+
+WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_an_example_workflow_opens_without_a_red_node(renderer: Editor, path: Path) -> None:
+    renderer.load(path)
+    missing = renderer.page.evaluate("() => app.graph.nodes.map((n) => n.type)"
+                                     ".filter((type) => !LiteGraph.registered_node_types[type])")
+    assert missing == []
+    overlapping = renderer.page.evaluate("""() => {
+        const ours = app.graph.nodes.find((n) => n.type === "RegionPrompt");
+        const box = (n) => [n.pos[0], n.pos[1] - 30, n.pos[0] + n.size[0], n.pos[1] + n.size[1]];
+        const [a, b, c, d] = box(ours);
+        return app.graph.nodes.filter((n) => { const [e, f, g, h] = box(n); return n !== ours && a < g && e < c && b < h && f < d; })
+            .map((n) => n.type);
+    }""")
+    assert overlapping == []
+
+
+def test_a_sampler_without_our_model_is_marked_until_it_is_mended(renderer: Editor) -> None:
+    renderer.demo()
+    mark = renderer.page.locator("[data-attention-director=mark]")
+    assert mark.count() == 0
+    wire = f"""(from) => {{ {FIND}
+        const sampler = app.graph.nodes.find((n) => n.type === "KSampler"
+            && n.inputs.some((i) => i.name === "positive" && app.graph.links.get(i.link)?.origin_id == node.id));
+        const source = from === "ours" ? node : app.graph.nodes.find((n) => n.type === "AttnDirLoadDemoModel");
+        source.connect(0, sampler, sampler.inputs.findIndex((i) => i.name === "model"));
+        app.extensionManager.workflow.activeWorkflow.changeTracker.captureCanvasState(); }}"""
+    renderer.page.evaluate(wire, "loader")
+    mark.wait_for(timeout=5000)
+    assert "takes this node's positive but not its model" in mark.inner_text()
+    renderer.page.evaluate(wire, "ours")
+    mark.wait_for(state="detached", timeout=5000)

@@ -1,0 +1,132 @@
+"""Region Prompt's canvas under the mouse and the keys, in both renderers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from editor import FIND, PAD, PROMPT, Editor
+
+TWO = json.dumps({"version": 1, "regions": [{"phrase": "red circle", "strength": 1, "boxes": [[0.1, 0.1, 0.4, 0.4]]},
+                                            {"phrase": "blue square", "strength": 1, "boxes": [[0.5, 0.5, 0.9, 0.9]]}]})
+EVIL = '<img src=x onerror="window.hurt=true">'
+
+
+def test_two_boxes_bound_by_their_words_are_drawn_saved_and_queued(renderer: Editor) -> None:
+    renderer.demo()
+    assert "Drag a box" in renderer.find(".ad-notice").inner_text()
+    renderer.drag(0.05, 0.3, 0.45, 0.7)
+    renderer.drag_words("red", "circle")
+    renderer.drag(0.55, 0.3, 0.95, 0.7)
+    renderer.drag_words("blue", "square")
+    blue, red = renderer.regions()
+    assert (blue["phrase"], red["phrase"]) == ("blue square", "red circle")
+    assert red["boxes"][0] == pytest.approx([0.0625, 0.3125, 0.4375, 0.6875]), "on the grid of 8 of 128 pixels"
+    assert renderer.api_prompt()["canvas"] == renderer.widget("canvas")
+
+    before, saved = renderer.widget("canvas"), renderer.saved()
+    renderer.demo()
+    assert not renderer.regions()
+    renderer.load(saved)
+    assert renderer.widget("canvas") == before
+    assert renderer.find(".ad-region").all_inner_texts() == ["1\nblue square", "2\nred circle"]
+
+    assert renderer.queue() == "execution_success"
+    renderer.page.wait_for_function("() => [...document.querySelectorAll('[data-attention-director=status]')]"
+                                    ".some((e) => e.textContent.includes('active in step'))", timeout=10_000)
+
+
+def test_undo_and_redo_keep_the_focus(renderer: Editor) -> None:
+    renderer.demo()
+    renderer.drag(0.1, 0.1, 0.4, 0.4)
+    renderer.drag(0.5, 0.5, 0.9, 0.9)
+    full = renderer.widget("canvas")
+    for keys, count in (("Control+z", 1), ("Control+z", 0), ("Control+y", 1), ("Control+y", 2)):
+        renderer.page.keyboard.press(keys)
+        renderer.page.wait_for_timeout(900)
+        assert len(renderer.regions()) == count, keys
+    assert renderer.widget("canvas") == full
+    assert renderer.page.evaluate(f"() => !!document.activeElement.closest('{PAD}')")
+
+
+def test_keys_of_the_canvas_stay_there(renderer: Editor) -> None:
+    renderer.demo(TWO)
+    renderer.page.evaluate(f"() => {{ {FIND} app.canvas.selectNode(node); }}")
+    renderer.find(".ad-region").first.click()
+    renderer.pad.click(position={"x": 4, "y": 4})
+    renderer.page.keyboard.press("PageDown")
+    renderer.page.keyboard.press("ArrowRight")
+    moved = renderer.regions()[0]["boxes"][0]
+    assert moved[0] > 0.1
+    renderer.page.keyboard.press("Delete")
+    renderer.page.wait_for_timeout(200)
+    assert renderer.page.evaluate(f"() => {{ {FIND} return !!node; }}"), "the node itself is still there"
+    assert [r["phrase"] for r in renderer.regions()] == ["blue square"]
+
+
+def test_an_edit_of_the_prompt_that_breaks_a_phrase_is_said_at_once(renderer: Editor) -> None:
+    renderer.demo(TWO)
+    renderer.set_widget("text", PROMPT.replace("circle", "ball"))
+    assert "\"red circle\" is not in the prompt" in renderer.find(".ad-notice").inner_text()
+    assert renderer.find(".ad-region.ad-stale").count() == 1
+    renderer.find(".ad-region").first.click()
+    renderer.find("button").get_by_text("Insert into prompt").click()
+    renderer.page.wait_for_timeout(200)
+    assert renderer.widget("text").endswith(", red circle")
+    assert renderer.find(".ad-region.ad-stale").count() == 0
+
+
+def test_words_of_a_workflow_file_show_as_text(renderer: Editor) -> None:
+    renderer.demo(json.dumps({"version": 1, "regions": [{"phrase": EVIL, "boxes": [[0, 0, 1, 1]]}]}))
+    renderer.set_widget("text", f"{EVIL} and a dog")
+    renderer.find(".ad-region").first.click()
+    renderer.find(".ad-phrase").focus()
+    renderer.page.wait_for_timeout(300)
+    assert EVIL in renderer.find(".ad-words").inner_text()
+    assert renderer.page.evaluate(f"() => [window.hurt, document.querySelectorAll('{PAD} img').length]") == [None, 0]
+
+
+def test_brush_eraser_and_lasso_travel(renderer: Editor) -> None:
+    renderer.demo()
+    for key, way in (("p", (0.2, 0.2, 0.6, 0.2)), ("e", (0.3, 0.2, 0.4, 0.2)), ("l", (0.1, 0.6, 0.5, 0.9))):
+        renderer.find(".ad-words").focus()
+        renderer.page.keyboard.press("Escape")
+        renderer.page.keyboard.press(key)
+        renderer.drag(*way)
+    regions = renderer.regions()
+    strokes = [stroke["erase"] for region in regions for stroke in region.get("strokes", [])]
+    assert strokes == [False, True]
+    assert renderer.queue() == "execution_success"
+
+
+def test_twenty_regions_stay_quick(renderer: Editor) -> None:
+    boxes = [[0.3 + 0.02 * i, 0.03 * i, 0.5 + 0.02 * i, 0.03 * i + 0.3] for i in range(20)]
+    strokes = [{"width": 0.05, "points": [[0.3 + 0.01 * k, 0.5] for k in range(60)], "erase": False}]
+    renderer.demo(json.dumps({"version": 1, "regions": [
+        {"phrase": "red circle", "boxes": [box], "strokes": strokes if i % 2 else []} for i, box in enumerate(boxes)]}))
+    median = renderer.page.evaluate(f"""async () => {{
+        const pad = document.querySelector('{PAD} .ad-pad');
+        const area = pad.querySelector("canvas").getBoundingClientRect();
+        const send = (name, k) => pad.dispatchEvent(new PointerEvent(name, {{ bubbles: true, pointerId: 1, button: 0,
+            buttons: 1, clientX: area.left + 3 + k * 3, clientY: area.top + 3 + k * 3 }}));
+        pad.setPointerCapture = () => {{}};
+        send("pointerdown", 0);
+        const frames = [];
+        for (let k = 1; k < 25; k++) {{
+            // Between two callbacks of one frame lies the pad's own, asked for by the event.
+            let begun = 0;
+            requestAnimationFrame(() => {{ begun = performance.now(); }});
+            const before = performance.now();
+            send("pointermove", k);
+            const handled = performance.now() - before;
+            await new Promise((done) => requestAnimationFrame(() => {{
+                frames.push(handled + performance.now() - begun);
+                done();
+            }}));
+        }}
+        send("pointerup", 25);
+        return frames.sort((a, b) => a - b)[12];
+    }}""")
+    print(f"a frame of a drag over twenty regions: {median:.0f} ms")
+    assert len(renderer.regions()) == 21
+    assert median < 50

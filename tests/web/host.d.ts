@@ -1,0 +1,96 @@
+// The part of ComfyUI's page that web/ uses, written down by hand from what was seen in frontend 1.47.
+
+export interface Widget {
+  name: string;
+  type?: string;
+  value: any;
+  options?: Record<string, any>;
+  serialize?: boolean;
+  callback?: (this: any, ...args: any[]) => any;
+  element?: HTMLElement;
+}
+
+export interface Slot {
+  name: string;
+  type: string | number;
+  link?: number | null;
+  links?: number[] | null;
+}
+
+export interface Link {
+  id: number;
+  origin_id: number | string;
+  origin_slot: number;
+  target_id: number | string;
+  target_slot: number;
+}
+
+export interface Graph {
+  nodes: GraphNode[];
+  links: Map<number, Link> | Record<number, Link>;
+  getNodeById(id: number | string): GraphNode | null;
+}
+
+export interface GraphNode {
+  id: number | string;
+  type: string;
+  title?: string;
+  mode?: number;
+  size: [number, number];
+  properties?: Record<string, any>;
+  widgets?: Widget[];
+  inputs?: Slot[];
+  outputs?: Slot[];
+  imgs?: HTMLImageElement[];
+  hideOutputImages?: boolean;
+  graph?: Graph;
+  subgraph?: Graph;
+  comfyClass?: string;
+  onConnectionsChange?: (this: any, ...args: any[]) => void;
+  onConfigure?: (this: any, ...args: any[]) => void;
+  onRemoved?: (this: any, ...args: any[]) => void;
+  onResize?: (this: any, size: [number, number]) => void;
+  addDOMWidget(name: string, type: string, element: HTMLElement, options: Record<string, any>): Widget & { element: HTMLElement };
+  setSize(size: [number, number]): void;
+  computeSize(): [number, number];
+  setDirtyCanvas?(front: boolean, back: boolean): void;
+}
+
+interface Tracker {
+  captureCanvasState?(): void;
+  checkState?(): void;
+  undo?(): Promise<void>;
+  redo?(): Promise<void>;
+  _restoringState?: boolean;
+}
+
+export interface Api extends EventTarget {
+  addEventListener(type: string, listener: (event: CustomEvent<any>) => void, options?: any): void;
+  removeEventListener(type: string, listener: (event: CustomEvent<any>) => void, options?: any): void;
+  apiURL(path: string): string;
+  fetchApi(path: string, options?: RequestInit): Promise<Response>;
+}
+
+export interface Extension {
+  name: string;
+  setup?(): void;
+  nodeCreated?(node: GraphNode): void;
+  afterConfigureGraph?(): void;
+  beforeRegisterNodeDef?(type: unknown, data: { name: string; input?: Record<string, Record<string, any>> }): void;
+  getCustomWidgets?(): Record<string, (node: GraphNode, name: string) => { widget: Widget; minWidth?: number; minHeight?: number }>;
+}
+
+export interface App {
+  graph: Graph;
+  rootGraph?: Graph;
+  canvas: {
+    processMouseWheel?(event: Event): void;
+    processMouseDown?(event: Event): void;
+    processMouseMove?(event: Event): void;
+    processMouseUp?(event: Event): void;
+  };
+  api: Api;
+  nodeOutputs?: Record<string, { images?: Record<string, string>[] }>;
+  extensionManager?: { workflow?: { activeWorkflow?: { changeTracker?: Tracker } } };
+  registerExtension(extension: Extension): void;
+}

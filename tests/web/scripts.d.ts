@@ -1,0 +1,3 @@
+declare module "*/scripts/app.js" {
+  export const app: import("./host").App;
+}

@@ -1,0 +1,160 @@
+// @vitest-environment happy-dom
+import { createView } from "../../../web/regions/view.js";
+import { createView as createPair } from "../../../web/pair/view.js";
+import { createView as createSketch } from "../../../web/sketch/view.js";
+
+const EVIL = '<img src=x onerror="globalThis.hurt = true">';
+const PROMPT = { text: "a red hat and a dog", editable: true, note: "" };
+
+function editor(value = "", prompt = PROMPT) {
+  const seen = { changes: [], inserted: [], history: [], clip: "" };
+  const view = createView({
+    change: (text) => seen.changes.push(text), history: (which) => seen.history.push(which),
+    insert: (phrase) => seen.inserted.push(phrase), background: () => {}, upload: () => {}, pictures: () => [["node:1", EVIL]],
+    graph: () => {}, clipboard: { get: () => seen.clip, set: (text) => { seen.clip = text; } },
+  });
+  view.setPrompt(prompt);
+  view.setSize(512, 512);
+  view.setValue(value);
+  document.body.replaceChildren(view.element);
+  const press = (key, parts = {}) => view.element.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, ...parts }));
+  return { view, seen, press, root: view.element, now: () => JSON.parse(view.getValue() || '{"regions":[]}').regions };
+}
+const saved = (...phrases) => JSON.stringify({ version: 1, regions: phrases.map((phrase) => ({ phrase, boxes: [[0, 0, 0.5, 0.5]] })) });
+const shownText = (root, selector) => root.querySelector(selector).textContent;
+
+test("what a workflow file says shows as text", () => {
+  const { root, press } = editor(saved(EVIL, "dog"), { ...PROMPT, text: `${EVIL} dog` });
+  press("PageDown");
+  expect(root.querySelector("img")).toBeNull();
+  expect(shownText(root, ".ad-words")).toContain(EVIL);
+  expect(shownText(root, ".ad-region")).toContain(EVIL);
+  root.querySelector(".ad-phrase").dispatchEvent(new Event("focus"));
+  root.querySelector(".ad-select").dispatchEvent(new Event("focus"));
+  const pair = createPair({ reweight: () => {} });
+  pair.show({ source: EVIL, targets: `${EVIL} more\n${EVIL}`, reweight: `${EVIL}: 2`, note: "" });
+  document.body.append(pair.element);
+  const broken = editor(`{"version": "${EVIL.replaceAll('"', '\\"')}", "regions": []}`);
+  expect(document.querySelector("img")).toBeNull();
+  expect(broken.root.querySelector("img")).toBeNull();
+  expect(globalThis.hurt).toBeUndefined();
+});
+
+test("keyboard only: draw, bind, weigh, duplicate, copy, delete", () => {
+  const { seen, press, root, now } = editor();
+  expect(shownText(root, ".ad-notice")).toContain("Drag a box, then select its words");
+  press("n");
+  const words = root.querySelector(".ad-words");
+  const key = (name, parts = {}) => words.dispatchEvent(new KeyboardEvent("keydown", { key: name, bubbles: true, ...parts }));
+  press("w");
+  expect(document.activeElement).toBe(words);
+  key("ArrowRight");
+  key("ArrowRight");
+  key("ArrowRight", { shiftKey: true });
+  key("Enter");
+  expect(now()[0].phrase).toBe("red hat");
+  press("+");
+  expect(now()[0].strength).toBe(1.05);
+  const [before] = now()[0].boxes;
+  press("ArrowRight");
+  expect(now()[0].boxes[0][0]).toBeGreaterThan(before[0]);
+  press("c", { ctrlKey: true });
+  press("Delete");
+  expect(now()).toHaveLength(0);
+  press("v", { ctrlKey: true });
+  expect(now()[0].phrase).toBe("red hat");
+  press("d", { ctrlKey: true });
+  expect(now()).toHaveLength(2);
+  press("]");
+  press("[");
+  expect(seen.changes.at(-1)).toBe(JSON.stringify({ ...JSON.parse(seen.changes.at(-1)), regions: now() }));
+});
+
+test("keys of the pad do not reach the graph, the graph's keys do", () => {
+  const { press } = editor(saved("dog"));
+  const heard = [];
+  const listen = (event) => heard.push(event.key);
+  document.addEventListener("keydown", listen);
+  for (const key of ["Delete", "Backspace", "r", "ArrowLeft"]) press(key);
+  press("Enter", { ctrlKey: true });
+  press("s", { ctrlKey: true });
+  document.removeEventListener("keydown", listen);
+  expect(heard).toEqual(["Enter", "s"]);
+});
+
+test("a phrase that is no longer in the prompt is marked at once, and can be put back", () => {
+  const { view, seen, press, root } = editor(saved("red hat", "dog"));
+  expect(root.querySelectorAll(".ad-region.ad-stale")).toHaveLength(0);
+  view.setPrompt({ ...PROMPT, text: "a red coat and a dog" });
+  expect(root.querySelectorAll(".ad-region.ad-stale")).toHaveLength(1);
+  expect(shownText(root, ".ad-notice")).toContain('Region 1: "red hat" is not in the prompt');
+  press("PageDown");
+  const insert = [...root.querySelectorAll(".ad-inspector button")].find((b) => b.textContent === "Insert into prompt");
+  expect(insert.hidden).toBe(false);
+  insert.click();
+  expect(seen.inserted).toEqual(["red hat"]);
+  view.setPrompt(PROMPT);
+  expect(root.querySelectorAll(".ad-region.ad-stale")).toHaveLength(0);
+  expect(insert.hidden).toBe(true);
+});
+
+test("a linked prompt marks nothing and says why", () => {
+  const { root } = editor(saved("red hat"), { text: "", editable: false, note: "The prompt comes from elsewhere." });
+  expect(root.querySelectorAll(".ad-stale")).toHaveLength(0);
+  expect(shownText(root, ".ad-words")).toBe("The prompt comes from elsewhere.");
+});
+
+test("a saved text that cannot be read is kept until something is drawn", () => {
+  const { view, root, press, now } = editor("{broken");
+  expect(view.getValue()).toBe("{broken");
+  expect(shownText(root, ".ad-notice")).toContain("cannot be read: it is no JSON");
+  press("n");
+  expect(now()).toHaveLength(1);
+});
+
+test("a picture of another shape asks once", () => {
+  const { view, root, press, now } = editor();
+  press("n");
+  view.setSize(1024, 512);
+  const choices = root.querySelector(".ad-notice span:last-child");
+  expect(choices.hidden).toBe(false);
+  const [before] = now()[0].boxes;
+  choices.querySelector("button").click();
+  expect(choices.hidden).toBe(true);
+  const [after] = now()[0].boxes;
+  expect(after[2] - after[0]).toBeCloseTo((before[2] - before[0]) / 2, 3);
+});
+
+test("suggestions fill the phrase", () => {
+  const { root, press, now } = editor(saved(""));
+  press("PageDown");
+  const field = root.querySelector(".ad-phrase");
+  field.focus();
+  field.value = "re";
+  field.dispatchEvent(new Event("input"));
+  expect([...root.querySelectorAll(".ad-suggestion")].map((e) => e.textContent).slice(0, 2)).toEqual(["red", "red hat"]);
+  for (const key of ["ArrowDown", "ArrowDown", "Enter"]) field.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+  expect(now()[0].phrase).toBe("red hat");
+});
+
+test("the pair's sliders write the lines", () => {
+  const written = [];
+  const pair = createPair({ reweight: (text, done) => done && written.push(text) });
+  pair.show({ source: "a cat", targets: "a snowy cat", reweight: "", note: "" });
+  const slider = pair.element.querySelector('[aria-label="Weight of snowy"]');
+  slider.value = "1.8";
+  slider.dispatchEvent(new Event("input"));
+  slider.dispatchEvent(new Event("change"));
+  expect(written).toEqual(["snowy: 1.8"]);
+  expect(pair.element.querySelectorAll(".ad-weighted")).toHaveLength(1);
+  expect(pair.element.querySelectorAll(".ad-added")).toHaveLength(1);
+});
+
+test("a sketch keeps what it reads and says what it cannot", () => {
+  const sketch = createSketch({ change: () => {}, history: () => {}, width: () => {}, graph: () => {} });
+  sketch.setValue('{"version":1,"strokes":[{"width":0.01,"points":[[0.1,0.2]],"erase":false}]}');
+  expect(JSON.parse(sketch.getValue()).strokes).toHaveLength(1);
+  expect(sketch.element.querySelector(".ad-notice").hidden).toBe(true);
+  sketch.setValue('{"strokes":[{"points":[]}]}');
+  expect(sketch.element.querySelector(".ad-notice").textContent).toContain("cannot be read: a stroke has no points");
+});

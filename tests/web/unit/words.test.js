@@ -1,0 +1,88 @@
+import { completions, find, inserted, phraseOf, splitOccurrence, spoken, tokenise, units } from "../../../web/regions/words.js";
+
+const text = (prompt, span) => span && prompt.slice(span.start, span.end);
+const locate = (prompt, phrase) => text(prompt, find(tokenise(prompt), phrase));
+const named = (prompt, first, last) => {
+  const tokens = tokenise(prompt);
+  const words = units(tokens);
+  return phraseOf(prompt, tokens, words[first].first, words[last].last);
+};
+
+test("words as the text encoder cuts them", () => {
+  expect(tokenise("A red-haired man's 24k ring, 猫が").map((t) => t.text))
+    .toEqual(["a", "red", "-", "haired", "man", "'s", "2", "4", "k", "ring", ",", "猫", "が"]);
+  expect(tokenise("Café naïve").map((t) => t.text)).toEqual(["café", "naïve"]);
+  expect(tokenise("embedding:my_style, hat").map((t) => t.text)).toEqual(["embedding:my_style", ",", "hat"]);
+});
+
+test("weights and comments are not spoken, and no place moves", () => {
+  const prompt = "a (red (hat:1.2) on:0.5) \\(smile\\) /* not this */ dog // nor this\n😀 cat";
+  expect(spoken(prompt)).toHaveLength(prompt.length);
+  expect(tokenise(prompt).map((t) => t.text)).toEqual(["a", "red", "hat", "on", "smile", "dog", "😀", "cat"]);
+  expect(tokenise("ratio 16:9 (really)").map((t) => t.text)).toEqual(["ratio", "1", "6", ":", "9", "really"]);
+  for (const token of tokenise(prompt)) expect(prompt.slice(token.start, token.end).toLowerCase()).toBe(token.text);
+});
+
+test("a phrase is found whole, whatever its case and weights", () => {
+  expect(locate("A Red Hat and a dog", "red hat")).toBe("Red Hat");
+  expect(locate("a (red hat:1.3) dog", "red hat")).toBe("red hat");
+  expect(locate("a red hat", "(red hat:1.2)")).toBe("red hat");
+  expect(locate("a category", "cat")).toBeNull();
+  expect(locate("a red big hat", "red hat")).toBeNull();
+  expect(locate("a red, hat", "red hat")).toBeNull();
+  expect(locate("a cat", "")).toBeNull();
+});
+
+test("occurrences are counted as in the nodes", () => {
+  const prompt = "a cat, a dog, a cat";
+  expect(find(tokenise(prompt), "cat#2").start).toBe(16);
+  expect(find(tokenise(prompt), "cat #2").start).toBe(16);
+  expect(find(tokenise(prompt), "cat#3")).toBeNull();
+  expect(splitOccurrence(" cat # 2 ")).toEqual({ words: "cat", occurrence: 2 });
+  expect(splitOccurrence("cat#0")).toEqual({ words: "cat#0", occurrence: 1 });
+  expect(named(prompt, 1, 1)).toBe("cat");
+  expect(named(prompt, 5, 5)).toBe("cat#2");
+  expect(named(prompt, 4, 5)).toBe("a cat#2");
+});
+
+test("a person points at words without their commas", () => {
+  const prompt = "red-haired, \"don't\" (blue sky:1.2).";
+  expect(units(tokenise(prompt)).map((u) => prompt.slice(u.start, u.end))).toEqual(["red-haired", "don't", "blue", "sky"]);
+  expect(named("a (red:1.2) hat", 1, 2)).toBe("red hat");
+  expect(find(tokenise("a (red:1.2) hat"), "red hat")).not.toBeNull();
+  expect(named("a   red\nhat", 1, 2)).toBe("red hat");
+});
+
+test("every phrase that can be picked is found again where it was picked", () => {
+  const prompt = "a cat and a (red cat:1.2), a {red|blue} cat on 24 mats, embedding:x cat";
+  const tokens = tokenise(prompt);
+  const words = units(tokens);
+  for (let i = 0; i < words.length; i++) {
+    for (let j = i; j < Math.min(words.length, i + 4); j++) {
+      const span = find(tokens, phraseOf(prompt, tokens, words[i].first, words[j].last));
+      expect([span.start, span.end]).toEqual([words[i].start, words[j].end]);
+    }
+  }
+});
+
+test("words of a choice may not be drawn", () => {
+  const tokens = tokenise("a {red|blue} hat");
+  expect(find(tokens, "red").uncertain).toBe(true);
+  expect(find(tokens, "hat").uncertain).toBe(false);
+});
+
+test("suggestions go on from what is typed", () => {
+  const prompt = "a red hat, a blue dog";
+  expect(completions(prompt, "re")).toEqual(["red", "red hat"]);
+  expect(completions(prompt, "Red ")).toEqual(["red hat"]);
+  expect(completions(prompt, "x")).toEqual([]);
+  expect(completions(prompt, "", 3)).toHaveLength(3);
+  expect(completions("", "a")).toEqual([]);
+});
+
+test("a phrase goes to the end of the prompt, where it is then found", () => {
+  expect(inserted("a dog", "red hat")).toBe("a dog, red hat");
+  expect(inserted("a dog, ", "red hat#2")).toBe("a dog, red hat");
+  expect(inserted("", "red hat")).toBe("red hat");
+  expect(locate(inserted("a dog", "red hat"), "red hat")).toBe("red hat");
+});

@@ -1,0 +1,48 @@
+// Attention Edit's prompts side by side: ties pair/view.js to its node, if the pack has that node.
+import { app } from "../../scripts/app.js";
+import { createView } from "./pair/view.js";
+import { addStyle } from "./shared/dom.js";
+import { promptOf, recordStep, setWidget, watch, watchLinks, widgetOf } from "./shared/host.js";
+
+/** @typedef {import("../tests/web/host").GraphNode} GraphNode */
+
+const NODE = "AttentionEdit";
+const NAME = "attention_director_pair";
+const HEIGHT = 130;
+
+/** @param {GraphNode} node */
+function addPair(node) {
+  const view = createView({
+    reweight: (text, done) => {
+      setWidget(node, "reweight", text);
+      if (done) recordStep(app);
+    },
+  });
+  const text = (/** @type {string} */ name) => String(widgetOf(node, name)?.value ?? "");
+  const readAll = () => {
+    const source = promptOf(node);
+    const note = source.note ? "The prompts come from another node; type weights in reweight." : "";
+    view.show({ source: source.text, targets: text("targets"), reweight: text("reweight"), note });
+  };
+  const widget = node.addDOMWidget(NAME, "ATTN_DIR_PAIR", view.element, {
+    serialize: false, getMinHeight: () => HEIGHT, margin: 6, hideOnZoom: true, socketless: true,
+  });
+  widget.serialize = false; // the one above keeps it out of the prompt, this one out of the workflow
+  for (const name of ["text", "targets", "reweight"]) watch(node, name, readAll);
+  watchLinks(node, readAll);
+  view.element.addEventListener("pointerenter", readAll);
+  const { onConfigure } = node;
+  node.onConfigure = function (...args) {
+    onConfigure?.apply(this, args);
+    readAll();
+  };
+  readAll();
+}
+
+app.registerExtension({
+  name: "AttentionDirector.PromptPair",
+  nodeCreated: (node) => {
+    if ((node.comfyClass ?? node.type) === NODE) addPair(node);
+  },
+  setup: () => addStyle(new URL("./editor.css", import.meta.url).href),
+});

@@ -1,0 +1,24 @@
+// The regions as a row of chips, front first; a click selects.
+import { css } from "../shared/colours.js";
+import { make } from "../shared/dom.js";
+
+/** @typedef {import("./drawing.js").Region} Region */
+
+/** @param {(index: number) => void} select -1 for none */
+export function createChips(select) {
+  const element = make("div", { className: "ad-chips", role: "group", "aria-label": "Regions, front first" });
+  return {
+    element,
+    /** @param {Region[]} regions @param {number} selected @param {boolean[]} stale */
+    show: (regions, selected, stale) => {
+      element.hidden = !regions.length;
+      element.replaceChildren(...regions.map((region, i) => make("button", {
+        type: "button", "aria-pressed": i === selected, style: { borderColor: css(i) },
+        className: `ad-region${i === selected ? " ad-mine" : ""}${stale[i] ? " ad-stale" : ""}`,
+        title: stale[i] ? `"${region.phrase}" is not in the prompt` : region.phrase,
+        click: () => select(i === selected ? -1 : i),
+      }, make("span", { className: "ad-chip", style: { background: css(i) } }, String(i + 1)),
+      `${stale[i] ? "⚠ " : ""}${region.phrase || "no words yet"}`)));
+    },
+  };
+}

@@ -1,0 +1,122 @@
+// The drawing as it travels in the workflow and in the API prompt; bridge/canvas.py reads the same text.
+import { clamp, rounded } from "../shared/geometry.js";
+
+/** @typedef {import("../shared/geometry.js").Point} Point */
+/** @typedef {import("../shared/geometry.js").Box} Box */
+/**
+ * A stroke of the brush, or, with fill, an outline that is filled. Strokes follow each other in the
+ * order they were drawn; width is a share of the canvas width.
+ * @typedef {{ width: number, points: Point[], erase: boolean, fill: boolean }} Stroke
+ */
+/** @typedef {{ phrase: string, strength: number, boxes: Box[], polygons: Point[][], strokes: Stroke[] }} Region */
+/**
+ * Regions from front to back. size: width and height of the picture they were drawn for.
+ * @typedef {{ size: [number, number] | null, regions: Region[] }} Drawing
+ */
+
+export const VERSION = 1;
+export const MAX_CHARACTERS = 1_000_000;
+export const MAX_REGIONS = 64;
+export const MAX_STRENGTH = 2;
+const MAX_PHRASE = 500;
+
+/** @type {Drawing} */
+export const EMPTY = { size: null, regions: [] };
+
+/** A region of one shape. @param {Partial<Region>} parts @returns {Region} */
+export function region(parts) {
+  return { phrase: "", strength: 1, boxes: [], polygons: [], strokes: [], ...parts };
+}
+
+/**
+ * The drawing in a saved text, or why it cannot be read.
+ * @param {unknown} text
+ * @returns {{ drawing: Drawing, error: string }}
+ */
+export function parse(text) {
+  if (typeof text !== "string" || !text.trim()) return { drawing: EMPTY, error: "" };
+  try {
+    if (text.length > MAX_CHARACTERS) throw new Error(`it holds ${text.length} characters`);
+    const found = JSON.parse(text);
+    if ((found.version ?? VERSION) !== VERSION) throw new Error("a newer Attention Director made it");
+    if (!Array.isArray(found.regions)) throw new Error("it lists no regions");
+    if (found.regions.length > MAX_REGIONS) throw new Error(`it holds ${found.regions.length} regions`);
+    return { drawing: { size: readSize(found.size), regions: found.regions.map(readRegion) }, error: "" };
+  } catch (error) {
+    const reason = error instanceof SyntaxError ? "it is no JSON" : /** @type {Error} */ (error).message;
+    return { drawing: EMPTY, error: `The saved drawing cannot be read: ${reason}.` };
+  }
+}
+
+/** The text of a drawing; nothing drawn is the empty text. @param {Drawing} drawing */
+export function serialise(drawing) {
+  if (!drawing.regions.length) return "";
+  const size = drawing.size ? { size: drawing.size } : {};
+  return JSON.stringify({ version: VERSION, ...size, regions: drawing.regions.map(written) });
+}
+
+/** @param {Region} r */
+function written(r) {
+  /** @type {Record<string, unknown>} */
+  const out = { phrase: r.phrase, strength: r.strength };
+  if (r.boxes.length) out.boxes = r.boxes.map((box) => box.map(rounded));
+  if (r.polygons.length) out.polygons = r.polygons.map((line) => line.map(roundedPoint));
+  if (r.strokes.length) out.strokes = r.strokes.map(writtenStroke);
+  return out;
+}
+
+/** @param {Stroke} s */
+function writtenStroke(s) {
+  const points = s.points.map(roundedPoint);
+  return s.fill ? { fill: true, points, erase: s.erase } : { width: rounded(s.width), points, erase: s.erase };
+}
+
+/** @param {Point} point */
+function roundedPoint([x, y]) {
+  return [rounded(x), rounded(y)];
+}
+
+/** @param {any} value @returns {[number, number] | null} */
+function readSize(value) {
+  const fine = Array.isArray(value) && value.length === 2 && value.every((n) => Number.isFinite(n) && n > 0);
+  return fine ? [value[0], value[1]] : null;
+}
+
+/** @param {any} value @returns {Region} */
+function readRegion(value) {
+  return {
+    phrase: String(value.phrase ?? "").slice(0, MAX_PHRASE),
+    strength: clamp(finite(value.strength ?? 1), 0, MAX_STRENGTH),
+    boxes: (value.boxes ?? []).map((/** @type {any} */ b) => {
+      const [x0, y0] = readPoint([b[0], b[1]]);
+      const [x1, y1] = readPoint([b[2], b[3]]);
+      return [Math.min(x0, x1), Math.min(y0, y1), Math.max(x0, x1), Math.max(y0, y1)];
+    }),
+    polygons: (value.polygons ?? []).map(readPoints),
+    strokes: (value.strokes ?? []).map(readStroke),
+  };
+}
+
+/** @param {any} value @returns {Stroke} */
+function readStroke(value) {
+  const points = readPoints(value.points);
+  if (!points.length) throw new Error("a stroke has no points");
+  return { width: clamp(finite(value.width ?? 0.05), 0, 2), points, erase: !!value.erase, fill: !!value.fill };
+}
+
+/** @param {any} value @returns {Point[]} */
+function readPoints(value) {
+  if (!Array.isArray(value)) throw new Error("a shape has no points");
+  return value.map(readPoint);
+}
+
+/** @param {any} value @returns {Point} */
+function readPoint(value) {
+  return [clamp(finite(value[0])), clamp(finite(value[1]))];
+}
+
+/** @param {unknown} value @returns {number} */
+function finite(value) {
+  if (typeof value !== "number" || !Number.isFinite(value)) throw new Error("a coordinate is no number");
+  return value;
+}

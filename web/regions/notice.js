@@ -1,0 +1,55 @@
+// The line under the regions: what is wrong, or what to do next.
+import { make } from "../shared/dom.js";
+
+/** @typedef {import("./drawing.js").Drawing} Drawing */
+/**
+ * @typedef {object} State
+ * @property {Drawing} drawing
+ * @property {number} selected
+ * @property {boolean[]} stale
+ * @property {string} problem the saved text cannot be read
+ * @property {string} said an answer to the last key
+ * @property {string} waiting words without a region yet
+ * @property {boolean} uncertain the selected region's words stand in {a|b}
+ * @property {boolean} turned the picture's shape is not the one drawn for
+ */
+
+export const EMPTY_HINT = "Drag a box, then select its words below.";
+
+/** @param {State} s @returns {{ text: string, warns: boolean }} */
+export function sentence(s) {
+  const lost = s.stale.indexOf(true);
+  if (s.problem) return { text: `${s.problem} Draw again to replace it.`, warns: true };
+  if (s.turned) return { text: "The picture has another shape now.", warns: true };
+  if (s.said) return { text: s.said, warns: lost >= 0 };
+  if (lost >= 0) {
+    const { phrase } = s.drawing.regions[lost];
+    return { text: `Region ${lost + 1}: "${phrase}" is not in the prompt. Select its words again.`, warns: true };
+  }
+  if (s.waiting) return { text: `Drag the place of "${s.waiting}".`, warns: false };
+  const own = s.drawing.regions[s.selected];
+  if (own && !own.phrase) return { text: "Select this region's words in the prompt above.", warns: false };
+  if (s.uncertain) return { text: "These words stand in {a|b} and may not be drawn.", warns: true };
+  if (own) return { text: "Drag its label to move it, its corners to resize it.", warns: false };
+  return { text: s.drawing.regions.length ? "Click a region, or a word of one." : EMPTY_HINT, warns: false };
+}
+
+/** @param {{ keep: () => void, stretch: () => void }} on what to do with regions drawn for another shape */
+export function createNotice(on) {
+  const text = make("span", { role: "status" });
+  const choices = make("span", { hidden: true },
+    make("button", { type: "button", className: "ad-link", click: on.keep }, "Keep proportions"),
+    make("button", { type: "button", className: "ad-link", click: on.stretch }, "Stretch"));
+  const element = make("div", { className: "ad-notice" }, text, choices);
+  return {
+    element,
+    /** @param {State} state */
+    show: (state) => {
+      const { text: words, warns } = sentence(state);
+      if (text.textContent !== words) text.textContent = words;
+      text.title = words;
+      element.classList.toggle("ad-warn", warns);
+      choices.hidden = !state.turned || !!state.problem;
+    },
+  };
+}

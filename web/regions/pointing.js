@@ -1,0 +1,32 @@
+// What lies under the pointer, and the cursor that says so.
+import { bounds } from "./shapes.js";
+import { handles, HANDLE } from "./paint.js";
+
+/** @typedef {import("../shared/geometry.js").Point} Point */
+
+/** @type {Record<string, string>} */
+const RESIZE = { nw: "nwse", se: "nwse", ne: "nesw", sw: "nesw", n: "ns", s: "ns", e: "ew", w: "ew" };
+
+/**
+ * The handle of a region under a point, or "".
+ * @param {import("./drawing.js").Region | undefined} region @param {number} aspect @param {Point} point
+ * @param {[number, number]} size the canvas in pixels of the page
+ */
+export function handleAt(region, aspect, [x, y], [width, height]) {
+  const box = region && bounds(region, aspect);
+  if (!box) return "";
+  const [rx, ry] = [HANDLE / (width || 300), HANDLE / (height || 300)];
+  return handles(box).find(([, [hx, hy]]) => Math.abs(hx - x) <= rx && Math.abs(hy - y) <= ry)?.[0] ?? "";
+}
+
+/**
+ * @param {{ tool: import("./gestures.js").Tool, handle: string, label: boolean, region: boolean }} under
+ * @returns {string} a CSS cursor
+ */
+export function cursorOver({ tool, handle, label, region }) {
+  if (tool === "brush" || tool === "erase") return "none"; // its ring is drawn
+  if (handle) return `${RESIZE[handle]}-resize`;
+  if (label) return "move";
+  if (tool === "select") return region ? "move" : "default";
+  return "crosshair";
+}

@@ -1,0 +1,80 @@
+// The row of tools above the canvas.
+import { button, make, press } from "../shared/dom.js";
+import { icon } from "../shared/icons.js";
+
+/** @typedef {import("./gestures.js").Tool} Tool */
+/**
+ * @typedef {object} ToolbarEvents
+ * @property {(tool: Tool) => void} tool
+ * @property {(width: number) => void} width
+ * @property {() => void} snap
+ * @property {(command: "undo" | "redo" | "clear" | "paste") => void} command
+ * @property {(choice: string) => void} background
+ * @property {(file: File) => void} upload
+ * @property {() => [string, string][]} pictures values and labels to choose a background from
+ */
+
+/** @type {[Tool, string][]} */
+const TOOLS = [
+  ["select", "Select and move (V)"],
+  ["box", "Box (B). Shift adds to the selected region, Alt cuts from it"],
+  ["lasso", "Lasso (L): a free outline. Shift adds, Alt cuts"],
+  ["brush", "Brush (P): paints into the selected region"],
+  ["erase", "Eraser (E): takes away from the selected region"],
+];
+const UPLOAD = "upload";
+
+/** @param {ToolbarEvents} on */
+export function createToolbar(on) {
+  const tools = TOOLS.map(([tool, says]) => /** @type {const} */ ([tool, button(icon(tool), says, () => on.tool(tool))]));
+  const width = make("input", {
+    type: "range", min: "0.005", max: "0.3", step: "0.005", className: "ad-slider ad-short",
+    title: "Width of brush and eraser", "aria-label": "Width of brush and eraser",
+    input: () => on.width(Number(width.value)),
+    keydown: (/** @type {Event} */ event) => event.stopPropagation(),
+  });
+  const snap = button(icon("snap"), "Snap to the latent grid of 8 pixels (G)", () => on.snap());
+  const picker = make("input", { type: "file", accept: "image/*", hidden: true });
+  picker.addEventListener("change", () => {
+    if (picker.files?.[0]) on.upload(picker.files[0]);
+    picker.value = "";
+  });
+  const background = make("select", {
+    className: "ad-select", title: "A picture behind the regions; only for the eye", "aria-label": "Background picture",
+    keydown: (/** @type {Event} */ event) => event.stopPropagation(),
+  });
+  let chosen = "";
+  const list = () => {
+    const entries = [["", "no picture"], ...on.pictures(), [UPLOAD, "from a file…"]];
+    background.replaceChildren(...entries.map(([value, label]) => make("option", { value }, label)));
+    background.value = chosen;
+    if (background.selectedIndex < 0) background.value = "";
+  };
+  background.addEventListener("pointerdown", list);
+  background.addEventListener("focus", list);
+  background.addEventListener("change", () => {
+    const choice = background.value;
+    background.value = chosen;
+    if (choice === UPLOAD) picker.click();
+    else on.background(choice);
+  });
+  const element = make("div", { className: "ad-toolbar", role: "toolbar", "aria-label": "Drawing tools" },
+    ...tools.map(([, face]) => face), width, snap, background, picker, make("span", { className: "ad-spring" }),
+    button(icon("undo"), "Undo (Ctrl+Z)", () => on.command("undo")), button(icon("redo"), "Redo (Ctrl+Y)", () => on.command("redo")),
+    button(icon("paste"), "Paste a copied region (Ctrl+V)", () => on.command("paste")),
+    button(icon("clear"), "Remove all regions", () => on.command("clear")));
+  return {
+    element,
+    /** @param {Tool} tool @param {number} brush @param {boolean} snaps @param {string} picture */
+    show: (tool, brush, snaps, picture) => {
+      for (const [name, face] of tools) press(face, name === tool);
+      press(snap, snaps);
+      width.hidden = tool !== "brush" && tool !== "erase";
+      width.value = String(brush);
+      if (chosen !== picture || !background.options.length) {
+        chosen = picture;
+        list();
+      }
+    },
+  };
+}

@@ -1,0 +1,299 @@
+// The region canvas as one element: tools, canvas, words, regions. It knows no ComfyUI.
+import { make } from "../shared/dom.js";
+import { insideBox } from "../shared/geometry.js";
+import { createPad } from "../shared/pad.js";
+import { EMPTY, MAX_CHARACTERS, parse, serialise } from "./drawing.js";
+import { bound, duplicated, removed, reordered, weighted } from "./edits.js";
+import { createChips } from "./chips.js";
+import { begin, moveRegion } from "./gestures.js";
+import { createInspector } from "./inspector.js";
+import { adding, growing, nudging } from "./keyboard_edits.js";
+import { command } from "./keys.js";
+import { createNotice, EMPTY_HINT } from "./notice.js";
+import { paint } from "./paint.js";
+import { cursorOver, handleAt } from "./pointing.js";
+import { createPromptStrip } from "./prompt_strip.js";
+import { refitted, regionAt } from "./shapes.js";
+import { createToolbar } from "./toolbar.js";
+import { completions, find, phraseOf, splitOccurrence, tokenise } from "./words.js";
+
+/** @typedef {import("../shared/geometry.js").Point} Point */
+/** @typedef {import("./drawing.js").Drawing} Drawing */
+/** @typedef {import("./gestures.js").Tool} Tool */
+/** @typedef {{ text: string, editable: boolean, note: string }} Prompt note: why there are no words, or "" */
+/**
+ * @typedef {object} ViewEvents
+ * @property {(value: string) => void} change a finished edit
+ * @property {(command: "undo" | "redo") => void} history
+ * @property {(phrase: string) => void} insert put words into the prompt
+ * @property {(choice: string) => void} background
+ * @property {(file: File) => void} upload
+ * @property {() => [string, string][]} pictures
+ * @property {(event: WheelEvent | PointerEvent) => void} graph
+ * @property {{ get: () => string, set: (text: string) => void }} clipboard
+ */
+
+const CELL_PX = 8;
+
+/** @param {ViewEvents} on */
+export function createView(on) {
+  /** @type {Drawing} */
+  let drawing = EMPTY;
+  /** @type {Drawing | null} */
+  let draft = null;
+  let value = "";
+  let problem = "";
+  let said = "";
+  /** @type {Prompt} */
+  let prompt = { text: "", editable: true, note: "" };
+  let tokens = tokenise("");
+  /** @type {[number, number]} */
+  let size = [1024, 1024];
+  /** @type {Tool} */
+  let tool = "box";
+  let selected = -1;
+  let hovered = -1;
+  let snaps = true;
+  let brushWidth = 0.08;
+  let waiting = "";
+  let picture = "";
+  /** @type {HTMLImageElement | null} */
+  let background = null;
+  /** @type {import("./gestures.js").Gesture | null} */
+  let gesture = null;
+  /** @type {Point | null} */
+  let at = null;
+  /** @type {ReturnType<typeof paint>} */
+  let labels = [];
+
+  const aspect = () => size[0] / size[1];
+  const shown = () => draft ?? drawing;
+  const spans = () => shown().regions.map((r) => find(tokens, r.phrase));
+  const isStale = (/** @type {string} */ phrase, /** @type {unknown} */ span) => !!phrase && !span && !prompt.note;
+
+  /** A finished edit. @param {Drawing} next @param {number} index the region to select */
+  const commit = (next, index = selected) => {
+    draft = null;
+    selected = Math.min(index, next.regions.length - 1);
+    if (next === drawing) return refresh();
+    const sized = next.size === drawing.size && !turned() ? { ...next, size } : next;
+    const text = serialise(sized);
+    if (text.length > MAX_CHARACTERS) return tell("The drawing is full: remove something first.");
+    [drawing, value, problem] = [sized, text, ""];
+    on.change(text);
+    refresh();
+  };
+  /** @param {string} text */
+  const tell = (text) => {
+    said = text;
+    refresh();
+  };
+
+  const pad = createPad({
+    down: (point, event) => {
+      root.focus({ preventScroll: true });
+      said = "";
+      gesture = startGesture(point, event);
+    },
+    move: (point) => {
+      at = point[0] >= 0 && point[0] <= 1 && point[1] >= 0 && point[1] <= 1 ? point : null;
+      if (gesture) {
+        const result = gesture.move(point);
+        draft = result.drawing;
+        selected = result.selected;
+      } else {
+        hovered = at ? regionAt(drawing, point, aspect()) : -1;
+        const { handle, label } = under(point);
+        pad.canvas.style.cursor = cursorOver({ tool, handle, label: label >= 0, region: hovered >= 0 });
+      }
+      pad.redraw();
+    },
+    up: () => {
+      const result = gesture?.end();
+      gesture = null;
+      if (result && result.drawing.regions.length > drawing.regions.length) waiting = "";
+      if (result) commit(result.drawing, result.selected);
+      else refresh();
+    },
+    cancel: () => {
+      [gesture, draft] = [null, null];
+      refresh();
+    },
+    twice: () => drawing.regions[selected] && inspector.focus(),
+    paint: (to, w, h) => {
+      const all = spans();
+      const now = shown();
+      labels = paint(to, w, h, w / (pad.canvas.clientWidth || w), {
+        drawing: now, selected, hovered, background,
+        labels: now.regions.map((r, i) => `${i + 1} ${r.phrase || "no words yet"}`),
+        stale: now.regions.map((r, i) => isStale(r.phrase, all[i])),
+        brush: tool === "brush" || tool === "erase" ? at : null, brushWidth,
+        grid: snaps && gesture && (tool === "box" || tool === "select") ? [size[0] / CELL_PX, size[1] / CELL_PX] : null,
+        hint: waiting ? `Drag the place of "${waiting}".` : `${EMPTY_HINT}\nB box  L lasso  P brush  N new by keyboard`,
+      });
+    },
+    graph: on.graph,
+  });
+
+  const under = (/** @type {Point} */ point) => (tool === "brush" || tool === "erase" ? { handle: "", label: -1 } : {
+    handle: handleAt(drawing.regions[selected], aspect(), point, [pad.canvas.clientWidth, pad.canvas.clientHeight]),
+    label: labels.findIndex((box) => box && insideBox(box, point)),
+  });
+  /** @param {Point} point @param {PointerEvent} event */
+  const startGesture = (point, event) => {
+    const step = /** @type {[number, number]} */ (snaps !== event.ctrlKey ? [CELL_PX / size[0], CELL_PX / size[1]] : [0, 0]);
+    const { handle, label } = under(point);
+    const setting = { drawing, selected, aspect: aspect(), step, width: brushWidth, phrase: waiting, handle };
+    if (!handle && label >= 0) return moveRegion(setting, label, point);
+    return begin(tool, setting, point, { join: event.shiftKey, cut: event.altKey });
+  };
+
+  const toolbar = createToolbar({
+    tool: (next) => useTool(next),
+    width: (width) => { brushWidth = width; },
+    snap: () => act({ do: "snap" }),
+    command: (name) => (name === "clear" ? commit({ ...drawing, regions: [] }, -1) : act({ do: name })),
+    background: on.background, upload: on.upload, pictures: on.pictures,
+  });
+  const strip = createPromptStrip({
+    pick: (first, last) => {
+      const phrase = phraseOf(prompt.text, tokens, first, last);
+      if (drawing.regions[selected]) return commit(bound(drawing, selected, phrase));
+      const owner = spans().findIndex((span) => span && span.first <= first && span.last >= last);
+      waiting = owner < 0 ? phrase : "";
+      selected = owner;
+      refresh();
+    },
+    leave: () => root.focus({ preventScroll: true }),
+  });
+  const inspector = createInspector({
+    phrase: (phrase) => commit(bound(drawing, selected, phrase)),
+    strength: (strength) => commit(weighted(drawing, selected, strength)),
+    command: (name) => act(name === "forward" ? { do: "order", by: -1 } : name === "backward" ? { do: "order", by: 1 } : { do: name }),
+    insert: (phrase) => {
+      if (drawing.regions[selected]?.phrase !== phrase) commit(bound(drawing, selected, splitOccurrence(phrase).words));
+      on.insert(phrase);
+    },
+    suggest: (typed) => completions(prompt.text, typed),
+    leave: () => root.focus({ preventScroll: true }),
+  });
+  const chips = createChips((index) => commit(drawing, index));
+  const notice = createNotice({ keep: () => commit(refitted(drawing, size)), stretch: () => commit({ ...drawing, size }) });
+  const turned = () => !!drawing.size && !!drawing.regions.length
+    && Math.abs(drawing.size[0] / drawing.size[1] / aspect() - 1) > 0.01;
+  const root = make("div", {
+    className: "ad-regions", tabIndex: 0, role: "application", "data-attention-director": "regions",
+    "data-capture-wheel": "true",
+    "aria-label": "Regions of the picture. N adds a box, arrows move it, Shift and arrows change its size, W goes to the words.",
+  }, toolbar.element, pad.element, strip.element, chips.element, inspector.element, notice.element);
+
+  /** @param {Tool} next */
+  const useTool = (next) => {
+    tool = next;
+    refresh();
+    root.focus({ preventScroll: true });
+  };
+  const copy = () => on.clipboard.set(serialise({ size, regions: [drawing.regions[selected]] }));
+  const paste = () => {
+    const found = parse(on.clipboard.get()).drawing.regions;
+    if (!found.length) return tell("Nothing to paste: copy a region with Ctrl+C first.");
+    commit({ ...drawing, regions: [...found, ...drawing.regions].slice(0, 64) }, 0);
+  };
+
+  /** @param {import("./keys.js").Command} order */
+  const act = (order) => {
+    said = "";
+    const own = drawing.regions[selected];
+    switch (order.do) {
+      case "tool": return useTool(order.tool);
+      case "snap": snaps = !snaps; return refresh();
+      case "undo": case "redo": return on.history(order.do);
+      case "paste": return paste();
+      case "words": return strip.element.focus({ preventScroll: true });
+      case "brush": brushWidth = Math.min(0.3, Math.max(0.005, brushWidth + order.by)); return refresh();
+      case "new": return commit(adding(drawing, size, waiting), 0);
+      case "walk": return commit(drawing, (selected + order.by + drawing.regions.length) % (drawing.regions.length || 1));
+      case "drop":
+        [gesture, draft, waiting] = [null, null, ""];
+        pad.drop();
+        return commit(drawing, -1);
+    }
+    if (!own) return tell("Select a region first: click it, or press Page Down.");
+    switch (order.do) {
+      case "phrase": return inspector.focus();
+      case "nudge": return commit(nudging(drawing, selected, order, size, snaps));
+      case "grow": return commit(growing(drawing, selected, order, size, snaps));
+      case "weigh": return commit(weighted(drawing, selected, own.strength + order.by));
+      case "order": {
+        const to = Math.min(drawing.regions.length - 1, Math.max(0, selected + order.by));
+        return to === selected ? undefined : commit(reordered(drawing, selected, to), to);
+      }
+      case "duplicate": return commit(duplicated(drawing, selected, aspect()), selected);
+      case "copy": return copy();
+      case "cut": copy(); return commit(removed(drawing, selected));
+      case "delete": return commit(removed(drawing, selected));
+    }
+  };
+  root.addEventListener("keydown", (event) => {
+    if (event.target !== root && !(event.target instanceof HTMLButtonElement && event.key !== "Enter" && event.key !== " ")) return;
+    const order = command(event);
+    // A plain key over the canvas must not reach the graph, where Delete removes the node.
+    if (!event.ctrlKey && !event.metaKey && event.key !== "Tab") event.stopPropagation();
+    if (!order) return;
+    event.preventDefault();
+    event.stopPropagation();
+    act(order);
+  });
+
+  const refresh = () => {
+    const all = spans();
+    const stale = drawing.regions.map((r, i) => isStale(r.phrase, all[i]));
+    toolbar.show(tool, brushWidth, snaps, picture);
+    strip.show({ text: prompt.text, tokens, spans: all, selected, empty: prompt.note || "Type a prompt above; its words appear here." });
+    chips.show(drawing.regions, selected, stale);
+    inspector.element.hidden = !drawing.regions.length;
+    inspector.show(drawing.regions[selected], selected, !!stale[selected], prompt.editable && !prompt.note);
+    notice.show({ drawing, selected, stale, problem, said, waiting, uncertain: !!all[selected]?.uncertain, turned: turned() });
+    pad.redraw();
+  };
+  return {
+    element: root,
+    getValue: () => value,
+    /** @param {unknown} next */
+    setValue: (next) => {
+      value = typeof next === "string" ? next : "";
+      ({ drawing, error: problem } = parse(value));
+      [draft, gesture] = [null, null];
+      selected = Math.min(selected, drawing.regions.length - 1);
+      refresh();
+    },
+    /** @param {Prompt} next */
+    setPrompt: (next) => {
+      if (next.text === prompt.text && next.note === prompt.note && next.editable === prompt.editable) return;
+      if (next.text !== prompt.text) tokens = tokenise(next.text);
+      prompt = next;
+      refresh();
+    },
+    /** @param {number} width @param {number} height */
+    setSize: (width, height) => {
+      if (!(width > 0 && height > 0) || (width === size[0] && height === size[1])) return;
+      size = [width, height];
+      pad.setAspect(aspect());
+      refresh();
+    },
+    /** @param {string} choice @param {HTMLImageElement | null} image */
+    setBackground: (choice, image) => {
+      [picture, background] = [choice, image];
+      refresh();
+    },
+    session: () => ({ tool, selected, snaps, brushWidth }),
+    /** What a person had chosen before the node was built anew. @param {{ tool: Tool, selected: number, snaps: boolean, brushWidth: number }} old */
+    resume: (old) => {
+      ({ tool, snaps, brushWidth } = old);
+      selected = Math.min(old.selected, drawing.regions.length - 1);
+      refresh();
+    },
+    refresh,
+    destroy: () => pad.destroy(),
+  };
+}

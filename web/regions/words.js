@@ -1,0 +1,128 @@
+// The prompt's words as the text encoder counts them, and where a phrase stands among them. No DOM.
+
+/** @typedef {{ start: number, end: number, text: string, chosen: boolean }} Token text: lower case; chosen: inside {a|b} */
+/** @typedef {{ start: number, end: number, first: number, last: number }} Unit a word as a person sees it, and its tokens */
+/** @typedef {{ start: number, end: number, first: number, last: number, uncertain: boolean }} Span */
+
+// As CLIP's tokenizer cuts: letters together, each digit alone, signs together.
+const PIECE = /embedding:[^\s,\(\)]+|'(?:s|t|re|ve|m|ll|d)(?!\p{L})|\p{Script=Han}|[\p{L}--\p{Script=Han}]+|\p{N}|[^\s\p{L}\p{N}]+/giv;
+const COMMENT = /\/\*[\s\S]*?\*\/|\/\/[^\n]*/g;
+const WEIGHT = /:\s*[+-]?(?:\d+\.?\d*|\.\d+)\s*$/;
+const blank = (/** @type {string} */ text) => text.replace(/[^\n]/g, " ");
+
+/** The text with comments, brackets of weights and their numbers made blank; every place stays. @param {string} text */
+export function spoken(text) {
+  const chars = [...text.replace(COMMENT, blank)].flatMap((c) => (c.length > 1 ? [c[0], c[1]] : [c]));
+  /** @type {number[]} */
+  const open = [];
+  for (let i = 0; i < chars.length; i++) {
+    if (chars[i] === "\\" && "()".includes(chars[i + 1] ?? "x")) {
+      chars[i] = chars[i + 1] = " ";
+      i++;
+    } else if (chars[i] === "(") {
+      open.push(i);
+      chars[i] = " ";
+    } else if (chars[i] === ")") {
+      const begin = open.pop();
+      chars[i] = " ";
+      const weight = begin === undefined ? null : WEIGHT.exec(chars.slice(begin, i).join(""));
+      if (weight && begin !== undefined) chars.fill(" ", begin + weight.index, i);
+    }
+  }
+  return chars.join("");
+}
+
+/** @param {string} text @returns {Token[]} */
+export function tokenise(text) {
+  const plain = spoken(text);
+  let depth = 0;
+  let at = 0;
+  return [...plain.replace(/[{}|]/g, " ").matchAll(PIECE)].map((match) => {
+    for (; at < match.index; at++) depth += plain[at] === "{" ? 1 : plain[at] === "}" ? -1 : 0;
+    const end = match.index + match[0].length;
+    return { start: match.index, end, text: match[0].toLowerCase(), chosen: depth > 0 };
+  });
+}
+
+/** Words a person can point at: tokens that no gap parts, without signs at their ends. @param {Token[]} tokens @returns {Unit[]} */
+export function units(tokens) {
+  /** @type {Unit[]} */
+  const out = [];
+  const sign = (/** @type {number} */ i) => !/[\p{L}\p{N}]/u.test(tokens[i].text);
+  for (let i = 0; i < tokens.length; ) {
+    let [first, last] = [i, i];
+    while (last + 1 < tokens.length && tokens[last + 1].start === tokens[last].end) last++;
+    i = last + 1;
+    while (first <= last && sign(first)) first++;
+    while (last >= first && sign(last)) last--;
+    if (first <= last) out.push({ start: tokens[first].start, end: tokens[last].end, first, last });
+  }
+  return out;
+}
+
+/** "cat#2" is the second cat. @param {string} phrase @returns {{ words: string, occurrence: number }} */
+export function splitOccurrence(phrase) {
+  const match = /^([\s\S]*\S)\s*#\s*([1-9]\d*)$/.exec(phrase.trim());
+  return match ? { words: match[1], occurrence: Number(match[2]) } : { words: phrase.trim(), occurrence: 1 };
+}
+
+/** Where each occurrence of a run of words begins. @param {Token[]} tokens @param {string[]} wanted */
+function occurrences(tokens, wanted) {
+  if (!wanted.length) return [];
+  return tokens.flatMap((_, i) => (wanted.every((word, k) => tokens[i + k]?.text === word) ? [i] : []));
+}
+
+/** Where a phrase stands, or null. @param {Token[]} tokens @param {string} phrase @returns {Span | null} */
+export function find(tokens, phrase) {
+  const { words, occurrence } = splitOccurrence(phrase);
+  const wanted = tokenise(words).map((token) => token.text);
+  const first = occurrences(tokens, wanted)[occurrence - 1];
+  if (first === undefined) return null;
+  const last = first + wanted.length - 1;
+  const uncertain = tokens.slice(first, last + 1).some((token) => token.chosen);
+  return { start: tokens[first].start, end: tokens[last].end, first, last, uncertain };
+}
+
+/**
+ * The phrase that names tokens first to last, with "#n" where the same words stand there before.
+ * @param {string} text the prompt @param {Token[]} tokens @param {number} first @param {number} last
+ */
+export function phraseOf(text, tokens, first, last) {
+  const [start, end] = [tokens[first].start, tokens[last].end];
+  const raw = text.slice(start, end);
+  const clean = spoken(text).slice(start, end) === raw && !/[{}|]/.test(raw);
+  const words = clean ? raw.replace(/\s+/g, " ")
+    : tokens.slice(first, last + 1).map((token) => text.slice(token.start, token.end)).join(" ");
+  const wanted = tokens.slice(first, last + 1).map((token) => token.text);
+  const number = occurrences(tokens, wanted).indexOf(first) + 1;
+  return number > 1 ? `${words}#${number}` : words;
+}
+
+/**
+ * Phrases of the prompt that go on from what is typed, short ones first.
+ * @param {string} text @param {string} typed @param {number} most
+ */
+export function completions(text, typed, most = 6) {
+  const tokens = tokenise(text);
+  const wanted = typed.trim().toLowerCase().replace(/\s+/g, " ");
+  /** @type {string[]} */
+  const found = [];
+  const words = units(tokens);
+  for (let length = 1; length <= 4; length++) {
+    for (let i = 0; i + length <= words.length; i++) {
+      const phrase = phraseOf(text, tokens, words[i].first, words[i + length - 1].last);
+      const key = phrase.toLowerCase();
+      if (key !== wanted && key.startsWith(wanted) && !/[,.;|]/.test(phrase) && !found.includes(phrase)) {
+        found.push(phrase);
+      }
+    }
+  }
+  return found.slice(0, most);
+}
+
+/** The prompt with a phrase at its end. @param {string} text @param {string} phrase */
+export function inserted(text, phrase) {
+  const { words } = splitOccurrence(phrase);
+  const before = text.replace(/[\s,]+$/, "");
+  return before ? `${before}, ${words}` : words;
+}

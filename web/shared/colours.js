@@ -1,0 +1,21 @@
+// A region's colour by its place in the order: the same as in the node's preview picture.
+
+const GOLDEN = 0.381966;
+const SATURATION = 0.6;
+const VALUE = 0.9;
+
+/** @param {number} index @returns {[number, number, number]} red, green, blue, 0 to 255 */
+export function tint(index) {
+  const hue = ((index * GOLDEN) % 1) * 6;
+  const channel = (/** @type {number} */ n) => {
+    const k = (n + hue) % 6;
+    return Math.round(255 * VALUE * (1 - SATURATION * Math.max(0, Math.min(k, 4 - k, 1))));
+  };
+  return [channel(5), channel(3), channel(1)];
+}
+
+/** The same as a CSS colour. @param {number} index @param {number} alpha */
+export function css(index, alpha = 1) {
+  const [r, g, b] = tint(index);
+  return `rgba(${r}, ${g}, ${b}, ${alpha})`;
+}

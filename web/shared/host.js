@@ -1,0 +1,109 @@
+// What the editors need of ComfyUI's page. The app is handed in, so that importing this does nothing.
+
+/** @typedef {import("../../tests/web/host").App} App */
+/** @typedef {import("../../tests/web/host").GraphNode} GraphNode */
+/** @typedef {import("../../tests/web/host").Widget} Widget */
+
+const PROMPT_NODES = new Set(["RegionPrompt", "AttentionEdit", "SharedSubjectAttention", "IdentityInject", "AttnDirEncode"]);
+const MOST_STEPS = 20;
+
+/** One step of the graph's own undo. @param {App} app */
+export function recordStep(app) {
+  const tracker = app.extensionManager?.workflow?.activeWorkflow?.changeTracker;
+  (tracker?.captureCanvasState ?? tracker?.checkState)?.call(tracker);
+}
+
+/** @param {App} app @param {"undo" | "redo"} which */
+export function travel(app, which) {
+  app.extensionManager?.workflow?.activeWorkflow?.changeTracker?.[which]?.();
+}
+
+/** Whether nodes are being built anew by undo or redo, and not by another workflow. @param {App} app */
+export function isTravelling(app) {
+  return app.extensionManager?.workflow?.activeWorkflow?.changeTracker?._restoringState ?? true;
+}
+
+/** @param {GraphNode} node @param {string} name @returns {Widget | undefined} */
+export function widgetOf(node, name) {
+  return node.widgets?.find((widget) => widget.name === name);
+}
+
+/** Call back whenever a widget's value may have changed. @param {GraphNode} node @param {string} name @param {() => void} changed */
+export function watch(node, name, changed) {
+  const widget = widgetOf(node, name);
+  if (!widget) return;
+  const before = widget.callback;
+  widget.callback = function (...args) {
+    const answer = before?.apply(this, args);
+    changed();
+    return answer;
+  };
+}
+
+/** Call back after a node's links change. @param {GraphNode} node @param {() => void} changed */
+export function watchLinks(node, changed) {
+  const before = node.onConnectionsChange;
+  node.onConnectionsChange = function (...args) {
+    before?.apply(this, args);
+    changed();
+  };
+}
+
+/** The node at the other end of an input, through reroutes, or null. @param {GraphNode} node @param {string} name @returns {GraphNode | null} */
+export function sourceOf(node, name) {
+  let input = node.inputs?.find((slot) => slot.name === name);
+  let graph = node.graph;
+  for (let step = 0; step < MOST_STEPS && input?.link != null && graph; step++) {
+    const link = linkOf(graph, input.link);
+    const origin = link && graph.getNodeById(link.origin_id);
+    if (!origin) return null;
+    if (origin.type !== "Reroute") return origin;
+    input = origin.inputs?.[0];
+    graph = origin.graph;
+  }
+  return null;
+}
+
+/** @param {NonNullable<GraphNode["graph"]>} graph @param {number} id */
+export function linkOf(graph, id) {
+  return graph.links instanceof Map ? graph.links.get(id) : graph.links[id];
+}
+
+/**
+ * The prompt a node works on: its own text, or that of the node of this pack it is linked to.
+ * @param {GraphNode} node @returns {{ text: string, editable: boolean, note: string }}
+ */
+export function promptOf(node) {
+  let at = node;
+  for (let step = 0; step < MOST_STEPS; step++) {
+    const slot = at.inputs?.find((input) => input.name === "text");
+    if (slot?.link == null) return { text: String(widgetOf(at, "text")?.value ?? ""), editable: at === node, note: "" };
+    const source = sourceOf(at, "text");
+    if (!source || !PROMPT_NODES.has(source.type)) break;
+    at = source;
+  }
+  return { text: "", editable: false, note: "The prompt comes from another node: type each region's words." };
+}
+
+/** Set a widget's value as if a person had typed it. @param {GraphNode} node @param {string} name @param {string | number} value */
+export function setWidget(node, name, value) {
+  const widget = widgetOf(node, name);
+  if (!widget) return;
+  widget.value = value;
+  widget.callback?.(value);
+}
+
+/** Pass a wheel turn or a middle-button drag on to the graph beneath. @param {App} app @param {WheelEvent | PointerEvent} event */
+export function passToGraph(app, event) {
+  const canvas = app.canvas;
+  if (event.type === "wheel") return canvas.processMouseWheel?.(event);
+  if (event.type === "pointerdown") return canvas.processMouseDown?.(event);
+  if (event.type === "pointermove") return canvas.processMouseMove?.(event);
+  return canvas.processMouseUp?.(event);
+}
+
+/** Put the focus on an element once the page has it, for at most a second. @param {HTMLElement} element */
+export function focusSoon(element, frames = 60) {
+  if (element.isConnected) element.focus({ preventScroll: true });
+  if (document.activeElement !== element && frames > 0) requestAnimationFrame(() => focusSoon(element, frames - 1));
+}

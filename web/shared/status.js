@@ -1,0 +1,44 @@
+// The line at a node's foot: a mark on its wiring while there is one, else what the last run did.
+
+/** @typedef {import("../../tests/web/host").GraphNode} GraphNode */
+/** @typedef {{ mark: string, run: string }} Lines */
+
+const NAME = "attention_director_status";
+const HEIGHT = 20;
+
+/** @type {WeakMap<GraphNode, Lines>} */
+const lines = new WeakMap();
+
+/** Say something on a node. An empty text takes it back. @param {GraphNode} node @param {keyof Lines} kind @param {string} text */
+export function say(node, kind, text) {
+  const said = lines.get(node) ?? { mark: "", run: "" };
+  if (said[kind] === text) return;
+  said[kind] = text;
+  lines.set(node, said);
+  const shown = said.mark ? `⚠ ${said.mark}` : said.run;
+  const found = node.widgets?.find((widget) => widget.name === NAME);
+  if (!found && !shown) return;
+  const element = /** @type {HTMLElement} */ ((found ?? lineWidget(node)).element);
+  element.textContent = shown;
+  element.title = shown;
+  Object.assign(element.style, { color: said.mark ? "#e8a02c" : "", whiteSpace: said.mark ? "normal" : "nowrap" });
+  element.dataset.attentionDirector = said.mark ? "mark" : "status";
+  node.setDirtyCanvas?.(true, true);
+}
+
+/** @param {GraphNode} node */
+function lineWidget(node) {
+  const element = document.createElement("div");
+  Object.assign(element.style, {
+    minHeight: `${HEIGHT - 4}px`, fontSize: "11px", lineHeight: `${HEIGHT - 4}px`, opacity: "0.9", overflow: "hidden",
+    textOverflow: "ellipsis",
+  });
+  const height = () => (lines.get(node)?.mark ? 2 * HEIGHT : HEIGHT);
+  const widget = node.addDOMWidget(NAME, "ATTN_DIR_STATUS", element, {
+    serialize: false, hideOnZoom: true, getMinHeight: height, getMaxHeight: height, margin: 2, socketless: true,
+  });
+  widget.serialize = false;
+  const [width, size] = node.size;
+  node.setSize([width, Math.max(size + height(), node.computeSize()[1])]);
+  return widget;
+}
