@@ -10,6 +10,8 @@ from comfy_api.latest import io
 
 CATEGORY = "Attention Director"
 Regions = io.Custom("ATTN_DIR_REGIONS")
+Subjects = io.Custom("ATTN_DIR_SUBJECTS")
+Adapters = io.Custom("ATTN_DIR_ADAPTER")
 
 
 def known(make: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
