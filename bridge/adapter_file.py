@@ -7,6 +7,7 @@ Published names: ``postfuse_module.*``, ``image_encoder.{vision_model,visual_pro
 from __future__ import annotations
 
 import pickle
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import comfy.utils
-import safetensors
 import safetensors.torch
 import torch
 
@@ -71,9 +71,9 @@ def read_weights(node: str, path: Path) -> Weights:
     except (pickle.UnpicklingError, AttributeError, ModuleNotFoundError):
         raise DirectorError(node, f'"{path.name}" holds more than weights, and opening it could run code, so it was '
                                   "not opened; ask its maker for a safetensors file.") from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
-        raise DirectorError(node, f'"{path.name}" cannot be read ({str(error).splitlines()[0][:80]}); it may be cut '
-                                  "off, get it again.") from None
+    except Exception as error:  # whatever a broken file makes of its reader
+        reason = (str(error) or type(error).__name__).splitlines()[0][:80]
+        raise DirectorError(node, f'"{path.name}" cannot be read ({reason}); it may be cut off, get it again.') from None
     if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
         found = found["state_dict"]
     weights = {k: v for k, v in found.items() if torch.is_tensor(v)} if isinstance(found, Mapping) else {}
@@ -137,14 +137,17 @@ def _tower_of(node: str, name: str, weights: Weights, width: int) -> Any:
         raise DirectorError(node, f'"{name}": the vision tower gives {config["projection_dim"]} numbers and the fuse '
                                   f"module takes {width}; the file is of two models, pick another.")
     _refuse_missing(node, name, [VISION + k for k in tower_names(config) if k not in weights])
-    tower = build_tower(weights)
+    tower = build_tower(config)
     _load(node, name, VISION, tower.model, weights)
     return tower
 
 
 def published_unet_names() -> set[str]:
-    """Diffusers names of every tensor of SD1.5's UNet."""
-    return set(comfy.utils.unet_to_diffusers(SD15_LAYOUT))
+    """Diffusers names of the 686 tensors of SD1.5's UNet; the host's list also knows what other UNets have."""
+    others = re.compile(r"(add|class)_embedding|down_blocks\.3\.downsamplers|up_blocks\.3\.upsamplers"
+                        r"|(mid_block|down_blocks\.[03])\..*conv_shortcut"
+                        r"|down_blocks\.[12]\.resnets\.1\.conv_shortcut")
+    return {name for name in comfy.utils.unet_to_diffusers(SD15_LAYOUT) if not others.match(name)}
 
 
 def report_of(weights: Weights, adapter: Adapter) -> str:

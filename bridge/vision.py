@@ -72,11 +72,9 @@ def tower_names(config: Mapping[str, Any]) -> list[str]:
     return list(tower.state_dict())
 
 
-def build_tower(weights: dict[str, torch.Tensor]) -> Any:
-    """The host's ClipVisionModel with these weights, device and memory in the host's hands."""
-    tower = ClipVisionModel(tower_config(weights))
-    tower.load_sd(dict(weights))
-    return tower
+def build_tower(config: dict[str, Any]) -> Any:
+    """The host's ClipVisionModel, yet without weights; device and memory are in the host's hands."""
+    return ClipVisionModel(config)
 
 
 def embed(tower: Any, images: torch.Tensor) -> torch.Tensor:

@@ -111,7 +111,7 @@ class LocaliseSubjects:
             seen[span.first] = maps if before is None else torch.lerp(maps, before, MEMORY)
 
     def _left(self, call: AttentionCall, spans: Sequence[RowSpan]) -> torch.Tensor | None:
-        """What is added at each pixel to each subject's columns: [B, 1, Nq, S]; None before anything is known."""
+        """What is added at each pixel to each subject's columns: [B, H, Nq, S]; None before anything is known."""
         seen = call.scratch.once(("localise maps", self.key), dict)
         dtype = torch.promote_types(call.q.dtype, torch.float32)
         out = call.q.new_zeros(call.q.shape[0], 1, call.q.shape[2], len(self.phrases), dtype=dtype)
@@ -128,7 +128,7 @@ class LocaliseSubjects:
                 share = shares(F.interpolate(maps.unflatten(-1, size), size=call.grid, mode="bilinear").flatten(2))
             share = masked_shares(share, self._masks(call, span), self.given.to(call.q.device))
             out[span.start:span.stop, 0] = confinement(share, self.strength).transpose(1, 2).to(dtype)
-        return out if known else None
+        return out.expand(-1, call.q.shape[1], -1, -1) if known else None
 
     def _masks(self, call: AttentionCall, span: RowSpan) -> torch.Tensor:
         """Each image's masks on the layer's grid: bool [rows, S, Nq]."""
