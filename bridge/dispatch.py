@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 
 from ..core.call import RowSpan, Scratch, Step
 from ..core.layers import LayerAddress
-from ..core.method import AttentionMethod, Chain
+from ..core.method import Chain, ObservesAttention
 from . import foreign as other
 from .errors import DirectorError
 from .roles import AddsForwards, AddsPatches
@@ -116,7 +116,7 @@ def apply_model(executor: Any, x: torch.Tensor, t: torch.Tensor, c_concat: Any =
     rows = rows_of(options, x.shape[0], run.tags)
     active = run.chain.active(step.progress, rows)
     run.record(step, rows, active)
-    if not any(isinstance(m, (AttentionMethod, AddsForwards, AddsPatches)) for m in active.methods):
+    if not changes_model(active, run.addresses.values()):
         return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
     with _without_compiled_graphs(options):
         for chain in extra_chains(active, step, rows, run.scratch):
@@ -124,6 +124,12 @@ def apply_model(executor: Any, x: torch.Tensor, t: torch.Tensor, c_concat: Any =
             executor(x, t, c_concat, c_crossattn, copy_of_control(control), extra, **kwargs)
         options = with_dispatchers(options, run, ModelCall(rows, step, active, run.scratch))
         return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
+
+
+def changes_model(chain: Chain, layers: Iterable[LayerAddress]) -> bool:
+    """False where every method at work does so outside the model's forward, and nobody looks on."""
+    return (any(isinstance(m, (AddsForwards, AddsPatches, ObservesAttention)) for m in chain.methods)
+            or any(chain.selects(layer) for layer in layers))
 
 
 def extra_chains(chain: Chain, step: Step, rows: tuple[RowSpan, ...], scratch: Scratch) -> list[Chain]:

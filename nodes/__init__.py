@@ -8,7 +8,10 @@ from .attention_edit import AttentionEdit
 from .demo_model import AttnDirLoadDemoModel
 from .encode import AttnDirEncode
 from .example_image import AttnDirExampleImage
+from .identity_inject import IdentityInject
+from .identity_subject import AttnDirSubject
 from .inversion import AttnDirInversion
+from .load_adapter import AttnDirLoadAdapter
 from .predictor import AttnDirLoadPredictor, AttnDirSavePredictor
 from .readout import AttnDirReadout
 from .record import AttnDirRecord
@@ -22,8 +25,11 @@ from .train_predictor import AttnDirTrainPredictor
 NODES: tuple[type[io.ComfyNode], ...] = (
     RegionPrompt,
     AttentionEdit,
+    IdentityInject,
     AttnDirRegion,
     AttnDirRegionsFromBoxes,
+    AttnDirSubject,
+    AttnDirLoadAdapter,
     AttnDirEncode,
     AttnDirRecord,
     AttnDirReadout,

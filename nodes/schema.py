@@ -12,6 +12,8 @@ CATEGORY = "Attention Director"
 Regions = io.Custom("ATTN_DIR_REGIONS")
 InversionSocket = io.Custom("ATTN_DIR_INVERSION")
 Predictor = io.Custom("ATTN_DIR_PREDICTOR")
+Subjects = io.Custom("ATTN_DIR_SUBJECTS")
+Adapters = io.Custom("ATTN_DIR_ADAPTER")
 
 
 def known(make: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

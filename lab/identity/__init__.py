@@ -1,0 +1,1 @@
+"""FastComposer's training, on the tiny world's creatures or on a folder of pictures."""
