@@ -86,8 +86,9 @@ def over(base: Picture | None, heat: np.ndarray) -> Picture:
 def outlined(picture: Picture, inside: np.ndarray) -> Picture:
     """The picture with the border of ``inside`` (bool [h, w]) as a white line between two dark ones."""
     area = Image.fromarray(inside.astype(np.uint8) * 255)
-    line = area.filter(ImageFilter.MaxFilter(3))
-    around = area.filter(ImageFilter.MaxFilter(5))
+    wide = 2 * max(1, round(max(inside.shape) / TILE_PX[0])) + 1
+    line = area.filter(ImageFilter.MaxFilter(wide))
+    around = area.filter(ImageFilter.MaxFilter(wide + 2))
     within = area.filter(ImageFilter.MinFilter(3))
     out = picture.copy()
     out[(np.asarray(around) > 0) & (np.asarray(within) == 0)] = (0, 0, 0)

@@ -169,5 +169,17 @@ def test_colours_rise_in_lightness_and_a_cold_map_shows_the_picture() -> None:
     assert cold.mean() < hot.mean() - 50 and base.shape == (128, 128, 3)
 
 
+@pytest.mark.parametrize("size", [256, 512])
+def test_an_outline_is_white_between_dark_and_grows_with_the_tile(size: int) -> None:
+    import numpy as np
+
+    inside = np.zeros((size, size), bool)
+    inside[size // 4:size // 2, size // 4:size // 2] = True
+    out = draw.outlined(np.full((size, size, 3), 99, np.uint8), inside)
+    across = out[size // 3, :size // 3, 0]
+    line = size // 256
+    assert [int(v) for v in across[size // 4 - line - 2:size // 4 + 2]] == [99, 0, *[255] * line, 0, 99]
+
+
 def test_a_broken_picture_is_drawn_all_the_same() -> None:
     assert draw.photo(torch.full((8, 8, 4), float("nan")), (16, 16)).max() == 0
