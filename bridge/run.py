@@ -1,4 +1,4 @@
-"""One sampling run: what it knows, and the line it leaves on each node."""
+"""One sampling run: what it knows."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ import torch
 
 from ..core.call import RowSpan, Scratch, Step
 from ..core.layers import LayerAddress
-from ..core.method import Chain, Method
+from ..core.method import Chain
 from ..core.tokens import PromptTag
 from .prompt import TAG_KEY
-from .roles import SumsUp
-from .status import UNSEEN, report_line, send_status
 from .unet import HookAddress
 
 CHAIN_KEY = "attention_director_chain"
@@ -81,27 +79,3 @@ def tags_of(conds: dict[str, list[dict[str, Any]]]) -> dict[tuple[bool, Any], Pr
 def _with_appended(tag: PromptTag, tokens: int) -> PromptTag:
     """The tag, knowing how many tokens a node such as ConditioningConcat put behind its own."""
     return replace(tag, appended=max(0, tokens - tag.starts(0).stop))
-
-
-def report(run: Run) -> None:
-    """Leave one line on each method's node."""
-    for method in run.chain.methods:
-        send_status(method.key, method.label, _line(run, method))
-
-
-def _line(run: Run, method: Method) -> str:
-    steps = sorted({number for _, number, keys in run.calls if method.key in keys})
-    start = None if run.first_progress is None else run.first_progress
-    summary = method.sum_up(run) if isinstance(method, SumsUp) else getattr(method, "summary", "")
-    return report_line(steps, len(run.sigmas) - 1, _extra_seconds(run, method.key), summary,
-                       method.key in run.seen_keys, start, method.schedule, getattr(method, "unseen", UNSEEN))
-
-
-def _extra_seconds(run: Run, key: str) -> float | None:
-    """Time of the calls where it acted beyond that of as many where it did not; None when unknown."""
-    spans = [(b[0] - a[0], key in a[2]) for a, b in zip(run.calls, run.calls[1:], strict=False)]
-    with_us = sorted(s for s, acted in spans if acted)
-    without = sorted(s for s, acted in spans if not acted)
-    if len(with_us) < 2 or len(without) < 2:
-        return None
-    return max(0.0, (with_us[len(with_us) // 2] - without[len(without) // 2]) * (len(with_us) + 1))

@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from ..core.method import Method
 from ..core.schedule import Schedule
+from .roles import SumsUp
+from .run import Run
 
 EVENT = "attention_director.status"
 UNSEEN = "the sampler's positive does not come from this node"
@@ -41,3 +44,27 @@ def send_status(key: str, label: str, line: str) -> None:
     server = getattr(PromptServer, "instance", None)
     if server is not None and node_id:
         server.send_sync(EVENT, {"node": node_id, "text": line})
+
+
+def report(run: Run) -> None:
+    """Leave one line on each method's node."""
+    for method in run.chain.methods:
+        send_status(method.key, method.label, _line(run, method))
+
+
+def _line(run: Run, method: Method) -> str:
+    steps = sorted({number for _, number, keys in run.calls if method.key in keys})
+    start = None if run.first_progress is None else run.first_progress
+    summary = method.sum_up(run) if isinstance(method, SumsUp) else getattr(method, "summary", "")
+    return report_line(steps, len(run.sigmas) - 1, _extra_seconds(run, method.key), summary,
+                       method.key in run.seen_keys, start, method.schedule, getattr(method, "unseen", UNSEEN))
+
+
+def _extra_seconds(run: Run, key: str) -> float | None:
+    """Time of the calls where it acted beyond that of as many where it did not; None when unknown."""
+    spans = [(b[0] - a[0], key in a[2]) for a, b in zip(run.calls, run.calls[1:], strict=False)]
+    with_us = sorted(s for s, acted in spans if acted)
+    without = sorted(s for s, acted in spans if not acted)
+    if len(with_us) < 2 or len(without) < 2:
+        return None
+    return max(0.0, (with_us[len(with_us) // 2] - without[len(without) // 2]) * (len(with_us) + 1))

@@ -24,7 +24,8 @@ from .roles import (
     SurroundsConds,
     SurroundsSampling,
 )
-from .run import Run, chain_of, report, tags_of
+from .run import Run, chain_of, tags_of
+from .status import report
 from .unet import hook_addresses
 
 
