@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.call import RowSpan
-from ..core.method import AttentionMethod, Chain, Method
+from ..core.method import AttentionMethod, Chain, Method, ObservesAttention
 from ..core.regions import RegionAttention
 from .errors import DirectorError
 from .prompt import TAG_KEY
@@ -24,7 +24,7 @@ def check_run(chain: Chain, guider: Any, options: dict[str, Any], images: int) -
         ours = conds_of(method, guider, images)
         if not ours:
             continue  # it will not act, so nothing is wrong
-        if isinstance(method, AttentionMethod) and any(c.get("area") is not None for c in ours):
+        if isinstance(method, (AttentionMethod, ObservesAttention)) and any(c.get("area") is not None for c in ours):
             why = ("the regions already say what goes where" if isinstance(method, RegionAttention) else
                    "this node cannot follow it there")
             raise DirectorError(method.label, f"its positive was limited to an area; {why}, take ConditioningSetArea "
