@@ -158,8 +158,8 @@ class _Inverter(comfy.samplers.Sampler):
         with gradients(guider.inner_model):
             def unconditional(x: torch.Tensor, sigma: float, embedding: torch.Tensor) -> torch.Tensor:
                 comfy.model_management.throw_exception_if_processing_interrupted()
-                lists: Any = [None, [with_embedding(cond, embedding) for cond in negative]]
-                return comfy.samplers.calc_cond_batch(guider.inner_model, lists, x, x.new_full((1,), sigma), options)[1]
+                lists = [None, [with_embedding(cond, embedding) for cond in negative]]
+                return _predictions(guider, lists, x, sigma, options)[1]
 
             start = normal(negative[0]["cross_attn"]).to(states.device, torch.float32)
             return null_text(partial(_caption_alone, guider, {**extra_args, "model_options": options}), unconditional,
@@ -168,8 +168,12 @@ class _Inverter(comfy.samplers.Sampler):
 
 def _caption_alone(guider: Any, extra_args: dict[str, Any], x: torch.Tensor, sigma: float) -> torch.Tensor:
     """D(x, sigma) under the caption, without guidance."""
-    return comfy.samplers.calc_cond_batch(guider.inner_model, [guider.conds["positive"], None], x,
-                                          x.new_full((1,), sigma), extra_args["model_options"])[0]
+    return _predictions(guider, [guider.conds["positive"], None], x, sigma, extra_args["model_options"])[0]
+
+
+def _predictions(guider: Any, lists: Any, x: torch.Tensor, sigma: float, options: dict[str, Any]) -> list[torch.Tensor]:
+    """D(x, sigma) of each list of conditionings; None is left out."""
+    return comfy.samplers.calc_cond_batch(guider.inner_model, lists, x, x.new_full((1,), sigma), options)
 
 
 def _noise_maps(x0: torch.Tensor, steps: int, seed: int) -> torch.Tensor:
