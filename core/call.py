@@ -115,7 +115,7 @@ class AttentionCall:
         What methods further in do for a row follows its words and its image, as before.
         """
         index = self.index(rows)
-        q, k, v = (x.index_select(0, index) for x in (self.q, self.k, self.v))
+        q, k, v = (take_rows(x, index) for x in (self.q, self.k, self.v))
         own = self.additions or tuple(range(self.q.shape[0]))
         marks = None if self.marks is None else self.marks.index_select(0, index)
         return replace(self, q=q, k=k, v=v, marks=marks, rows=take_spans(self.rows, rows),
@@ -125,6 +125,11 @@ class AttentionCall:
         """Row numbers on the call's device, moved there once a run."""
         device = self.q.device
         return self.scratch.once(("rows", rows, device), lambda: torch.tensor(rows, device=device))
+
+
+def take_rows(x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """Rows of [B, H, N, D], laid out in memory as the host's [B, N, H, D], so that joining heads costs nothing."""
+    return x.transpose(1, 2).index_select(0, index).transpose(1, 2)
 
 
 def take_spans(spans: Sequence[RowSpan], rows: Sequence[int]) -> tuple[RowSpan, ...]:

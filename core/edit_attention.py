@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from .call import Attend, AttentionCall, RowSpan
+from .call import Attend, AttentionCall, RowSpan, take_rows
 from .layers import LayerAddress
 from .local_blend import LocalBlend
 from .method import owned
@@ -222,10 +222,9 @@ class EditAttention:
 
 def _mixed(values: torch.Tensor, mixing: _Mixing, call: AttentionCall) -> torch.Tensor:
     """What rides on the keys [B, H, Nk, D], mixed in the rows that are edited, repetition by repetition."""
-    targets = call.index(mixing.targets)
-    own = values.index_select(0, targets).unflatten(2, (-1, mixing.copied.shape[-1]))
-    mixed = torch.einsum("bst,bhntd->bhnsd", mixing.copied.to(values.dtype), own).flatten(2, 3)
-    return values.index_copy(0, targets, mixed)
+    targets, copied = call.index(mixing.targets), mixing.copied.to(values.dtype)
+    own = take_rows(values, targets).unflatten(2, (-1, copied.shape[-1]))
+    return values.index_copy(0, targets, (copied[:, None, None] @ own).flatten(2, 3))
 
 
 def self_limit(latent_grid: tuple[int, int], floor: int, most: int) -> int:

@@ -105,7 +105,7 @@ def blend_mask(maps: torch.Tensor, size: tuple[int, int], prompts: int, threshol
     divided by its peak; the blend words' is widened by a 3 x 3 maximum first. Returns bool [B, *size].
     """
     wide = F.max_pool2d(maps[:, :1], 3, stride=1, padding=1)
-    both = F.interpolate(torch.cat((wide, maps[:, 1:]), 1).clamp(min=0.0), size=size, mode="nearest")
+    both = F.interpolate(torch.cat((wide, maps[:, 1:]), 1), size=size, mode="nearest")
     peak = both.amax((2, 3), keepdim=True).clamp(min=torch.finfo(both.dtype).tiny)
     found = (both / peak > threshold).unflatten(0, (-1, prompts))
     found = (found | found[:, :1]).flatten(0, 1)
