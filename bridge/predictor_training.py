@@ -6,7 +6,6 @@ outputs regressed on the encoding of each picture's map.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,7 +28,7 @@ from .sketch_image import encode_maps
 from .taps import Tap, capturing, taps_of
 from .unet import require_unet
 
-log = logging.getLogger("attention_director")
+TOGETHER = 16  # pictures encoded in one call
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +78,7 @@ def encode_examples(node: str, model: Any, clip: Any, vae: Any, images: Sequence
     """Pictures [H, W, 3] and maps [H, W] by the VAE, texts by the text encoder; each text once."""
     if len(texts) not in (1, len(images)):
         raise DirectorError(node, f"{len(texts)} texts for {len(images)} images; give one, or one an image.")
-    latent_format = model.model.latent_format
-    latents, encoded = [], []
-    for image, wanted in zip(images, maps, strict=True):
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        latents.append(latent_format.process_in(vae.encode(image[None, ..., :3])).float().cpu()[0])
-        encoded.append(encode_maps(vae, latent_format, wanted[None])[0])
+    latents, encoded = _encoded(vae, model.model.latent_format, images, maps)
     known: dict[str, int] = {}
     conditionings = []
     for text in dict.fromkeys(texts):
@@ -94,6 +88,22 @@ def encode_examples(node: str, model: Any, clip: Any, vae: Any, images: Sequence
                               values["pooled_output"].cpu()))
     prompts = [known[texts[i] if len(texts) > 1 else texts[0]] for i in range(len(images))]
     return Examples(latents, encoded, prompts, conditionings)
+
+
+def _encoded(vae: Any, latent_format: Any, images: Sequence[torch.Tensor],
+             maps: Sequence[torch.Tensor]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Latents of pictures and maps in their order, neighbours of one size together."""
+    latents: list[torch.Tensor] = []
+    encoded: list[torch.Tensor] = []
+    while len(latents) < len(images):
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        first = len(latents)
+        same = [i for i in range(first, min(first + TOGETHER, len(images))) if images[i].shape == images[first].shape]
+        same = same[:next((n for n, i in enumerate(same) if i != first + n), len(same))]
+        pictures = torch.stack([images[i][..., :3] for i in same])
+        latents.extend(latent_format.process_in(vae.encode(pictures)).float().cpu())
+        encoded.extend(encode_maps(vae, latent_format, torch.stack([maps[i] for i in same])))
+    return latents, encoded
 
 
 def train(node: str, model: Any, examples: Examples, options: TrainingOptions, start: Predictor | None = None,
