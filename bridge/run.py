@@ -14,7 +14,6 @@ from ..core.layers import LayerAddress
 from ..core.method import Chain, Method
 from ..core.tokens import PromptTag
 from .prompt import TAG_KEY
-from .roles import SumsUp
 from .status import report_line, send_status
 from .unet import HookAddress
 
@@ -92,7 +91,8 @@ def report(run: Run) -> None:
 def _line(run: Run, method: Method) -> str:
     steps = sorted({number for _, number, keys in run.calls if method.key in keys})
     start = None if run.first_progress is None else run.first_progress
-    summary = method.summary_of(run) if isinstance(method, SumsUp) else getattr(method, "summary", "")
+    sums_up = getattr(method, "summary_of", None)  # the role SumsUp of roles.py
+    summary = sums_up(run) if sums_up else getattr(method, "summary", "")
     return report_line(steps, len(run.sigmas) - 1, _extra_seconds(run, method.key), summary,
                        method.key in run.seen_keys, start, method.schedule)
 

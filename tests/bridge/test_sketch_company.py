@@ -72,6 +72,24 @@ def test_an_interrupted_run_leaves_nothing(loaded_as_the_server_does: Any, check
     assert torch.equal(tiny.sample(model, positive, negative, **FEW), plain)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_model_in_half_precision(dtype: torch.dtype) -> None:
+    """The first step goes the way it goes in float32, as nearly as the model itself does."""
+    model, positive, negative = scene()
+    half = tiny.model.__wrapped__("sd15", 0)
+    half.model.diffusion_model.to(dtype)
+    half.model.diffusion_model.dtype = dtype
+    half.model.model_config.set_inference_dtype(dtype, None)
+
+    def change(chosen: Any) -> torch.Tensor:
+        one = dict(steps=1, cfg=1.0)
+        moved = tiny.sample(s.sketch(chosen, pred=s.predictor(model)), positive, negative, **one)
+        return (moved - tiny.sample(chosen, positive, negative, **one)).flatten()
+
+    assert half.model.get_dtype() == dtype
+    assert float(torch.cosine_similarity(change(half), change(model), dim=0)) > 0.95
+
+
 def test_a_control_net_sees_no_graph_and_keeps_its_residuals() -> None:
     import node_helpers
     from comfy.controlnet import ControlBase
