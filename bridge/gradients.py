@@ -20,18 +20,21 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
 ATTENTION_OVERRIDE = "optimized_attention_override"
+# id of a weight -> (the weight, its stand-in)
+StandIns = dict[int, tuple[torch.Tensor, torch.Tensor]]
 START = 1.0  # largest entry of a direction in half precision
 
 
 @contextmanager
-def gradients(*modules: torch.nn.Module) -> Iterator[None]:
+def gradients(*modules: torch.nn.Module, known: StandIns | None = None) -> Iterator[None]:
     """Autograd on, inference mode off, and gradients can pass through the modules.
 
+    known: a dict to keep while the same modules are entered again and again, which then is faster.
     Whatever else meets the graph there, such as a patch's keys made in inference mode, is taken by alias.
     """
     with torch.inference_mode(False), torch.enable_grad(), _AliasedArguments(), ExitStack() as stack:
         for module in modules:
-            stack.enter_context(differentiable_weights(module))
+            stack.enter_context(differentiable_weights(module, known))
         yield
 
 
@@ -39,16 +42,21 @@ class _AliasedArguments(TorchFunctionMode):
     """Hands every torch function aliases of its inference tensors, which autograd may save."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in _HARMLESS:
+        if func in _HARMLESS or not (any(map(_unfit, args)) or (kwargs and any(map(_unfit, kwargs.values())))):
             return func(*args, **(kwargs or {}))
         return func(*[_ordinary(a) for a in args], **{name: _ordinary(a) for name, a in (kwargs or {}).items()})
 
 
 # What reads a tensor's facts, or aliases it, needs none.
 _HARMLESS = frozenset((torch.Tensor.is_inference, torch.Tensor.detach, torch.Tensor.data_ptr, torch.Tensor.__dlpack__,
-                       torch.Tensor.__dlpack_device__, torch.Tensor.shape.__get__, torch.Tensor.dtype.__get__,
-                       torch.Tensor.device.__get__, torch.Tensor.ndim.__get__, torch.Tensor.requires_grad.__get__,
-                       torch.Tensor.size, torch.Tensor.dim, torch.Tensor.numel))
+                       torch.Tensor.__dlpack_device__, torch.Tensor.size, torch.Tensor.dim, torch.Tensor.numel,
+                       *(getattr(torch.Tensor, name).__get__ for name in ("shape", "dtype", "device", "ndim",
+                                                                          "requires_grad"))))
+
+
+def _unfit(value: Any) -> bool:
+    """True for what ``_ordinary`` has to look at."""
+    return value.is_inference() if isinstance(value, torch.Tensor) else type(value) in (list, tuple)
 
 
 def _ordinary(value: Any) -> Any:
@@ -61,28 +69,37 @@ def _ordinary(value: Any) -> Any:
 
 
 @contextmanager
-def differentiable_weights(module: torch.nn.Module) -> Iterator[None]:
+def differentiable_weights(module: torch.nn.Module, known: StandIns | None = None) -> Iterator[None]:
     """For the duration, stand constants of the same storage in for the module's weights and buffers.
 
     No gradient is kept for them, only passed on to what goes through them. The objects that were
     there are put back afterwards, save where the host has set others meanwhile (its weight hooks do).
     """
     with torch.inference_mode(False):
-        places = [(values, name, value) for part in module.modules() for values in (part._parameters, part._buffers)
-                  for name, value in values.items() if value is not None and (value.is_inference() or
-                                                                              value.requires_grad)]
-        stand_ins: dict[int, torch.Tensor] = {}
+        places = list(_places(module))
+        stand_ins = {} if known is None else known
         for _, _, value in places:
-            if id(value) not in stand_ins:
-                stand_ins[id(value)] = constant(value)
+            held = stand_ins.get(id(value))
+            if held is None or held[1].data_ptr() != value.data_ptr():
+                stand_ins[id(value)] = value, constant(value)
     try:
         for values, name, value in places:
-            values[name] = stand_ins[id(value)]
+            values[name] = stand_ins[id(value)][1]
         yield
     finally:
         for values, name, value in places:
-            if values.get(name) is stand_ins[id(value)]:
+            if values.get(name) is stand_ins[id(value)][1]:
                 values[name] = value
+
+
+def _places(module: torch.nn.Module) -> Iterator[tuple[dict[str, Any], str, torch.Tensor]]:
+    """(store, name, value) of every weight and buffer that a graph cannot take as it is."""
+    for part in module.modules():
+        stores: tuple[dict[str, Any], ...] = (part._parameters, part._buffers)
+        for values in stores:
+            for name, value in values.items():
+                if value is not None and (value.is_inference() or value.requires_grad):
+                    yield values, name, value
 
 
 def constant(value: torch.Tensor) -> torch.Tensor:
@@ -94,7 +111,7 @@ def constant(value: torch.Tensor) -> torch.Tensor:
     if not isinstance(value, torch.nn.Parameter):
         return alias
     made = torch.nn.Parameter(alias, requires_grad=False)
-    made.__dict__.update(value.__dict__)  # notes that the host keeps on its parameters
+    vars(made).update(vars(value))  # notes that the host keeps on its parameters
     return made
 
 

@@ -82,7 +82,8 @@ class GuidedForward:
 
     def _differentiate(self, forward: Any, network: UNetModel, x: torch.Tensor, options: dict[str, Any],
                        blocks: list[torch.nn.Module]) -> torch.Tensor:
-        with (gradients(network), checkpointed(blocks),
+        known = self.scratch.once(("stand-ins", id(network)), dict)
+        with (gradients(network, known=known), checkpointed(blocks),
               capturing(network, self.taps, options, cut=True) as (its_options, found)):
             leaf = trainable(x)
             out = forward(leaf, its_options).detach()

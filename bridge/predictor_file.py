@@ -12,6 +12,7 @@ from typing import Any
 import comfy.utils
 import folder_paths
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from ..core.edge_predictor import EdgePredictor
@@ -96,11 +97,11 @@ def read_predictor(path: Path, node: str = LOADER) -> Predictor:
     """Raises DirectorError for a file that is none."""
     try:
         weights, metadata = comfy.utils.load_torch_file(str(path), safe_load=True, return_metadata=True)
-        if (metadata or {}).get("attention_director") != FORMAT:
+        if metadata is None or metadata.get("attention_director") != FORMAT:
             raise ValueError("it was not saved by AttnDirSavePredictor")
         predictor = _predictor(json.loads(metadata["predictor"]), weights)
         predictor.network()
-    except (ValueError, KeyError, TypeError, IndexError, RuntimeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, RuntimeError, OSError, SafetensorError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DirectorError(node, f"{path.name} is not a guidance predictor ({reason}); take another file.") from error
     return predictor

@@ -147,8 +147,11 @@ def train(node: str, model: Any, examples: Examples, options: TrainingOptions, s
 
 @contextmanager
 def running(model: Any) -> Iterator[None]:
-    """The model loaded and ready to be called outside of a sampler."""
+    """The model loaded and ready to be called outside of a sampler; within another such block it just stays."""
     comfy.model_management.load_models_gpu([model])
+    if model.model.current_patcher is model:
+        yield
+        return
     model.pre_run()
     try:
         yield

@@ -64,11 +64,10 @@ class SketchGuidance:
         if self.noise_share <= 0 or arguments.sigmas.shape[-1] < 2:
             return arguments
         noise = arguments.noise
-        drawn = encoded.rows(list(range(len(noise))), noise).drawn.to(noise.dtype)
-        leaning = sketched_noise(noise, drawn, self.noise_share)
-        if encoded.where is not None:
-            where = encoded.rows(list(range(len(noise))), noise).where
-            leaning = noise + where * (leaning - noise)
+        rows = encoded.rows(list(range(len(noise))), noise)
+        leaning = sketched_noise(noise, rows.drawn.to(noise.dtype), self.noise_share)
+        if rows.where is not None:
+            leaning = noise + rows.where * (leaning - noise)
         return replace(arguments, noise=leaning)
 
     def around_sampling(self, run: Run, call: SamplerCall, sample: Sample) -> torch.Tensor:

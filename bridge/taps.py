@@ -63,8 +63,12 @@ def _resizes(part: torch.nn.Module, between: type) -> bool:
 
 def _channels(block: Any) -> int:
     """Channels of what leaves a block; a transformer keeps those that enter it."""
-    part = list(block)[-1]
+    part: Any = _parts(block)[-1]
     return part.in_channels if isinstance(part, SpatialTransformer) else part.out_channels
+
+
+def _parts(block: Any) -> list[torch.nn.Module]:
+    return list(block)
 
 
 @contextmanager
@@ -89,16 +93,17 @@ def capturing(network: UNetModel, taps: tuple[Tap, ...], options: dict[str, Any]
 
 
 def _hooks(network: UNetModel, taps: tuple[Tap, ...], found: dict[Tap, torch.Tensor], cut: bool) -> Iterator[Any]:
-    last_middle, last_output = len(network.middle_block or ()) - 1, len(network.output_blocks) - 1
+    middle, last_output = list(network.middle_block or ()), _parts(network.output_blocks[-1])[-1]
+    last = len(network.output_blocks) - 1
     for tap in taps:
         def keep(_module: Any, _args: Any, output: torch.Tensor, tap: Tap = tap) -> torch.Tensor | None:
             found[tap] = output
             return output.detach() if cut and tap.stage == "output" else None
 
-        if tap.stage == "middle" and tap.block < last_middle:
-            yield network.middle_block[tap.block].register_forward_hook(keep)
-        elif tap.stage == "output" and tap.block == last_output:
-            yield network.output_blocks[tap.block][-1].register_forward_hook(keep)
+        if tap.stage == "middle" and tap.block < len(middle) - 1:
+            yield middle[tap.block].register_forward_hook(keep)
+        elif tap.stage == "output" and tap.block == last:
+            yield last_output.register_forward_hook(keep)
 
 
 def _patches(network: UNetModel, taps: tuple[Tap, ...], found: dict[Tap, torch.Tensor], cut: bool) -> dict[str, Any]:

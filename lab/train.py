@@ -51,8 +51,8 @@ def main() -> None:
     parser.add_argument("--compile", dest="compiled", action="store_true",
                         help="trace the UNet first: minutes at the start, shorter steps after")
     parser.add_argument("--predictor-out", default=str(root / "assets" / "demo_edges.safetensors"))
-    parser.add_argument("--predictor-scenes", type=int, default=1500, help="pictures to train the predictor on")
-    parser.add_argument("--predictor-steps", type=int, default=1200)
+    parser.add_argument("--predictor-scenes", type=int, default=800, help="pictures to train the predictor on")
+    parser.add_argument("--predictor-steps", type=int, default=1000)
     arguments = parser.parse_args()
     engine.enter()
     {"world": train_world, "predictor": train_predictor}[arguments.what](arguments)

@@ -61,6 +61,18 @@ def test_no_weight_is_copied_and_all_are_put_back() -> None:
     assert objects(net) == before
 
 
+def test_stand_ins_are_known_again_until_a_weight_moves() -> None:
+    net, known = network(), {}
+    held = []
+    for moved in (False, False, True):
+        if moved:
+            with torch.inference_mode():
+                net[0].weight.data = net[0].weight.data.clone()
+        with torch.inference_mode(), g.gradients(net, known=known):
+            held.append([net[0].weight, net[3].weight])
+    assert held[0][0] is held[1][0] and held[0][1] is held[2][1] and held[2][0] is not held[0][0]
+
+
 def test_an_interrupted_run_puts_the_same_objects_back() -> None:
     net = network()
     before, block = objects(net), net[3]
