@@ -43,10 +43,14 @@ def test_undo_and_redo_keep_the_focus(renderer: Editor) -> None:
     full = renderer.widget("canvas")
     for keys, count in (("Control+z", 1), ("Control+z", 0), ("Control+y", 1), ("Control+y", 2)):
         renderer.page.keyboard.press(keys)
-        renderer.page.wait_for_timeout(900)
+        renderer.page.wait_for_timeout(300)
+        renderer.page.wait_for_function("() => !app.extensionManager.workflow.activeWorkflow.changeTracker._restoringState")
+        renderer.page.wait_for_timeout(600)
         assert len(renderer.regions()) == count, keys
     assert renderer.widget("canvas") == full
-    assert renderer.page.evaluate(f"() => !!document.activeElement.closest('{PAD}')")
+    renderer.page.wait_for_function(f"() => document.activeElement.closest('{PAD}')", timeout=5000)
+    renderer.drag(0.6, 0.1, 0.9, 0.3)
+    assert len(renderer.regions()) == 3, "what is on the page is the canvas of the node"
 
 
 def test_keys_of_the_canvas_stay_there(renderer: Editor) -> None:

@@ -1,6 +1,5 @@
 // The region canvas as one element: tools, canvas, words, regions. It knows no ComfyUI.
 import { make } from "../shared/dom.js";
-import { insideBox } from "../shared/geometry.js";
 import { createPad } from "../shared/pad.js";
 import { EMPTY, MAX_CHARACTERS, parse, serialise } from "./drawing.js";
 import { bound, duplicated, removed, reordered, weighted } from "./edits.js";
@@ -11,7 +10,7 @@ import { adding, growing, nudging } from "./keyboard_edits.js";
 import { command } from "./keys.js";
 import { createNotice, EMPTY_HINT } from "./notice.js";
 import { paint } from "./paint.js";
-import { cursorOver, handleAt } from "./pointing.js";
+import { cursorOver, handleAt, labelAt } from "./pointing.js";
 import { createPromptStrip } from "./prompt_strip.js";
 import { refitted, regionAt } from "./shapes.js";
 import { createToolbar } from "./toolbar.js";
@@ -137,7 +136,7 @@ export function createView(on) {
 
   const under = (/** @type {Point} */ point) => (tool === "brush" || tool === "erase" ? { handle: "", label: -1 } : {
     handle: handleAt(drawing.regions[selected], aspect(), point, [pad.canvas.clientWidth, pad.canvas.clientHeight]),
-    label: labels.findIndex((box) => box && insideBox(box, point)),
+    label: labelAt(labels, selected, point),
   });
   /** @param {Point} point @param {PointerEvent} event */
   const startGesture = (point, event) => {
