@@ -234,10 +234,10 @@ export function createView(on) {
     }
   };
   root.addEventListener("keydown", (event) => {
-    if (event.target !== root && !(event.target instanceof HTMLButtonElement && event.key !== "Enter" && event.key !== " ")) return;
-    const order = command(event);
-    // A plain key over the canvas must not reach the graph, where Delete removes the node.
+    // A plain key in here must not reach the graph, where Delete removes the node.
     if (!event.ctrlKey && !event.metaKey && event.key !== "Tab") event.stopPropagation();
+    const button = event.target instanceof HTMLButtonElement && event.key !== "Enter" && event.key !== " ";
+    const order = event.target === root || button ? command(event) : null;
     if (!order) return;
     event.preventDefault();
     event.stopPropagation();
