@@ -182,6 +182,7 @@ export function createView(on) {
     && Math.abs(drawing.size[0] / drawing.size[1] / aspect() - 1) > 0.01;
   const root = make("div", {
     className: "ad-regions", tabIndex: 0, role: "application", "data-attention-director": "regions",
+    title: "", // else the input's tooltip hangs over the canvas
     "data-capture-wheel": "true",
     "aria-label": "Regions of the picture. N adds a box, arrows move it, Shift and arrows change its size, W goes to the words.",
   }, toolbar.element, pad.element, strip.element, chips.element, inspector.element, notice.element);

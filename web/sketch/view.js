@@ -117,7 +117,7 @@ export function createView(on) {
   const shown = make("span", { className: "ad-faint" });
   const notice = make("div", { className: "ad-notice ad-warn", role: "status" });
   const root = make("div", {
-    className: "ad-sketch", tabIndex: 0, role: "application", "data-attention-director": "sketch", "data-capture-wheel": "true",
+    className: "ad-sketch", tabIndex: 0, title: "", role: "application", "data-attention-director": "sketch", "data-capture-wheel": "true",
     "aria-label": "Sketch pad. D is the pen, E the eraser, comma and full stop change the width.",
   }, make("div", { className: "ad-toolbar", role: "toolbar", "aria-label": "Drawing tools" }, pen, rubber, width, shown,
     make("span", { className: "ad-spring" }), button(icon("undo"), "Undo (Ctrl+Z)", () => on.history("undo")),
