@@ -13,7 +13,7 @@ const TYPE = "ATTN_DIR_REGION_CANVAS";
 const CLIPBOARD = "AttentionDirector.Region";
 const BACKGROUND = "attention_director_background";
 const MARGIN = 6;
-const MIN_HEIGHT = 540; // as in editor.css
+const MIN_HEIGHT = 500; // as in editor.css
 const MIN_WIDTH = 400;
 
 /** @type {import("./shared/life.js").Memory} */
@@ -65,7 +65,7 @@ function regionCanvas(node, name) {
     hideOnZoom: false, socketless: true,
   });
   attach(node, view, showBackground);
-  return { widget, minWidth: MIN_WIDTH, minHeight: MIN_HEIGHT + 330 };
+  return { widget, minWidth: MIN_WIDTH, minHeight: MIN_HEIGHT + 340 };
 }
 
 /** Follow the node's other widgets, links and life. @type {(node: GraphNode, view: ReturnType<typeof createView>, showBackground: () => void) => void} */
