@@ -6,6 +6,7 @@ import { keepPlace } from "./life.js";
 
 const NAME = "attention_director_status";
 const HEIGHT = 20;
+const WARNING = "color-mix(in srgb, #e08a00 78%, var(--input-text, #ddd))";
 
 /** @type {import("./life.js").Places} */
 const places = new Map();
@@ -24,7 +25,7 @@ export function say(node, kind, text) {
   const element = /** @type {HTMLElement} */ ((found ?? lineWidget(node)).element);
   element.textContent = shown;
   element.title = shown;
-  Object.assign(element.style, { color: said.mark ? "#e8a02c" : "", whiteSpace: said.mark ? "normal" : "nowrap" });
+  Object.assign(element.style, { color: said.mark ? WARNING : "", whiteSpace: said.mark ? "normal" : "nowrap" });
   element.dataset.attentionDirector = said.mark ? "mark" : "status";
   node.setDirtyCanvas?.(true, true);
 }
@@ -33,7 +34,7 @@ export function say(node, kind, text) {
 function lineWidget(node) {
   const element = document.createElement("div");
   Object.assign(element.style, {
-    minHeight: `${HEIGHT - 4}px`, fontSize: "11px", lineHeight: `${HEIGHT - 4}px`, opacity: "0.9", overflow: "hidden",
+    minHeight: `${HEIGHT - 4}px`, fontSize: "11px", lineHeight: `${HEIGHT - 4}px`, opacity: "0.9", padding: "0 6px", overflow: "hidden",
     textOverflow: "ellipsis",
   });
   const height = () => (lines.get(node)?.mark ? 2 * HEIGHT : HEIGHT);
