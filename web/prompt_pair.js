@@ -3,12 +3,16 @@ import { app } from "../../scripts/app.js";
 import { createView } from "./pair/view.js";
 import { addStyle } from "./shared/dom.js";
 import { promptOf, recordStep, setWidget, watch, watchLinks, widgetOf } from "./shared/host.js";
+import { keepPlace } from "./shared/life.js";
 
 /** @typedef {import("../tests/web/host").GraphNode} GraphNode */
 
 const NODE = "AttentionEdit";
 const NAME = "attention_director_pair";
-const HEIGHT = 130;
+const HEIGHT = 150;
+
+/** @type {import("./shared/life.js").Places} */
+const places = new Map();
 
 /** @param {GraphNode} node */
 function addPair(node) {
@@ -28,6 +32,7 @@ function addPair(node) {
     serialize: false, getMinHeight: () => HEIGHT, margin: 6, hideOnZoom: true, socketless: true,
   });
   widget.serialize = false; // the one above keeps it out of the prompt, this one out of the workflow
+  keepPlace(node, view.element, places);
   for (const name of ["text", "targets", "reweight"]) watch(node, name, readAll);
   watchLinks(node, readAll);
   view.element.addEventListener("pointerenter", readAll);

@@ -13,11 +13,13 @@ const TYPE = "ATTN_DIR_REGION_CANVAS";
 const CLIPBOARD = "AttentionDirector.Region";
 const BACKGROUND = "attention_director_background";
 const MARGIN = 6;
-const MIN_HEIGHT = 430;
+const MIN_HEIGHT = 500; // as in editor.css
 const MIN_WIDTH = 400;
 
 /** @type {import("./shared/life.js").Memory} */
 const memory = new Map();
+/** @type {import("./shared/life.js").Places} */
+const places = new Map();
 
 const clipboard = {
   get: () => localStorage.getItem(CLIPBOARD) ?? "",
@@ -63,7 +65,7 @@ function regionCanvas(node, name) {
     hideOnZoom: false, socketless: true,
   });
   attach(node, view, showBackground);
-  return { widget, minWidth: MIN_WIDTH, minHeight: MIN_HEIGHT + 300 };
+  return { widget, minWidth: MIN_WIDTH, minHeight: MIN_HEIGHT + 340 };
 }
 
 /** Follow the node's other widgets, links and life. @type {(node: GraphNode, view: ReturnType<typeof createView>, showBackground: () => void) => void} */
@@ -93,6 +95,7 @@ function attach(node, view, showBackground) {
 
   attachLife(node, view, {
     memory,
+    places,
     minWidth: MIN_WIDTH,
     travelling: () => isTravelling(app),
     configured: () => {

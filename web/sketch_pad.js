@@ -16,9 +16,12 @@ const MIN_WIDTH = 320;
 
 /** @type {import("./shared/life.js").Memory} */
 const memory = new Map();
+/** @type {import("./shared/life.js").Places} */
+const places = new Map();
 
 /** @param {GraphNode} node @param {string} name */
 function sketchPad(node, name) {
+  node.hideOutputImages = true; // the pad shows what the picture would
   const view = createView({
     change: () => recordStep(app),
     history: (which) => travel(app, which),
@@ -60,6 +63,7 @@ function attach(node, view) {
   app.api.addEventListener("executed", executed);
   attachLife(node, view, {
     memory,
+    places,
     minWidth: MIN_WIDTH,
     travelling: () => isTravelling(app),
     configured: () => {

@@ -18,8 +18,8 @@ from editor import ARGUMENTS, Editor  # noqa: E402
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": False, "Comfy.Locale": "en",
             "Comfy.Workflow.Persist": False}
-NONE = ("no browser was found: install chromium, or name one in ATTENTION_DIRECTOR_BROWSER (\"none\" says that there is "
-        "none here, and these tests are left out)")
+NONE = ("no browser was found: install chromium, or name one in ATTENTION_DIRECTOR_BROWSER (\"none\" says that there "
+        "is none here, and these tests are left out)")
 
 
 def find_browser(own: str) -> str:

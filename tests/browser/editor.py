@@ -91,7 +91,8 @@ class Editor:
         self.page.wait_for_timeout(150)
 
     def widget(self, name: str) -> Any:
-        return self.page.evaluate(f"(name) => {{ {FIND} return node.widgets.find((w) => w.name === name).value; }}", name)
+        return self.page.evaluate(f"(name) => {{ {FIND} return node.widgets.find((w) => w.name === name).value; }}",
+                                  name)
 
     def set_widget(self, name: str, value: Any) -> None:
         self.page.evaluate(f"""([name, value]) => {{ {FIND} const w = node.widgets.find((w) => w.name === name);

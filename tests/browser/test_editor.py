@@ -20,8 +20,8 @@ def test_an_example_workflow_opens_without_a_red_node(renderer: Editor, path: Pa
         const ours = app.graph.nodes.find((n) => n.type === "RegionPrompt");
         const box = (n) => [n.pos[0], n.pos[1] - 30, n.pos[0] + n.size[0], n.pos[1] + n.size[1]];
         const [a, b, c, d] = box(ours);
-        return app.graph.nodes.filter((n) => { const [e, f, g, h] = box(n); return n !== ours && a < g && e < c && b < h && f < d; })
-            .map((n) => n.type);
+        const meets = ([e, f, g, h]) => a < g && e < c && b < h && f < d;
+        return app.graph.nodes.filter((n) => n !== ours && meets(box(n))).map((n) => n.type);
     }""")
     assert overlapping == []
 

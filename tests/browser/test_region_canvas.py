@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from editor import FIND, PAD, PROMPT, Editor
+from PIL import Image
 
 TWO = json.dumps({"version": 1, "regions": [{"phrase": "red circle", "strength": 1, "boxes": [[0.1, 0.1, 0.4, 0.4]]},
                                             {"phrase": "blue square", "strength": 1, "boxes": [[0.5, 0.5, 0.9, 0.9]]}]})
+RESTORED = "() => !app.extensionManager.workflow.activeWorkflow.changeTracker._restoringState"
 EVIL = '<img src=x onerror="window.hurt=true">'
 
 
@@ -43,10 +46,14 @@ def test_undo_and_redo_keep_the_focus(renderer: Editor) -> None:
     full = renderer.widget("canvas")
     for keys, count in (("Control+z", 1), ("Control+z", 0), ("Control+y", 1), ("Control+y", 2)):
         renderer.page.keyboard.press(keys)
-        renderer.page.wait_for_timeout(900)
+        renderer.page.wait_for_timeout(300)
+        renderer.page.wait_for_function(RESTORED)
+        renderer.page.wait_for_timeout(600)
         assert len(renderer.regions()) == count, keys
     assert renderer.widget("canvas") == full
-    assert renderer.page.evaluate(f"() => !!document.activeElement.closest('{PAD}')")
+    renderer.page.wait_for_function(f"() => document.activeElement.closest('{PAD}')", timeout=5000)
+    renderer.drag(0.6, 0.1, 0.9, 0.3)
+    assert len(renderer.regions()) == 3, "what is on the page is the canvas of the node"
 
 
 def test_keys_of_the_canvas_stay_there(renderer: Editor) -> None:
@@ -62,6 +69,36 @@ def test_keys_of_the_canvas_stay_there(renderer: Editor) -> None:
     renderer.page.wait_for_timeout(200)
     assert renderer.page.evaluate(f"() => {{ {FIND} return !!node; }}"), "the node itself is still there"
     assert [r["phrase"] for r in renderer.regions()] == ["blue square"]
+    nodes = "() => app.graph.nodes.length"
+    before = renderer.page.evaluate(nodes)
+    for keys in ("PageDown", "Control+c", "Control+v"):
+        renderer.page.keyboard.press(keys)
+    renderer.page.wait_for_timeout(200)
+    assert [r["phrase"] for r in renderer.regions()] == ["blue square", "blue square"]
+    assert renderer.page.evaluate(nodes) == before, "a region was copied, not the node"
+
+
+def test_the_wheel_over_the_canvas_zooms_the_graph(renderer: Editor) -> None:
+    renderer.demo(TWO)
+    box = renderer.pad.bounding_box()
+    renderer.page.mouse.move(box["x"] + 40, box["y"] + 40)
+    renderer.page.mouse.wheel(0, -200)
+    renderer.page.wait_for_function("() => app.canvas.ds.scale > 1", timeout=5000)
+
+
+def test_a_picture_behind_the_regions_stays_out_of_the_prompt(renderer: Editor, tmp_path: Path) -> None:
+    renderer.demo(TWO)
+    Image.new("RGB", (64, 64), (0, 0, 255)).save(tmp_path / "blue.png")
+    before = renderer.api_prompt()
+    renderer.find("input[type=file]").set_input_files(tmp_path / "blue.png")
+    renderer.page.wait_for_function(f"""() => {{ const pad = document.querySelector('{PAD} canvas');
+        return pad.getContext("2d").getImageData(2, pad.height - 2, 1, 1).data[2] > 150; }}""", timeout=10_000)
+    assert renderer.api_prompt() == before
+    saved = renderer.saved()
+    renderer.demo()
+    renderer.load(saved)
+    chosen = renderer.page.evaluate(f"() => {{ {FIND} return node.properties.attention_director_background; }}")
+    assert chosen.startswith("file:blue")
 
 
 def test_an_edit_of_the_prompt_that_breaks_a_phrase_is_said_at_once(renderer: Editor) -> None:

@@ -48,6 +48,7 @@ export interface GraphNode {
   comfyClass?: string;
   onConnectionsChange?: (this: any, ...args: any[]) => void;
   onConfigure?: (this: any, ...args: any[]) => void;
+  onAdded?: (this: any, ...args: any[]) => void;
   onRemoved?: (this: any, ...args: any[]) => void;
   onResize?: (this: any, size: [number, number]) => void;
   addDOMWidget(name: string, type: string, element: HTMLElement, options: Record<string, any>): Widget & { element: HTMLElement };

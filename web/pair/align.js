@@ -34,9 +34,11 @@ export function align(source, target) {
   /** @type {Unit[]} */
   let come = [];
   const flush = () => {
-    for (let k = 0; k < Math.max(gone.length, come.length); k++) {
-      const kind = !gone[k] ? "added" : !come[k] ? "removed" : "changed";
-      out.push({ kind, source: gone[k] ?? null, target: come[k] ?? null });
+    // Ends are paired first: "cat" gives way to the dog of "fluffy dog".
+    const most = Math.max(gone.length, come.length);
+    for (let k = 0; k < most; k++) {
+      const [from, to] = [gone[k - most + gone.length], come[k - most + come.length]];
+      out.push({ kind: !from ? "added" : !to ? "removed" : "changed", source: from ?? null, target: to ?? null });
     }
     [gone, come] = [[], []];
   };

@@ -22,7 +22,7 @@ import { bounds } from "./shapes.js";
  */
 
 export const HANDLE = 7;
-const LABEL = 13;
+const LABEL = 11.5;
 
 /** Handle names of a box and their places. @param {Box} b @returns {[string, Point][]} */
 export function handles([x0, y0, x1, y1]) {
@@ -47,8 +47,12 @@ export function paint(to, w, h, unit, scene) {
     const strong = i === scene.selected || i === scene.hovered;
     paintRegion(to, w, h, unit, regions[i], i, strong);
   }
-  const labels = regions.map((region, i) => paintLabel(to, w, h, unit, region, i, scene));
   if (regions[scene.selected]) paintFrame(to, w, h, unit, regions[scene.selected]);
+  /** @type {(Box | null)[]} */
+  const labels = [];
+  const order = regions.map((_, i) => i).reverse().sort((a, b) => Number(a === scene.selected) - Number(b === scene.selected));
+  for (const i of order) labels[i] = paintLabel(to, w, h, unit, regions[i], i, scene);
+  if (regions[scene.selected]) paintHandles(to, w, h, unit, regions[scene.selected]);
   if (scene.brush) paintBrush(to, w, h, unit, scene.brush, scene.brushWidth);
   if (!regions.length && scene.hint) paintHint(to, w, h, unit, scene.hint);
   return labels;
@@ -127,10 +131,10 @@ function paintLabel(to, w, h, unit, region, i, scene) {
   const box = bounds(region, w / h);
   if (!box) return null;
   const size = LABEL * unit;
-  to.font = `600 ${size}px system-ui, sans-serif`;
+  to.font = `500 ${size}px system-ui, sans-serif`;
   to.textBaseline = "middle";
   to.textAlign = "left";
-  const wide = Math.max(size * 2, Math.min(w - box[0] * w, Math.max((box[2] - box[0]) * w, size * 6)));
+  const wide = Math.max(size * 2, Math.min(w, Math.max((box[2] - box[0]) * w, size * 9)));
   const words = shortened(to, `${scene.stale[i] ? "⚠ " : ""}${scene.labels[i]}`, wide - size * 0.8);
   const width = to.measureText(words).width + size * 0.8;
   const height = size * 1.5;
@@ -166,7 +170,11 @@ function paintFrame(to, w, h, unit, region) {
   to.strokeStyle = "#ffffff";
   to.strokeRect(x0, y0, x1 - x0, y1 - y0);
   to.setLineDash([]);
-  for (const [, [x, y]] of handles(box)) {
+}
+
+/** @type {(to: CanvasRenderingContext2D, w: number, h: number, unit: number, region: Region) => void} */
+function paintHandles(to, w, h, unit, region) {
+  for (const [, [x, y]] of handles(bounds(region, w / h) ?? [0, 0, 0, 0])) {
     const size = HANDLE * unit;
     to.fillStyle = "#ffffff";
     to.strokeStyle = "#14161a";

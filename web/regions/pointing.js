@@ -1,4 +1,5 @@
 // What lies under the pointer, and the cursor that says so.
+import { insideBox } from "../shared/geometry.js";
 import { bounds } from "./shapes.js";
 import { handles, HANDLE } from "./paint.js";
 
@@ -17,6 +18,13 @@ export function handleAt(region, aspect, [x, y], [width, height]) {
   if (!box) return "";
   const [rx, ry] = [HANDLE / (width || 300), HANDLE / (height || 300)];
   return handles(box).find(([, [hx, hy]]) => Math.abs(hx - x) <= rx && Math.abs(hy - y) <= ry)?.[0] ?? "";
+}
+
+/** The label under a point, or -1: the selected region's lies on top, then those in front.
+ * @param {(import("../shared/geometry.js").Box | null)[]} labels @param {number} selected @param {Point} point */
+export function labelAt(labels, selected, point) {
+  const hit = (/** @type {number} */ i) => !!labels[i] && insideBox(/** @type {any} */ (labels[i]), point);
+  return hit(selected) ? selected : labels.findIndex((_, i) => hit(i));
 }
 
 /**

@@ -1,6 +1,5 @@
 // The region canvas as one element: tools, canvas, words, regions. It knows no ComfyUI.
 import { make } from "../shared/dom.js";
-import { insideBox } from "../shared/geometry.js";
 import { createPad } from "../shared/pad.js";
 import { EMPTY, MAX_CHARACTERS, parse, serialise } from "./drawing.js";
 import { bound, duplicated, removed, reordered, weighted } from "./edits.js";
@@ -11,7 +10,7 @@ import { adding, growing, nudging } from "./keyboard_edits.js";
 import { command } from "./keys.js";
 import { createNotice, EMPTY_HINT } from "./notice.js";
 import { paint } from "./paint.js";
-import { cursorOver, handleAt } from "./pointing.js";
+import { cursorOver, handleAt, labelAt } from "./pointing.js";
 import { createPromptStrip } from "./prompt_strip.js";
 import { refitted, regionAt } from "./shapes.js";
 import { createToolbar } from "./toolbar.js";
@@ -137,7 +136,7 @@ export function createView(on) {
 
   const under = (/** @type {Point} */ point) => (tool === "brush" || tool === "erase" ? { handle: "", label: -1 } : {
     handle: handleAt(drawing.regions[selected], aspect(), point, [pad.canvas.clientWidth, pad.canvas.clientHeight]),
-    label: labels.findIndex((box) => box && insideBox(box, point)),
+    label: labelAt(labels, selected, point),
   });
   /** @param {Point} point @param {PointerEvent} event */
   const startGesture = (point, event) => {
@@ -183,6 +182,7 @@ export function createView(on) {
     && Math.abs(drawing.size[0] / drawing.size[1] / aspect() - 1) > 0.01;
   const root = make("div", {
     className: "ad-regions", tabIndex: 0, role: "application", "data-attention-director": "regions",
+    title: "", // else the input's tooltip hangs over the canvas
     "data-capture-wheel": "true",
     "aria-label": "Regions of the picture. N adds a box, arrows move it, Shift and arrows change its size, W goes to the words.",
   }, toolbar.element, pad.element, strip.element, chips.element, inspector.element, notice.element);
@@ -235,10 +235,10 @@ export function createView(on) {
     }
   };
   root.addEventListener("keydown", (event) => {
-    if (event.target !== root && !(event.target instanceof HTMLButtonElement && event.key !== "Enter" && event.key !== " ")) return;
-    const order = command(event);
-    // A plain key over the canvas must not reach the graph, where Delete removes the node.
+    // A plain key in here must not reach the graph, where Delete removes the node.
     if (!event.ctrlKey && !event.metaKey && event.key !== "Tab") event.stopPropagation();
+    const button = event.target instanceof HTMLButtonElement && event.key !== "Enter" && event.key !== " ";
+    const order = event.target === root || button ? command(event) : null;
     if (!order) return;
     event.preventDefault();
     event.stopPropagation();

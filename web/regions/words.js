@@ -5,7 +5,7 @@
 /** @typedef {{ start: number, end: number, first: number, last: number, uncertain: boolean }} Span */
 
 // As CLIP's tokenizer cuts: letters together, each digit alone, signs together.
-const PIECE = /embedding:[^\s,\(\)]+|'(?:s|t|re|ve|m|ll|d)(?!\p{L})|\p{Script=Han}|[\p{L}--\p{Script=Han}]+|\p{N}|[^\s\p{L}\p{N}]+/giv;
+const PIECE = /embedding:[^\s,()]+|'(?:s|t|re|ve|m|ll|d)(?!\p{L})|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+/giu;
 const COMMENT = /\/\*[\s\S]*?\*\/|\/\/[^\n]*/g;
 const WEIGHT = /:\s*[+-]?(?:\d+\.?\d*|\.\d+)\s*$/;
 const blank = (/** @type {string} */ text) => text.replace(/[^\n]/g, " ");

@@ -40,15 +40,15 @@ export function paintBrush(to, w, h, unit, [x, y], width) {
   to.stroke();
 }
 
-/** @type {(to: CanvasRenderingContext2D, w: number, h: number, unit: number, hint: string, ink?: string) => void} */
-export function paintHint(to, w, h, unit, hint, ink = "255, 255, 255") {
+/** @type {(to: CanvasRenderingContext2D, w: number, h: number, unit: number, hint: string) => void} */
+export function paintHint(to, w, h, unit, hint) {
   const size = 14 * unit;
   to.font = `${size}px system-ui, sans-serif`;
   to.textAlign = "center";
   to.textBaseline = "middle";
   const lines = hint.split("\n");
   lines.forEach((words, i) => {
-    to.fillStyle = `rgba(${ink}, ${i ? 0.6 : 0.85})`;
+    to.fillStyle = `rgba(255, 255, 255, ${i ? 0.6 : 0.85})`;
     to.fillText(words, w / 2, h / 2 + (i - (lines.length - 1) / 2) * size * 1.6, w * 0.94);
   });
 }

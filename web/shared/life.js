@@ -7,16 +7,18 @@ import { focusSoon } from "./host.js";
  * @typedef {{ element: HTMLElement, session: () => S, resume: (old: S) => void, destroy: () => void }} Editor
  */
 /** @typedef {Map<string, { session: any, focused: boolean, at: number }>} Memory of editors that have just gone */
+/** @typedef {Map<string, HTMLElement>} Places elements of nodes that have just gone, by node id */
 
 const BACK_WITHIN_MS = 3000;
 const LATELY_MS = 1500;
+const FRAMES = 90;
 
 /**
  * Tie an editor to its node's life.
  * @template S
  * @param {GraphNode} node
  * @param {Editor<S>} editor
- * @param {{ memory: Memory, minWidth: number, travelling: () => boolean, configured: () => void, removed: () => void }} on
+ * @param {{ memory: Memory, places: Places, minWidth: number, travelling: () => boolean, configured: () => void, removed: () => void }} on
  */
 export function attachLife(node, editor, on) {
   // The page may take the element, and so the focus, before it tells the node.
@@ -44,4 +46,28 @@ export function attachLife(node, editor, on) {
     editor.destroy();
     onRemoved?.apply(this, args);
   };
+  keepPlace(node, editor.element, on.places);
+}
+
+/**
+ * Nodes 2.0 keeps the element of a node that undo has replaced on the page (frontend 1.47): the new node's
+ * element takes its place. @param {GraphNode} node @param {HTMLElement} element @param {Places} places
+ */
+export function keepPlace(node, element, places) {
+  const { onAdded, onRemoved } = node;
+  const settle = (/** @type {number} */ frames) => {
+    const old = places.get(String(node.id));
+    if (!old || old === element || element.isConnected || frames <= 0) return;
+    if (old.isConnected && frames < FRAMES - 2) old.replaceWith(element);
+    else requestAnimationFrame(() => settle(frames - 1));
+  };
+  node.onAdded = function (...args) {
+    onAdded?.apply(this, args);
+    settle(FRAMES);
+  };
+  node.onRemoved = function (...args) {
+    places.set(String(node.id), element);
+    onRemoved?.apply(this, args);
+  };
+  if (node.graph) settle(FRAMES);
 }

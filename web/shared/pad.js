@@ -80,6 +80,7 @@ export function createPad(events) {
     drawing = false;
   };
   frame.addEventListener("pointercancel", lost);
+  frame.addEventListener("pointerenter", redraw); // the graph may have been zoomed meanwhile
   frame.addEventListener("pointerleave", (event) => {
     if (!drawing) events.move([-1, -1], event);
   });

@@ -1,11 +1,15 @@
 // The line at a node's foot: a mark on its wiring while there is one, else what the last run did.
+import { keepPlace } from "./life.js";
 
 /** @typedef {import("../../tests/web/host").GraphNode} GraphNode */
 /** @typedef {{ mark: string, run: string }} Lines */
 
 const NAME = "attention_director_status";
 const HEIGHT = 20;
+const WARNING = "color-mix(in srgb, #e08a00 78%, var(--input-text, #ddd))";
 
+/** @type {import("./life.js").Places} */
+const places = new Map();
 /** @type {WeakMap<GraphNode, Lines>} */
 const lines = new WeakMap();
 
@@ -21,7 +25,7 @@ export function say(node, kind, text) {
   const element = /** @type {HTMLElement} */ ((found ?? lineWidget(node)).element);
   element.textContent = shown;
   element.title = shown;
-  Object.assign(element.style, { color: said.mark ? "#e8a02c" : "", whiteSpace: said.mark ? "normal" : "nowrap" });
+  Object.assign(element.style, { color: said.mark ? WARNING : "", whiteSpace: said.mark ? "normal" : "nowrap" });
   element.dataset.attentionDirector = said.mark ? "mark" : "status";
   node.setDirtyCanvas?.(true, true);
 }
@@ -30,7 +34,7 @@ export function say(node, kind, text) {
 function lineWidget(node) {
   const element = document.createElement("div");
   Object.assign(element.style, {
-    minHeight: `${HEIGHT - 4}px`, fontSize: "11px", lineHeight: `${HEIGHT - 4}px`, opacity: "0.9", overflow: "hidden",
+    minHeight: `${HEIGHT - 4}px`, fontSize: "11px", lineHeight: `${HEIGHT - 4}px`, opacity: "0.9", padding: "0 6px", overflow: "hidden",
     textOverflow: "ellipsis",
   });
   const height = () => (lines.get(node)?.mark ? 2 * HEIGHT : HEIGHT);
@@ -38,6 +42,7 @@ function lineWidget(node) {
     serialize: false, hideOnZoom: true, getMinHeight: height, getMaxHeight: height, margin: 2, socketless: true,
   });
   widget.serialize = false;
+  keepPlace(node, element, places);
   const [width, size] = node.size;
   node.setSize([width, Math.max(size + height(), node.computeSize()[1])]);
   return widget;

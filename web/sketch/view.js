@@ -1,4 +1,5 @@
-// The sketch pad as one element: pen, eraser, their width, and paper over a faint background. It knows no ComfyUI.
+// The sketch pad as one element: white lines on black, as the node gives them, over a dimmed background. It knows
+// no ComfyUI.
 import { button, make, press } from "../shared/dom.js";
 import { clamp, simplified } from "../shared/geometry.js";
 import { icon } from "../shared/icons.js";
@@ -85,23 +86,23 @@ export function createView(on) {
 
   /** @type {(to: CanvasRenderingContext2D, w: number, h: number, unit: number) => void} */
   const paintAll = (to, w, h, unit) => {
-    to.fillStyle = "#f4f2ec";
+    to.fillStyle = "#000000";
     to.fillRect(0, 0, w, h);
-    if (background) paintBackground(to, w, h, background, 0.4);
+    if (background) paintBackground(to, w, h, background, 0.6);
     if (paper.width !== w || paper.height !== h) [paper.width, paper.height] = [w, h];
     const own = paper.getContext("2d");
     if (own) {
       own.globalCompositeOperation = "source-over";
       own.clearRect(0, 0, w, h);
       own.lineCap = own.lineJoin = "round";
-      own.fillStyle = own.strokeStyle = "#16181d";
+      own.fillStyle = own.strokeStyle = "#ffffff";
       for (const stroke of line ? [...strokes, strokeOf(line)] : strokes) {
         own.globalCompositeOperation = stroke.erase ? "destination-out" : "source-over";
         paintStroke(own, w, h, stroke);
       }
       to.drawImage(paper, 0, 0);
     }
-    if (!strokes.length && !line) paintHint(to, w, h, unit, "Draw here.\nD pen  E eraser  , . width", "22, 24, 29");
+    if (!strokes.length && !line) paintHint(to, w, h, unit, "Draw here.\nD pen  E eraser  , . width");
     if (at) paintBrush(to, w, h, unit, at, share());
   };
 
@@ -116,7 +117,7 @@ export function createView(on) {
   const shown = make("span", { className: "ad-faint" });
   const notice = make("div", { className: "ad-notice ad-warn", role: "status" });
   const root = make("div", {
-    className: "ad-sketch", tabIndex: 0, role: "application", "data-attention-director": "sketch", "data-capture-wheel": "true",
+    className: "ad-sketch", tabIndex: 0, title: "", role: "application", "data-attention-director": "sketch", "data-capture-wheel": "true",
     "aria-label": "Sketch pad. D is the pen, E the eraser, comma and full stop change the width.",
   }, make("div", { className: "ad-toolbar", role: "toolbar", "aria-label": "Drawing tools" }, pen, rubber, width, shown,
     make("span", { className: "ad-spring" }), button(icon("undo"), "Undo (Ctrl+Z)", () => on.history("undo")),

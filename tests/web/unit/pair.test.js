@@ -8,6 +8,7 @@ test("words that stayed, changed, came and went", () => {
   expect(pairs("a cat on a mat", "a dog on a mat")).toEqual([["same", "a", "a"], ["changed", "cat", "dog"],
     ["same", "on", "on"], ["same", "a", "a"], ["same", "mat", "mat"]]);
   expect(pairs("a cat", "a fluffy cat")).toEqual([["same", "a", "a"], ["added", null, "fluffy"], ["same", "cat", "cat"]]);
+  expect(pairs("a cat", "a fluffy dog")).toEqual([["same", "a", "a"], ["added", null, "fluffy"], ["changed", "cat", "dog"]]);
   expect(pairs("a red cat", "a cat")).toEqual([["same", "a", "a"], ["removed", "red", null], ["same", "cat", "cat"]]);
   expect(pairs("A Cat", "a (cat:1.2)")).toEqual([["same", "A", "a"], ["same", "Cat", "cat"]]);
   expect(pairs("", "a cat").map(([kind]) => kind)).toEqual(["added", "added"]);

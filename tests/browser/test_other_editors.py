@@ -1,0 +1,79 @@
+"""The sketch pad and the prompt pair, under the mouse, in both renderers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from editor import Editor
+
+SOURCE, TARGET = "a photo of a cat on a chair", "a photo of a dog on a snowy chair"
+
+
+def add(renderer: Editor, kind: str) -> None:
+    """A graph of this one node; skips where the pack lacks it."""
+    if not renderer.page.evaluate("(kind) => kind in LiteGraph.registered_node_types", kind):
+        pytest.skip(f"this pack has no node {kind}")
+    renderer.page.evaluate("""(kind) => { app.graph.clear(); const node = LiteGraph.createNode(kind);
+        node.pos = [250, 120]; app.graph.add(node); const view = app.canvas.ds; view.scale = 1; view.offset = [0, 0];
+        app.canvas.setDirty(true, true);
+        app.extensionManager.workflow.activeWorkflow.changeTracker.captureCanvasState(); }""", kind)
+    renderer.page.wait_for_timeout(900)
+
+
+def widget(renderer: Editor, name: str) -> Any:
+    return renderer.page.evaluate("(name) => app.graph.nodes[0].widgets.find((w) => w.name === name).value", name)
+
+
+def stroke(renderer: Editor, x0: float, y0: float, x1: float, y1: float) -> None:
+    box = renderer.page.locator("[data-attention-director=sketch] canvas").first.bounding_box()
+    renderer.page.mouse.move(box["x"] + box["width"] * x0, box["y"] + box["height"] * y0)
+    renderer.page.mouse.down()
+    renderer.page.mouse.move(box["x"] + box["width"] * x1, box["y"] + box["height"] * y1, steps=5)
+    renderer.page.mouse.up()
+    renderer.page.wait_for_timeout(150)
+
+
+def test_strokes_are_drawn_erased_and_undone(renderer: Editor) -> None:
+    add(renderer, "AttnDirSketch")
+    stroke(renderer, 0.2, 0.3, 0.8, 0.3)
+    renderer.page.keyboard.press("e")
+    stroke(renderer, 0.5, 0.1, 0.5, 0.6)
+    drawn = json.loads(widget(renderer, "strokes"))
+    assert [s["erase"] for s in drawn["strokes"]] == [False, True] and drawn["version"] == 1
+    assert drawn["strokes"][0]["points"] == [pytest.approx([0.2, 0.3], abs=0.01), pytest.approx([0.8, 0.3], abs=0.01)]
+    assert drawn["strokes"][1]["width"] == pytest.approx(4 * drawn["strokes"][0]["width"], rel=0.02)
+    renderer.page.keyboard.press("Control+z")
+    renderer.page.wait_for_timeout(1200)
+    assert len(json.loads(widget(renderer, "strokes"))["strokes"]) == 1
+    renderer.page.keyboard.press("Delete")
+    stroke(renderer, 0.2, 0.8, 0.8, 0.8)
+    assert len(json.loads(widget(renderer, "strokes"))["strokes"]) == 2, "the node and its pad are still there"
+
+
+def test_the_width_is_the_nodes_own(renderer: Editor) -> None:
+    add(renderer, "AttnDirSketch")
+    renderer.page.locator("[data-attention-director=sketch] input[type=range]").fill("16")
+    assert widget(renderer, "line_width") == 16
+    stroke(renderer, 0.2, 0.3, 0.8, 0.3)
+    found = json.loads(widget(renderer, "strokes"))["strokes"][0]["width"]
+    assert found == pytest.approx(16 / widget(renderer, "width"), abs=1e-4)
+
+
+def test_words_that_changed_are_shown_and_weighed(renderer: Editor) -> None:
+    add(renderer, "AttentionEdit")
+    for name, value in (("text", SOURCE), ("targets", TARGET)):
+        renderer.page.evaluate("""([name, value]) => {
+            const w = app.graph.nodes[0].widgets.find((w) => w.name === name);
+            w.value = value;
+            w.callback?.(value);
+        }""", [name, value])
+    pair = renderer.page.locator("[data-attention-director=pair]").first
+    assert pair.locator(".ad-changed").all_inner_texts() == ["cat\ndog"]
+    assert [text.strip() for text in pair.locator(".ad-added .ad-below").all_inner_texts()] == ["snowy"]
+    pair.get_by_label("Weight of snowy").fill("1.8")
+    renderer.page.wait_for_timeout(200)
+    assert widget(renderer, "reweight") == "snowy: 1.8"
+    saved = renderer.page.evaluate("() => app.graph.serialize().nodes[0].widgets_values")
+    assert not any(isinstance(value, str) and "ad-" in value for value in saved)
