@@ -73,7 +73,8 @@ def read_weights(node: str, path: Path) -> Weights:
                                   "not opened; ask its maker for a safetensors file.") from None
     except Exception as error:  # whatever a broken file makes of its reader
         reason = (str(error) or type(error).__name__).splitlines()[0][:80]
-        raise DirectorError(node, f'"{path.name}" cannot be read ({reason}); it may be cut off, get it again.') from None
+        raise DirectorError(node, f'"{path.name}" cannot be read ({reason}); it may be cut off, get it again.'
+                            ) from None
     if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
         found = found["state_dict"]
     weights = {k: v for k, v in found.items() if torch.is_tensor(v)} if isinstance(found, Mapping) else {}

@@ -1,4 +1,4 @@
-"""Measure on the tiny world: `python3 lab/run.py bench [world|layout|sheets|all] [--limit N]`."""
+"""Measure on the tiny world: `python3 lab/run.py bench [world|layout|identity|sheets|all] [--limit N]`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import engine
 from pack import load_pack
 
-BENCHES = ("world", "layout", "sheets")
+BENCHES = ("world", "layout", "identity", "sheets")
 
 
 def main() -> None:

@@ -1,8 +1,9 @@
-"""Train what ships in assets/: `python3 lab/run.py train world`."""
+"""Train what ships in assets/: `python3 lab/run.py train world`, `python3 lab/run.py train identity`."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import engine
@@ -30,9 +31,14 @@ def train_world(arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["identity"]:
+        from identity.train import main as train_identity
+
+        return train_identity(sys.argv[2:])
     root = Path(__file__).resolve().parent.parent
     parser = argparse.ArgumentParser(prog="python3 lab/run.py train", description=__doc__)
-    parser.add_argument("what", choices=["world"])
+    parser.add_argument("what", choices=["world", "identity"],
+                        help="identity has options of its own: train identity --help")
     parser.add_argument("--folder", default=str(host.cache_folder() / "world"),
                         help="state and log; what is there is gone on with")
     parser.add_argument("--out", default=str(root / "assets" / "tiny_world.safetensors"))

@@ -96,12 +96,12 @@ def records_of(arguments: argparse.Namespace):
 
 def prepare(arguments: argparse.Namespace, crew: Any):
     """Everything that stands still: (base, store, student). One process makes the files, all read them."""
+    import torch
     from attention_director.core.fuse import FuseModule
-    from identity.store import Encoder, load_or_build
-    from identity.student import Student, training_unet
     from world.training import Log
 
-    import torch
+    from identity.store import Encoder, load_or_build
+    from identity.student import Student, training_unet
 
     folder = Path(arguments.folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -123,8 +123,9 @@ def prepare(arguments: argparse.Namespace, crew: Any):
 def train(arguments: argparse.Namespace, crew: Any) -> dict[str, Any]:
     """Train, or go on training; returns the averaged weights of what is trained."""
     import torch
-    from identity.steps import Recipe, draw_batch, step_loss
     from world.training import Log, MovingAverage, learning_rate, resume, save_training, seed_step
+
+    from identity.steps import Recipe, draw_batch, step_loss
 
     base, store, student = prepare(arguments, crew)
     folder, steps = Path(arguments.folder), arguments.steps
@@ -165,8 +166,9 @@ def write_adapter(path: Path, model: Any, student: Any, values: Any, arguments: 
     import json
 
     import comfy.utils
-    from identity.student import adapter_tensors
     from safetensors.torch import save_file
+
+    from identity.student import adapter_tensors
 
     names = comfy.utils.unet_to_diffusers(model.model.model_config.unet_config)
     facts = {"seed": arguments.seed, "steps": step, "localisation": arguments.localisation, "rank": arguments.rank,

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from attention_director.core.call import AttentionCall, LowRankBias, RowSpan, Scratch, Step
 from attention_director.core.attention import explicit_attention
+from attention_director.core.call import AttentionCall, LowRankBias, RowSpan, Scratch, Step
 from attention_director.core.layers import LayerAddress
 from attention_director.core.localise import LocaliseSubjects, confinement, masked_shares, shares
 from attention_director.core.schedule import Schedule
