@@ -56,10 +56,10 @@ def load_base(path: str | None) -> tuple[Any, Any, Any]:
         return load_demo_model()
     import comfy.sd
 
-    found = comfy.sd.load_checkpoint_guess_config(path, output_vae=True, output_clip=True)
-    if found[0].model.model_type.name != "EPS":
+    model, clip, vae, *_ = comfy.sd.load_checkpoint_guess_config(path, output_vae=True, output_clip=True)
+    if model is None or model.model.model_type.name != "EPS":
         raise SystemExit(f"{path} does not predict noise; the recipe is Stable Diffusion 1.x's")
-    return found[:3]
+    return model, clip, vae
 
 
 def cumulative_alphas(model: Any):
@@ -107,12 +107,12 @@ def prepare(arguments: argparse.Namespace, crew: Any):
     folder.mkdir(parents=True, exist_ok=True)
     base = load_base(arguments.base)
     records, count = records_of(arguments)
-    stored = folder / f"store-{count}.pt"
-    for turn in (crew.first, not crew.first):
-        if turn:
-            tower, side = load_tower(arguments.vision, folder, arguments.seed, crew.device)
-            log = Log(folder / "training.log", "pictures", count)
-            store = load_or_build(stored, records, count, Encoder(*base), side, log)
+    if not crew.first:
+        crew.wait()  # until the first has made the files
+    tower, side = load_tower(arguments.vision, folder, arguments.seed, crew.device)
+    log = Log(folder / "training.log", "pictures", count)
+    store = load_or_build(folder / f"store-{count}.pt", records, count, Encoder(*base), side, log)
+    if crew.first:
         crew.wait()
     torch.manual_seed(arguments.seed)
     student = Student(training_unet(base[0]), FuseModule(store.context.shape[-1]), tower, arguments.vision_layers,
