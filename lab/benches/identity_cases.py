@@ -7,9 +7,9 @@ from random import Random
 
 import numpy as np
 import torch
-from identity.coats import hybrids, nearest
+from identity.coats import blended, nearest
 from world.caption import plain_caption
-from world.oracle import Found, look, score_caption
+from world.oracle import look, score_caption
 from world.render import render
 from world.scene import BACKGROUNDS, CANVAS_PX, COLOURS, CREATURE, SHAPES, Coat, Scene, Thing, sample_coat
 
@@ -56,15 +56,11 @@ def sample_case(number: int, creatures: int) -> Case:
     return Case(plain_caption(scene), scene, coats, others, 1000 * creatures + number)
 
 
-def creatures_in(picture: np.ndarray) -> list[Found]:
-    return [found for found in look(picture).objects if found.shape == CREATURE]
-
-
 def scores(picture: np.ndarray, case: Case) -> dict[str, float]:
     """match: share of the wanted creatures that are there; obedience: all of the prompt and its background is.
 
-    blending, with two creatures in the prompt: the share of the drawn ones that a mixture of the two
-    explains better than either; left out where none is drawn.
+    drawn: the share of wanted creatures that any creature was drawn for. blending, with two in the prompt:
+    the share of the drawn ones that a mixture of the two explains better; left out where none is drawn.
     """
     seen = look(picture)
     drawn = [found for found in seen.objects if found.shape == CREATURE]
@@ -75,6 +71,5 @@ def scores(picture: np.ndarray, case: Case) -> dict[str, float]:
                               and seen.background == case.scene.background),
            "drawn": min(len(drawn), count) / count}
     if count == 2 and drawn:
-        mixtures = (*case.coats, *hybrids(*case.coats))
-        out["blending"] = float(np.mean([nearest(picture, found, mixtures) >= 2 for found in drawn]))
+        out["blending"] = float(np.mean([blended(picture, found, *case.coats) for found in drawn]))
     return out

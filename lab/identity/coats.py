@@ -18,6 +18,7 @@ from world.scene import CREATURE, Coat
 
 READ_PX = 48
 BLUR_PX = 2.0  # on the reading grid
+CLEARLY = 0.85
 
 
 @cache
@@ -65,10 +66,24 @@ def worn(coat: Coat, blur_px: float = BLUR_PX) -> np.ndarray:
     return cv2.GaussianBlur(drawn, (0, 0), blur_px)[_inside()] if blur_px else drawn[_inside()]
 
 
-def nearest(picture: np.ndarray, found: Found, coats: Sequence[Coat]) -> int:
-    """Which of the coats a drawn creature wears most likely: the smallest mean RGB distance."""
+def distances(picture: np.ndarray, found: Found, coats: Sequence[Coat]) -> np.ndarray:
+    """Mean RGB distance between a drawn creature and each coat: [coats]."""
     pixels = creature_pixels(picture, found)[_inside()]
-    return int(np.argmin([np.linalg.norm(pixels - worn(coat), axis=1).mean() for coat in coats]))
+    return np.array([np.linalg.norm(pixels - worn(coat), axis=1).mean() for coat in coats])
+
+
+def nearest(picture: np.ndarray, found: Found, coats: Sequence[Coat]) -> int:
+    """Which of the coats a drawn creature wears most likely."""
+    return int(distances(picture, found, coats).argmin())
+
+
+def blended(picture: np.ndarray, found: Found, a: Coat, b: Coat) -> bool:
+    """Does a mixture of two creatures explain a drawn one clearly better than either of them?
+
+    Clearly: at less than 0.85 of the distance, so that two creatures with a tone in common do not count.
+    """
+    either = distances(picture, found, (a, b)).min()
+    return bool(distances(picture, found, hybrids(a, b)).min() < CLEARLY * either)
 
 
 def hybrids(a: Coat, b: Coat) -> list[Coat]:

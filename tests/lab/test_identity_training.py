@@ -65,6 +65,19 @@ def test_the_tower_in_training_is_the_hosts() -> None:
         torch.testing.assert_close(tower_vectors(tower, pixels), tower(pixel_values=pixels)[2], rtol=1e-4, atol=1e-4)
 
 
+def test_the_tower_learns_to_name_coats_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from identity import tower
+
+    monkeypatch.setattr(tower, "COATS", 8)
+    monkeypatch.setattr(tower, "STEPS", 2)
+    monkeypatch.setattr(tower, "BATCH", 4)
+    weights = tower.naming_tower(tmp_path, 0, torch.device("cpu"))
+    assert (tmp_path / "tower.pt").exists() and not (tmp_path / "tower-state.pt").exists()
+    build_tower(TINY).load_state_dict(weights)
+    again = tower.naming_tower(tmp_path, 0, torch.device("cpu"))
+    assert all(torch.equal(weights[k], again[k]) for k in weights)
+
+
 def test_creature_records_link_phrases_to_masks() -> None:
     for index in range(20):
         record = creature_record(0, index)
