@@ -34,7 +34,8 @@ def main() -> None:
     if sys.argv[1:2] == ["identity"]:
         from identity.train import main as train_identity
 
-        return train_identity(sys.argv[2:])
+        train_identity(sys.argv[2:])
+        return
     root = Path(__file__).resolve().parent.parent
     parser = argparse.ArgumentParser(prog="python3 lab/run.py train", description=__doc__)
     parser.add_argument("what", choices=["world", "identity"],

@@ -193,7 +193,7 @@ def preview(arguments: argparse.Namespace, base: Any, student: Any, values: Any,
         draw_preview(base, path, Path(arguments.folder) / f"preview-{step}.png")
 
 
-def main(line: list[str] | None = None) -> None:
+def main(line: list[str] | None = None) -> dict[str, Any]:
     arguments = arguments_of(argparse.ArgumentParser(prog="python3 lab/run.py train identity", description=__doc__),
                              line)
     engine.enter()
@@ -204,7 +204,7 @@ def main(line: list[str] | None = None) -> None:
 
     crew = join()
     try:
-        train(arguments, crew)
+        return train(arguments, crew)
     finally:
         crew.leave()
 
