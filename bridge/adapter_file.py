@@ -73,7 +73,8 @@ def read_weights(node: str, path: Path) -> Weights:
                                   "not opened; ask its maker for a safetensors file.") from None
     except Exception as error:  # whatever a broken file makes of its reader
         reason = (str(error) or type(error).__name__).splitlines()[0][:80]
-        raise DirectorError(node, f'"{path.name}" cannot be read ({reason}); it may be cut off, get it again.') from None
+        raise DirectorError(node, f'"{path.name}" cannot be read ({reason}); it may be cut off, get it again.'
+                            ) from None
     if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
         found = found["state_dict"]
     weights = {k: v for k, v in found.items() if torch.is_tensor(v)} if isinstance(found, Mapping) else {}
@@ -152,7 +153,8 @@ def published_unet_names() -> set[str]:
 
 def report_of(weights: Weights, adapter: Adapter) -> str:
     """What the file holds, what of it is used, and every missing and unexpected name."""
-    names = published_unet_names()
+    # Only a UNet of four levels claims to be SD1.5's; IdentityInject compares any with the model it meets.
+    names = published_unet_names() if any(k.startswith("down_blocks.3.") for k in adapter.unet) else set(adapter.unet)
     lost = [UNET + n for n in sorted(names - set(adapter.unet))] if adapter.unet else []
     used = {*(FUSE + k for k in adapter.fuse.state_dict()), *(VISION + k for k in adapter.tower.model.state_dict()),
             *(UNET + n for n in names), *(LOW_RANK + k for k in adapter.low_rank)}

@@ -133,9 +133,9 @@ def _fused_row(row: torch.Tensor, tag: PromptTag, number: int, adapter: Adapter,
                places: Sequence[Sequence[int | None]], vectors: Sequence[torch.Tensor],
                strengths: Sequence[float]) -> torch.Tensor:
     """One prompt's [T, C]; a word is fused in every repetition of the row."""
-    found = [(start + place[number], vector, strength)
+    found = [(start + own, vector, strength)
              for place, vector, strength in zip(places, vectors, strengths, strict=True)
-             for start in tag.starts(number) if place[number] is not None]
+             if (own := place[number]) is not None for start in tag.starts(number)]
     if not found:
         return row
     positions = [position for position, _, _ in found]

@@ -67,7 +67,7 @@ def _expect_all(node: str, adapter: Adapter, wanted: Any, taken: list[Any]) -> N
     lost = sorted(set(map(str, wanted)) - set(map(str, taken)))
     if lost:
         raise DirectorError(node, f'"{adapter.name}": {len(lost)} of {len(wanted)} UNet tensors found no place in this '
-                                  f"model, such as {lost[0]}; set strength_model to 0 or use an adapter for this model.")
+                                  f"model, such as {lost[0]}; set strength_model to 0 or use another adapter.")
 
 
 def _add_low_rank(node: str, clone: Any, adapter: Adapter, strength: float) -> None:

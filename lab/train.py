@@ -1,8 +1,9 @@
-"""Train what ships in assets/: `python3 lab/run.py train world`, then `python3 lab/run.py train predictor`."""
+"""Train what ships in assets/: `python3 lab/run.py train world`, then `train predictor`, `train identity`."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import engine
@@ -38,9 +39,15 @@ def train_predictor(arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["identity"]:
+        from identity.train import main as train_identity
+
+        train_identity(sys.argv[2:])
+        return
     root = Path(__file__).resolve().parent.parent
     parser = argparse.ArgumentParser(prog="python3 lab/run.py train", description=__doc__)
-    parser.add_argument("what", choices=["world", "predictor"])
+    parser.add_argument("what", choices=["world", "predictor", "identity"],
+                        help="identity has options of its own: train identity --help")
     parser.add_argument("--folder", default=str(host.cache_folder() / "world"),
                         help="state and log; what is there is gone on with")
     parser.add_argument("--out", default=str(root / "assets" / "tiny_world.safetensors"))

@@ -15,7 +15,7 @@ from torch import nn
 from world.nets import initialise
 from world.render import render
 from world.scene import BACKGROUNDS, CREATURE, PATTERNS, Coat, Scene, Thing, sample_coat
-from world.training import Log, learning_rate, save_state, seed_step
+from world.training import Log, MovingAverage, learning_rate, resume, save_state, save_training, seed_step
 
 from .references import augmented
 from .store import reference_crop
@@ -23,7 +23,7 @@ from .store import reference_crop
 TINY = {"hidden_act": "quick_gelu", "hidden_size": 128, "image_size": 64, "intermediate_size": 512,
         "model_type": "clip_vision_model", "num_attention_heads": 2, "num_channels": 3, "num_hidden_layers": 4,
         "patch_size": 8, "projection_dim": 128}
-COATS, STEPS, BATCH, PEAK_LR = 8000, 900, 64, 8e-4
+COATS, STEPS, BATCH, PEAK_LR = 8000, 800, 64, 8e-4
 
 
 def build_tower(config: dict) -> nn.Module:
@@ -94,24 +94,27 @@ def naming_tower(folder: Path, seed: int, device: torch.device) -> dict[str, tor
         return torch.load(path, weights_only=True)
     torch.manual_seed(seed)
     crops, targets = coat_crops(seed, COATS, TINY["image_size"])
-    net = build_tower(TINY).to(device)
-    head = nn.Linear(TINY["projection_dim"], 9 + len(PATTERNS)).to(device)
-    parameters = [*net.parameters(), *head.parameters()]
-    optimiser = torch.optim.AdamW(parameters, lr=PEAK_LR, weight_decay=0.05)
+    head = nn.Linear(TINY["projection_dim"], 9 + len(PATTERNS))
+    net = nn.ModuleDict({"tower": build_tower(TINY), "head": head}).to(device)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=PEAK_LR, weight_decay=0.05)
+    average, state = MovingAverage(net, 0.98), folder / "tower-state.pt"
     log = Log(folder / "training.log", "tower", STEPS)
-    for step in range(STEPS):
+    for step in range(resume(state, net, optimiser, average), STEPS):
         seed_step(seed, step)
         chosen = torch.randint(0, len(crops), (BATCH,))
         pixels = squared(augmented(crops[chosen]), TINY["image_size"]).to(device)
         optimiser.param_groups[0]["lr"] = learning_rate(step, STEPS, PEAK_LR, 50)
         with torch.autocast(device.type, torch.bfloat16):
-            loss = naming_loss(head(tower_vectors(net, pixels)).float(), targets[chosen].to(device))
+            loss = naming_loss(net["head"](tower_vectors(net["tower"], pixels)).float(), targets[chosen].to(device))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimiser.step()
+        average.update(net, step)
         if (step + 1) % 50 == 0:
             log.show(step + 1, loss=float(loss.detach()))
-    weights = {name: value.cpu() for name, value in net.state_dict().items()}
+            save_training(state, net, optimiser, average, step + 1)
+    weights = {k.removeprefix("tower."): v.cpu() for k, v in average.values.items() if k.startswith("tower.")}
     save_state(path, weights)
+    state.unlink(missing_ok=True)
     return weights

@@ -59,6 +59,22 @@ def test_only_the_marked_words_are_fused(given: Any) -> None:
     assert torch.equal(fused[0, [HAT, DOG]], wanted)
 
 
+def test_a_phrase_of_several_words_is_fused_at_its_last_token(light: Any) -> None:
+    model, clip, _ = family()
+    _, positive = files.identity(model, clip, light, TEXT, files.subjects(("red hat", files.picture(1))))
+    changed = (positive[1][0] != positive[0][0]).any(-1)[0].nonzero().flatten().tolist()
+    assert changed == [HAT]
+
+
+def test_a_pair_of_text_encoders_is_fused_as_one_context(tmp_path: Path) -> None:
+    model, clip, negative = family("sdxl")
+    wide = files.adapter(tmp_path / "a.safetensors", files.published(64, unet=False))
+    out, positive = files.identity(model, clip, wide, TEXT, localise=1.0)
+    host = host_encode(clip, TEXT)
+    assert torch.equal(positive[1][1]["pooled_output"], host[0][1]["pooled_output"])
+    assert_differs(tiny.sample(out, positive, negative), tiny.sample(model, host, negative), 0.01)
+
+
 def test_strength_interpolates_and_pictures_are_averaged(light: Any) -> None:
     model, clip, _ = family()
     whole, half = (files.identity(model, clip, light, TEXT, files.subjects(("hat", files.picture(1), s)))[1][1][0]

@@ -24,7 +24,7 @@ def ask(adapter: Any, text: Any = TEXT, parts: tuple | None = None, family: str 
 
 
 @pytest.mark.parametrize("phrase, sentence", [
-    ("Anna", r'IdentityInject: subject 1 "Anna" is not in the prompt\. Use the word that stands there, such as woman'),
+    ("Anna", r'IdentityInject: subject 1 "Anna" is not in the prompt.*\. Use the word that stands there, such'),
     ("hats", r'subject 1 "hats" is not in the prompt; nearest: "hat"'),
     ("dog#2", r'subject 1 "dog#2": the prompt holds those words once; lower the number')])
 def test_a_phrase_that_is_not_there(light: Any, phrase: str, sentence: str) -> None:

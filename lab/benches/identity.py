@@ -1,0 +1,127 @@
+"""Is it that creature? IdentityInject on unseen creatures, one and two in a prompt."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import host
+import numpy as np
+import torch
+from identity.records import creature_scene
+from world.draw import Conditioning, World, draw, load_world
+from world.render import render
+
+from .identity_cases import Case, sample_case, scores
+from .results import Row, mean_row
+from .world import round_trip
+
+ONE, TWO = 100, 100
+NODE = "bench"
+# An adapter trained with `lab/run.py train identity --localisation 0 --folder F --out F/adapter.safetensors`,
+# where F is identity-no-localisation in the lab's cache folder.
+NO_LOSS = Path("identity-no-localisation") / "adapter.safetensors"
+
+Ask = Callable[[World, Case, list[torch.Tensor]], tuple[Any, Conditioning]]
+
+
+def unpatched(world: World, case: Case, _references: list[torch.Tensor]) -> tuple[Any, Conditioning]:
+    from attention_director.bridge.prompt import encode
+
+    return world.model, encode(world.clip, case.caption, NODE)
+
+
+def ours(adapter: Any, **changes: Any) -> Ask:
+    """IdentityInject at its defaults but for ``changes``."""
+    def ask(world: World, case: Case, references: list[torch.Tensor]) -> tuple[Any, Conditioning]:
+        from attention_director.bridge.identity import IdentityOptions, inject
+        from attention_director.bridge.subject_list import make_subject
+        from attention_director.nodes.identity_inject import DEFAULT_LOCALISE
+
+        subjects = tuple(make_subject(NODE, phrase, picture, 1.0)
+                         for phrase, picture in zip(case.phrases, references, strict=True))
+        options = IdentityOptions(**({"localise": DEFAULT_LOCALISE} | changes))
+        return inject(NODE, "1", world.model, world.clip, adapter, case.caption, subjects, options)
+
+    return ask
+
+
+def variants() -> dict[str, Ask]:
+    from attention_director.bridge.adapter_file import load_adapter
+    from attention_director.bridge.adapter_folder import DEMO, adapter_path
+
+    adapter, _ = load_adapter(NODE, adapter_path(NODE, DEMO))
+    found: dict[str, Ask] = {
+        "unpatched": unpatched,
+        "ours": ours(adapter),
+        "ours-not-localised": ours(adapter, localise=0.0),
+        "ours-localised": ours(adapter, localise=1.0),
+        "ours-no-delay": ours(adapter, start_percent=0.0),
+        "ours-late": ours(adapter, start_percent=0.5),
+        "ours-words-only": ours(adapter, strength_model=0.0),
+    }
+    other = host.cache_folder() / NO_LOSS
+    if other.is_file():
+        unlocalised, _ = load_adapter(NODE, other)
+        found["ours-no-localisation-loss"] = ours(unlocalised)
+        found["ours-no-localisation-loss-localised"] = ours(unlocalised, localise=1.0)
+    return found
+
+
+def measure(world: World, asks: dict[str, Ask], case: Case, totals: dict[str, dict[str, list[float]]]) -> None:
+    """Every variant on one case, one after the other, so that their seconds are of the same minute."""
+    name = {1: "one", 2: "two"}[len(case.coats)]
+    references = case.references()
+    for variant, ask in asks.items():
+        with torch.inference_mode():
+            model, positive = ask(world, case, references)
+        drawing = draw(world, model, positive, [case.seed])
+        found = scores(drawing.pictures[0], case)
+        into = totals[variant]
+        into["seconds"].append(drawing.seconds)
+        for metric in ("match", "drawn"):
+            into[f"{metric}_{name}"].append(found[metric])
+        into["obedience"].append(found["obedience"])
+        if "blending" in found:
+            into["blending"].append(found["blending"])
+
+
+def ceiling(world: World, count: int) -> Row:
+    """What the oracle says of perfect pictures after the VAE: no method can pass it."""
+    from random import Random
+
+    values: dict[str, list[float]] = defaultdict(list)
+    for creatures in (1, 2):
+        cases = [sample_case(number, creatures) for number in range(count)]
+        pictures = []
+        for case in cases:
+            things = creature_scene(Random(f"ceiling/{case.seed}"), creatures, 0).things
+            worn = [thing.__class__(thing.shape, "", thing.x, thing.y, thing.radius, coat)
+                    for thing, coat in zip(things, case.coats, strict=True)]
+            pictures.append(render(case.scene.__class__(case.scene.background, tuple(worn)))[0])
+        for case, picture in zip(cases, round_trip(world, np.stack(pictures)), strict=True):
+            found = scores(picture, case)
+            values[f"match_{ {1: 'one', 2: 'two'}[creatures] }"].append(found["match"])
+            values["blending"].extend([found["blending"]] if "blending" in found else [])
+    return mean_row("rendered", values)
+
+
+def run(limit: int | None = None) -> list[Row]:
+    """One row a variant; ``limit`` is a number of cases of each kind, for a trial. time_ratio is of medians."""
+    world, asks = load_world(), variants()
+    totals: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in asks}
+    counts = {1: limit or ONE, 2: limit or TWO}
+    for creatures, count in counts.items():
+        for number in range(count):
+            measure(world, asks, sample_case(number, creatures), totals)
+            if (number + 1) % 10 == 0 or number + 1 == count:
+                print(f"identity: {number + 1}/{count} prompts with {creatures}", flush=True)
+    plain = median(totals["unpatched"].pop("seconds"))
+    rows = [ceiling(world, min(50, counts[1]))]
+    for name, values in totals.items():
+        seconds = median(values.pop("seconds")) if "seconds" in values else plain
+        rows.append(mean_row(name, values) | {"time_ratio": seconds / plain})
+    return rows
