@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -66,12 +67,18 @@ def attend_cross(foreign: Foreign, call: AttentionCall, options: dict[str, Any])
 def attend_self(foreign: Foreign, original: AttentionCall, options: dict[str, Any]) -> Attend:
     """Innermost self-attention with a patch: run it on our q, k, v where their layout is unchanged.
 
-    With a bias it gets the widened, padded heads. With gathered keys, or more columns than heads can
-    be widened by, it is added as a residual.
+    With a bias it gets the widened, padded heads. With gathered keys, some of the rows, or more columns
+    than heads can be widened by, it is added as a residual, found once.
     """
+    @cache
+    def residual() -> torch.Tensor:
+        return run_foreign(foreign, original, options) - plain(original, options)
+
     def attend(inner: AttentionCall) -> torch.Tensor:
+        if inner.picked is not None:
+            return own_attention(inner, options) + residual()[inner.picked]
         if inner.k.shape[2] != original.k.shape[2] or not fits_kernel(inner.q, inner.bias):
-            return own_attention(inner, options) + run_foreign(foreign, original, options) - plain(original, options)
+            return own_attention(inner, options) + residual()
 
         def kernel(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
             return run_foreign(foreign, replace(inner, q=q, k=k, v=v, bias=None), options)

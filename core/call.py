@@ -85,6 +85,7 @@ class AttentionCall:
 
     q: [B, H, Nq, D]; k, v: [B, H, Nk, D]. softmax scale is D ** -0.5 for the D of q.
     grid: (h, w) of the pixels; latent_grid: (h, w) of the whole latent. bias: added to the logits.
+    picked: which rows of the model call these are, [B], where a method asks for some; None for all.
     """
 
     q: torch.Tensor
@@ -97,6 +98,7 @@ class AttentionCall:
     step: Step
     scratch: Scratch
     bias: LowRankBias | None = None
+    picked: torch.Tensor | None = None
 
 
 Attend = Callable[[AttentionCall], torch.Tensor]

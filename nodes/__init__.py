@@ -9,9 +9,11 @@ from .encode import AttnDirEncode
 from .region import AttnDirRegion
 from .region_prompt import RegionPrompt
 from .regions_from_boxes import AttnDirRegionsFromBoxes
+from .shared_subject import SharedSubjectAttention
 
 NODES: tuple[type[io.ComfyNode], ...] = (
     RegionPrompt,
+    SharedSubjectAttention,
     AttnDirRegion,
     AttnDirRegionsFromBoxes,
     AttnDirEncode,

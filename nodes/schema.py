@@ -10,6 +10,7 @@ from comfy_api.latest import io
 
 CATEGORY = "Attention Director"
 Regions = io.Custom("ATTN_DIR_REGIONS")
+Bank = io.Custom("ATTN_DIR_BANK")
 
 
 def known(make: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
