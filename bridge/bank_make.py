@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from ..core.correspondence import match_features
 from ..core.subject_masks import masks_from_maps
 from .bank_run import BankKeeper
+from .errors import DirectorError
 from .fingerprint import fingerprint
-from .subject_bank import SubjectBank, remember
+from .subject_bank import SubjectBank, recall, remember
 from .subject_pass import SubjectPass
 
 PREVIEW_SCALE = 8
@@ -30,20 +31,20 @@ def fill_features(keep: BankKeeper, found: SubjectPass, maps: torch.Tensor) -> N
     keep.tensors["feature_subjects"] = torch.cat([mask[:, at].T for _, mask, at in pairs]).cpu()
 
 
-def remember_bank(patcher: Any, keep: BankKeeper, samples: torch.Tensor, scenes: tuple[str, ...],
-                  subjects: tuple[str, ...], seed: int, photographs: bool = False) -> SubjectBank:
-    """Make the bank of a finished run and keep it under the digest of its samples.
-
-    samples: [B, C, h, w] in the model's own scale, as the sampler gave them.
-    """
+def make_bank(patcher: Any, keep: BankKeeper, samples: torch.Tensor, scenes: tuple[str, ...],
+              subjects: tuple[str, ...], seed: int, photographs: bool = False) -> SubjectBank:
+    """The bank of a finished run. samples: [B, C, h, w] in the model's own scale, the first being the anchors."""
     keep.flush()
-    delivered = patcher.model.process_latent_out(samples.to(torch.float32))
     keep.tensors["preview"] = latent_preview(patcher.model, samples[:keep.anchors])
-    bank = SubjectBank(fingerprint(patcher), keep.anchors, scenes[:keep.anchors], subjects, seed,
+    return SubjectBank(fingerprint(patcher), keep.anchors, scenes[:keep.anchors], subjects, seed,
                        tuple(level.progress for level in keep.levels), photographs, dict(keep.tensors))
+
+
+def remember_bank(patcher: Any, bank: SubjectBank, samples: torch.Tensor) -> None:
+    """Keep a bank until it is saved, under the digest of its run's samples as the host will hand them on."""
+    delivered = patcher.model.process_latent_out(samples.to(torch.float32))
     for made in (delivered, delivered.to(comfy.model_management.intermediate_dtype())):
         remember(digest(made), bank)
-    return bank
 
 
 def digest(samples: torch.Tensor) -> str:
@@ -63,3 +64,16 @@ def latent_preview(model: Any, samples: torch.Tensor) -> torch.Tensor:
         rgb = torch.einsum("achw,cr->arhw", plain, torch.tensor(factors))
     rgb = F.interpolate((rgb + 1) / 2, scale_factor=PREVIEW_SCALE, mode="bilinear")
     return rgb.clamp(0, 1).to(torch.float16)
+
+
+def bank_of_samples(node: str, patcher: Any, latent: dict[str, Any] | None) -> SubjectBank:
+    """The bank that the run with this result, a LATENT, kept. Raises DirectorError."""
+    if latent is None:
+        raise DirectorError(node, "neither samples nor a bank is wired; wire the sampler's result or a bank.")
+    bank = recall(digest(latent["samples"]))
+    if bank is None:
+        raise DirectorError(node, "no anchors are left of the run that made these samples; switch keep_bank on in "
+                                  "Shared Subject and queue again (with another seed where nothing else changed).")
+    if bank.model != fingerprint(patcher):
+        raise DirectorError(node, "the samples were drawn with another model; wire the one that drew them.")
+    return bank

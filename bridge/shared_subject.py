@@ -17,7 +17,7 @@ from ..core.method import Chain, owned
 from ..core.schedule import Schedule
 from ..core.subject_masks import subject_columns
 from ..core.tokens import Phrase, PromptTag
-from .bank_make import fill_features, remember_bank
+from .bank_make import fill_features, make_bank, remember_bank
 from .bank_run import TOLERANCE, BankKeeper, BankUse
 from .errors import DirectorError
 from .roles import Sample, SamplerCall
@@ -25,7 +25,7 @@ from .run import Run
 from .subject_bank import SubjectBank
 from .subject_pass import SubjectPass
 from .subject_plan import make_plan
-from .subject_state import PassState, SubjectOptions
+from .subject_state import PassState, SubjectOptions, prompt_tokens
 from .two_pass import sample_twice
 
 
@@ -39,6 +39,7 @@ class SharedSubject:
     options: SubjectOptions
     bank: SubjectBank | None = None
     label: str = "SharedSubjectAttention"
+    through_end: bool = False
 
     @property
     def schedule(self) -> Schedule:
@@ -88,11 +89,12 @@ class SharedSubject:
         twice = (self.options.two_pass and self.options.injecting
                  and any(self.options.inject.active(p) for p in progress))
         use = self._bank_use(run, progress)
-        columns, members = subject_columns(self._tokens(tag), call.noise.device)
+        columns, members = subject_columns(prompt_tokens(tag, self.phrases, self.scenes, self.through_end),
+                                           call.noise.device)
         keep = None if twice else self._keeper()
         return SubjectPass(self.key, self.label, self.scenes, self.options, plan, columns, members,
                            int(call.extra_args.get("seed") or 0), self._state(run, 1), gathers=twice, use=use,
-                           keep=keep, recording=run.scratch.recording)
+                           keep=keep, recording=run.scratch.recording, through_end=self.through_end)
 
     def _second_pass(self, run: Run, first: SubjectPass) -> SubjectPass:
         """Equal to the first, with the correspondence that it found."""
@@ -121,12 +123,6 @@ class SharedSubject:
                                             f"{len(self.bank.progress)} noise levels; use its steps and scheduler.")
         return BankUse(self.bank, attention_modules(run.model.diffusion_model, run.addresses.values()))
 
-    def _tokens(self, tag: PromptTag) -> list[list[tuple[int, ...]]]:
-        """Positions of each subject in each scene's prompt, in every copy of it on the token axis."""
-        found = [tag.find(phrase) for phrase in self.phrases]
-        return [[tuple(start + p for start in tag.starts(image % len(tag.rows)) for p in positions[image] or ())
-                 if image < len(positions) else () for positions in found] for image in range(self.scenes)]
-
     def _refuse(self, call: SamplerCall) -> None:
         options = call.extra_args["model_options"]
         if "easycache" in options.get("transformer_options", {}):
@@ -140,8 +136,10 @@ class SharedSubject:
         """Count the last step's maps, and keep the bank for the node that saves it."""
         last.state.maps.fold()
         if last.keep:
-            remember_bank(call.guider.model_patcher, last.keep, samples, tuple(row.text for row in tag.rows),
-                          tuple(p.text for p in self.phrases), last.seed)
+            patcher = call.guider.model_patcher
+            bank = make_bank(patcher, last.keep, samples, tuple(row.text for row in tag.rows),
+                             tuple(p.text for p in self.phrases), last.seed)
+            remember_bank(patcher, bank, samples)
 
 
 def _innermost(chain: Chain, method: SharedSubject, live: SubjectPass) -> Chain:

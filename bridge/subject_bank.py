@@ -68,6 +68,11 @@ class SubjectBank:
     def megabytes(self) -> float:
         return sum(t.numel() * t.element_size() for t in self.tensors.values()) / 1e6
 
+    def preview(self) -> torch.Tensor:
+        """Rough pictures of the anchors as an IMAGE [A, H, W, 3]; grey where there is none."""
+        kept = self.tensors.get("preview")
+        return torch.full((1, 64, 64, 3), 0.5) if kept is None else kept.to(torch.float32).movedim(1, -1)
+
     def facts(self) -> dict[str, Any]:
         return {"model": self.model, "anchors": self.anchors, "scenes": list(self.scenes),
                 "subjects": list(self.subjects), "seed": self.seed, "progress": list(self.progress),

@@ -36,7 +36,7 @@ class SubjectPass:
 
     gathers: this pass is to find the features for a correspondence. use: the bank's anchors, instead of
     the first images. keep: fills a bank. fixed: maps [I, S, h, w] to cut the masks from, instead of those
-    of the noise levels before.
+    of the noise levels before. through_end: how subject_maps reads them.
     """
 
     key: str
@@ -54,6 +54,7 @@ class SubjectPass:
     keep: BankKeeper | None = None
     fixed: torch.Tensor | None = None
     recording: bool = False
+    through_end: bool = False
 
     @property
     def anchors(self) -> int:
@@ -141,7 +142,7 @@ class SubjectPass:
             return attend(call)
         if self.plan.maps(call.layer):
             for span in self._ours(call.rows):
-                maps = subject_maps(call, span, self.columns, self.members)
+                maps = subject_maps(call, span, self.columns, self.members, self.through_end)
                 self.state.maps.add(span.images, maps, self.images)
             return attend(call)
         groups, alone = self.state.groups.get(scale, ([], None))
@@ -243,21 +244,24 @@ class SubjectPass:
     def _inject(self, n: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
         """attn1_output_patch: mix in what the corresponding patches of the anchors give."""
         layer = LayerAddress(*options["block"], options["block_index"], "self")
-        links = self.links if self.options.two_pass else self.state.links
-        if links is None or not self.plan.injects(layer) or n.shape[:2] != (self.state.rows[-1].stop,
-                                                                            len(links[0].index)):
+        if not self.plan.injects(layer) or len(n) != self.state.rows[-1].stop:
             return n
+        links = self.links if self.options.two_pass else self.state.links
+        out = n if links is None or n.shape[1] != len(links[0].index) else self._mixed(n, layer, links)
+        if self.keep and self.keep.link_positions and self.state.kept:
+            self.keep.outputs(layer, out[self._ours()[0].start:])
+        return out
+
+    def _mixed(self, n: torch.Tensor, layer: LayerAddress, links: Sequence[Link]) -> torch.Tensor:
+        """A copy of what the layer gave, [B, N, C], with the anchors' patches mixed in where links are open."""
         out = n.clone()
         for span in self._ours():
             pool = n[span.start:span.start + self.anchors].flatten(0, 1)
             if self.use:
                 pool = self.use.outputs(layer, n)
             if pool is not None:
-                for image in range(self.images):
-                    row = span.start + image
+                for image, row in enumerate(range(span.start, span.stop)):
                     out[row] = inject(n[row], pool, links[image], self.options.injection)
-        if self.keep and self.state.kept:
-            self.keep.outputs(layer, out[self._ours()[0].start:])
         return out
 
     def _keep_inputs(self, n, context, value, options: dict[str, Any]):

@@ -16,8 +16,8 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, UNetModel
 
 from ..core.layers import LayerAddress
 
-MAP_SCALE, SMALLEST_MAP = 4, 8
-LINK_SCALE, SMALLEST_LINK = 2, 16
+MAP_SCALE, LINK_SCALE = 4, 2
+SMALLEST_GRID, SMALLEST_SHARED = 16, 8
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,10 @@ class SubjectPlan:
         return layer.kind == "cross" and self.scales.get(layer) == self.map_scale
 
     def shares(self, layer: LayerAddress) -> bool:
-        """Self-attention of the decoder, no coarser than the maps."""
-        return layer.kind == "self" and layer.stage == "output" and self.scales.get(layer, 99) <= self.map_scale
+        """Self-attention of the decoder, down to the scale of the paper's maps."""
+        scale = self.scales.get(layer, 1)
+        small = scale > self.map_scale and (scale > MAP_SCALE or min(self.grid(scale)) < SMALLEST_SHARED)
+        return layer.kind == "self" and layer.stage == "output" and not small
 
     def injects(self, layer: LayerAddress) -> bool:
         """Self-attention of encoder and decoder on the grid of the correspondence."""
@@ -60,9 +62,9 @@ def make_plan(network: UNetModel, latent_grid: tuple[int, int]) -> SubjectPlan:
     scales, after = _walk(network)
     plan = SubjectPlan(latent_grid, scales, 1, 1, 0)
     cross = {scale for layer, scale in scales.items() if layer.kind == "cross"}
-    usable = [s for s in cross if s <= MAP_SCALE and min(plan.grid(s)) >= SMALLEST_MAP]
+    usable = [s for s in cross if s <= MAP_SCALE and min(plan.grid(s)) >= SMALLEST_GRID]
     decoder = {scale for layer, scale in scales.items() if layer.kind == "self" and layer.stage == "output"}
-    link = LINK_SCALE if LINK_SCALE in decoder and min(plan.grid(LINK_SCALE)) >= SMALLEST_LINK else min(decoder)
+    link = LINK_SCALE if LINK_SCALE in decoder and min(plan.grid(LINK_SCALE)) >= SMALLEST_GRID else min(decoder)
     tap = next((block + 1 for block, scale in enumerate(after) if scale == link), 0)
     return SubjectPlan(latent_grid, scales, max(usable, default=min(cross)), link, tap)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
+from .banks import AttnDirBankFromImages, AttnDirLoadBank, AttnDirSaveBank
 from .demo_model import AttnDirLoadDemoModel
 from .encode import AttnDirEncode
 from .region import AttnDirRegion
@@ -14,6 +15,9 @@ from .shared_subject import SharedSubjectAttention
 NODES: tuple[type[io.ComfyNode], ...] = (
     RegionPrompt,
     SharedSubjectAttention,
+    AttnDirSaveBank,
+    AttnDirLoadBank,
+    AttnDirBankFromImages,
     AttnDirRegion,
     AttnDirRegionsFromBoxes,
     AttnDirEncode,
