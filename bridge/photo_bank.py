@@ -133,7 +133,7 @@ class _Inverter(comfy.samplers.Sampler):
 
     def sample(self, model_wrap, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None,
                disable_pbar=False) -> torch.Tensor:
-        x0 = latent_image
+        x0 = noise if latent_image is None else latent_image
         generator = torch.Generator().manual_seed(0)
         denoised = x0
         for sigma in sigmas[:-1]:

@@ -243,7 +243,7 @@ class SubjectPass:
 
     def _inject(self, n: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
         """attn1_output_patch: mix in what the corresponding patches of the anchors give."""
-        layer = LayerAddress(*options["block"], options["block_index"], "self")
+        layer = _layer_of(options)
         if not self.plan.injects(layer) or len(n) != self.state.rows[-1].stop:
             return n
         links = self.links if self.options.two_pass else self.state.links
@@ -266,12 +266,18 @@ class SubjectPass:
 
     def _keep_inputs(self, n, context, value, options: dict[str, Any]):
         """attn1_patch: what the self-attention of the anchors is about to read."""
-        layer = LayerAddress(*options["block"], options["block_index"], "self")
+        layer = _layer_of(options)
         scale = self.plan.scales.get(layer, 0)
         if self.keep and self.plan.shares(layer) and scale in self.state.kept and len(n) == self.state.rows[-1].stop:
             for span in whole_spans(self.state.rows, self.images):
                 self.keep.inputs(layer, scale, self._half_of(span.start), n[span.start:], self.state.kept[scale])
         return n, context, value
+
+
+def _layer_of(options: dict[str, Any]) -> LayerAddress:
+    """The self-attention that a patch of the host is called for."""
+    stage, block = options["block"]
+    return LayerAddress(stage, block, options["block_index"], "self")
 
 
 @dataclass(frozen=True, eq=False)
