@@ -66,14 +66,18 @@ class BankKeeper:
 
 @dataclass
 class BankUse:
-    """The anchors of a bank for one pass. attention: the model's own layers, for their projections."""
+    """The anchors of a bank for one pass. attention: the model's own layers, for their projections.
+
+    halves: of each conditioning in the call; inside: by pixels of the grid, where the group's subjects
+    are, [U G, N].
+    """
 
     bank: SubjectBank
     attention: Mapping[LayerAddress, Any]
     level: int | None = None
     missed: int = 0
     halves: list[str] = field(default_factory=list)
-    inside: torch.Tensor | None = None
+    inside: dict[int, torch.Tensor] = field(default_factory=dict)
 
     def begin(self, step: Step) -> None:
         """Find the kept noise level nearest to this one."""
@@ -94,7 +98,7 @@ class BankUse:
             return []
         device = kept.masks.device
         self.halves = list(halves)
-        self.inside = kept.masks[list(members)].any(1).repeat(len(spans), 1)
+        self.inside[kept.masks.shape[-1]] = kept.masks[list(members)].any(1).repeat(len(spans), 1)
         rows = torch.tensor([s.start + i for s in spans for i in members], device=device)
         here = kept.masks[list(members)].transpose(1, 2)
         return [SharedKeys(rows, len(members), None, None, subjects.to(device) if apart else None,
@@ -103,14 +107,14 @@ class BankUse:
     def keys_for(self, call: AttentionCall) -> Banked:
         """Keys and values of the kept inputs, by the layer's own projections."""
         def banked(group: SharedKeys) -> tuple[torch.Tensor, torch.Tensor]:
-            assert self.level is not None and self.inside is not None
+            assert self.level is not None
             module, heads = self.attention[call.layer], call.k.shape[1]
             kept = torch.stack([self.bank.tensors[input_name(self.level, call.layer, half)] for half in self.halves])
             kept = kept.to(call.k.device, call.k.dtype)
             keys, values = (split_heads(project(kept), heads).repeat_interleave(group.copies, 0)
                             for project in (module.to_k, module.to_v))
             if self.bank.photographs:
-                keys = match_statistics(keys, call.k[group.rows], self.inside)
+                keys = match_statistics(keys, call.k[group.rows], self.inside[call.k.shape[2]])
             return keys, values
 
         return banked

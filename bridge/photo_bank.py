@@ -7,6 +7,7 @@ layers are read off the very states that a replay passes through. The anchors do
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -93,10 +94,10 @@ class PhotoSubject:
     def schedule(self) -> Schedule:
         return Schedule()
 
-    def acts_on(self, rows: list[RowSpan]) -> bool:
+    def acts_on(self, rows: Sequence[RowSpan]) -> bool:
         return bool(owned(self.key, rows))
 
-    def check_run(self, rows: list[RowSpan], images: int) -> None:
+    def check_run(self, rows: Sequence[RowSpan], images: int) -> None:
         """The node knows its run."""
 
     def around_sampling(self, run: Run, call: SamplerCall, sample: Sample) -> torch.Tensor:
@@ -108,7 +109,7 @@ class PhotoSubject:
         first = SubjectPass(self.key, self.label, self.images, options, plan, columns, members, 0,
                             run.scratch.once((self.key, "pass", 1), PassState), gathers=True,
                             through_end=self.through_end)
-        run.chain = run.chain.with_instead(self, first)  # type: ignore[arg-type]
+        run.chain = run.chain.with_instead(self, first)
         sample(replace(call, extra_args=dict(call.extra_args)))
         first.state.maps.fold()
         maps = first.state.maps.mean
@@ -120,7 +121,8 @@ class PhotoSubject:
                          fixed=maps)
         run.chain = run.chain.with_instead(first, second)
         samples = sample(replace(call, extra_args=dict(call.extra_args)))
-        self.made.append(make_bank(call.guider.model_patcher, keep, call.latent_image, tuple(r.text for r in tag.rows),
+        x0 = call.noise if call.latent_image is None else call.latent_image
+        self.made.append(make_bank(call.guider.model_patcher, keep, x0, tuple(r.text for r in tag.rows),
                                    tuple(p.text for p in self.phrases), 0, photographs=True))
         return samples
 

@@ -20,6 +20,7 @@ from ..core.schedule import Schedule
 from ..core.shared_attention import attend_shared, blend_queries
 from ..core.subject_masks import masks_from_maps, subject_maps
 from .bank_run import BankKeeper, BankUse
+from .plain_queries import PlainQueries
 from .roles import HostPatches
 from .run import TIMESTEPS
 from .subject_plan import SubjectPlan
@@ -117,7 +118,9 @@ class SubjectPass:
         """A forward without us, whose queries keep the layout of a picture drawn alone."""
         self._begin(step, tuple(rows))
         share = self.options.plain_queries(step)
-        return (PlainQueries(self),) if share > 0.0 and any(g for g, _ in self.state.groups.values()) else ()
+        if share == 0.0 or not any(groups for groups, _ in self.state.groups.values()):
+            return ()
+        return (PlainQueries(self.key, self.label, self.schedule, self.plan, self.state),)
 
     def patches(self, step: Step, rows: tuple[RowSpan, ...], scratch: Scratch) -> HostPatches:
         self._begin(step, rows)
@@ -166,7 +169,9 @@ class SubjectPass:
         return whole_spans(owned(self.key, self.state.rows if rows is None else rows), self.images)
 
     def _injects_now(self, step: Step) -> bool:
-        return self.options.injecting and self.options.inject.active(step.progress)
+        """In its window, and where the paper shares: not in the first step, which has no maps yet."""
+        begun = self.fixed is not None or self.state.maps.total is not None
+        return begun and self.options.injecting and self.options.inject.active(step.progress)
 
     def _begin(self, step: Step, rows: tuple[RowSpan, ...]) -> None:
         """Before a model call: masks when the noise level is new, groups when the rows are."""
@@ -278,35 +283,3 @@ def _layer_of(options: dict[str, Any]) -> LayerAddress:
     """The self-attention that a patch of the host is called for."""
     stage, block = options["block"]
     return LayerAddress(stage, block, options["block_index"], "self")
-
-
-@dataclass(frozen=True, eq=False)
-class PlainQueries:
-    """Takes the pass's place in a forward without it, and remembers the decoder's queries."""
-
-    of: SubjectPass
-
-    @property
-    def key(self) -> str:
-        return self.of.key
-
-    @property
-    def label(self) -> str:
-        return self.of.label
-
-    @property
-    def schedule(self) -> Schedule:
-        return self.of.schedule
-
-    def acts_on(self, rows: Sequence[RowSpan]) -> bool:
-        return self.of.acts_on(rows)
-
-    def check_run(self, rows: Sequence[RowSpan], images: int) -> None:
-        """Made inside a run that was checked."""
-
-    def selects(self, layer: LayerAddress) -> bool:
-        return self.of.plan.shares(layer)
-
-    def __call__(self, call: AttentionCall, attend: Attend) -> torch.Tensor:
-        self.of.state.queries[call.layer] = call.q
-        return attend(call)

@@ -77,7 +77,7 @@ def _walk(network: UNetModel) -> tuple[dict[LayerAddress, int], list[int]]:
     stages = (("input", network.input_blocks), ("middle", [network.middle_block]), ("output", network.output_blocks))
     for stage, blocks in stages:
         for number, block in enumerate(blocks):
-            for module in block.children():
+            for module in block.children() if block is not None else ():
                 if isinstance(module, Downsample):
                     scale *= 2
                 elif isinstance(module, Upsample):
