@@ -79,10 +79,10 @@ class BankUse:
     halves: list[str] = field(default_factory=list)
     inside: dict[int, torch.Tensor] = field(default_factory=dict)
 
-    def begin(self, step: Step) -> None:
-        """Find the kept noise level nearest to this one."""
+    def begin(self, step: Step, wanted: bool) -> None:
+        """Find the kept noise level nearest to this one; count it where it is wanted and there is none."""
         self.level = self.bank.nearest(step.progress, TOLERANCE)
-        self.missed += self.level is None
+        self.missed += wanted and self.level is None
 
     def has_half(self, half: str) -> bool:
         """A bank drawn at cfg 1 has no half for the negative."""

@@ -183,7 +183,7 @@ class SubjectPass:
             if self.keep:
                 self.keep.flush(step)
             if self.use:
-                self.use.begin(step)
+                self.use.begin(step, self.options.sharing and self.options.share.active(step.progress))
             self._make_masks(step)
         if new or rows != state.rows:
             state.rows, state.groups, state.queries = rows, {}, {}
@@ -273,7 +273,8 @@ class SubjectPass:
         """attn1_patch: what the self-attention of the anchors is about to read."""
         layer = _layer_of(options)
         scale = self.plan.scales.get(layer, 0)
-        if self.keep and self.plan.shares(layer) and scale in self.state.kept and len(n) == self.state.rows[-1].stop:
+        height, width = self.plan.grid(scale) if scale in self.state.kept else (0, 0)
+        if self.keep and self.plan.shares(layer) and n.shape[:2] == (self.state.rows[-1].stop, height * width):
             for span in whole_spans(self.state.rows, self.images):
                 self.keep.inputs(layer, scale, self._half_of(span.start), n[span.start:], self.state.kept[scale])
         return n, context, value

@@ -165,8 +165,8 @@ def test_a_bank_from_pictures() -> None:
     model, clip, negative = family()
     pictures = torch.rand(2, 128, 128, 3, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
-        bank, psnr = AttnDirBankFromImages.execute(model, clip, vae, pictures, "a red cat", "red cat", 6).args
-    assert bank.photographs and bank.anchors == 2 and len(bank.progress) == 6 and psnr > 0
+        bank, psnr = AttnDirBankFromImages.execute(model, clip, vae, pictures, "a red cat", "red cat", 7).args
+    assert bank.photographs and bank.anchors == 2 and len(bank.progress) == 7 and psnr > 0
     drawn = alone(model, clip, negative, bank)
     assert_differs(drawn, alone(model, clip, negative, bank, strength=0.0), least=1e-3)
     with pytest.raises(ValueError, match="3 pictures; give one or two"):

@@ -107,7 +107,8 @@ def test_every_input_has_a_tooltip(node: str) -> None:
 
 
 def test_ids_are_ours() -> None:
-    assert all(name == "RegionPrompt" or name.startswith("AttnDir") for name in nodes())
+    main = {"RegionPrompt", "AttentionEdit", "SharedSubjectAttention", "SketchGuidance", "IdentityInject"}
+    assert all(name in main or name.startswith("AttnDir") for name in nodes())
 
 
 def test_a_preset_as_the_host_passes_it_nested_or_flat() -> None:
