@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -79,13 +80,16 @@ def attend_self(foreign: Foreign, original: AttentionCall, options: dict[str, An
     """Innermost self-attention with a patch: run it on our q, k, v where their layout is unchanged.
 
     With a bias it gets the widened, padded heads. With gathered keys, or more columns than heads can
-    be widened by, or for some of the rows only, it is added as a residual.
+    be widened by, or for some of the rows only, it is added as a residual, found once.
     """
+    @cache
+    def residual() -> torch.Tensor:
+        return run_foreign(foreign, original, options) - plain(original, options)
+
     def attend(inner: AttentionCall) -> torch.Tensor:
         same_layout = inner.k.shape[:3] == original.k.shape[:3]
         if not same_layout or not fits_kernel(inner.q, inner.bias):
-            residual = run_foreign(foreign, original, options) - plain(original, options)
-            return with_addition(own_attention(inner, options), residual, inner)
+            return with_addition(own_attention(inner, options), residual(), inner)
 
         def kernel(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
             return run_foreign(foreign, replace(inner, q=q, k=k, v=v, bias=None), options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from .attention_edit import AttentionEdit
+from .banks import AttnDirBankFromImages, AttnDirLoadBank, AttnDirSaveBank
 from .demo_model import AttnDirLoadDemoModel
 from .encode import AttnDirEncode
 from .example_image import AttnDirExampleImage
@@ -18,6 +19,7 @@ from .record import AttnDirRecord
 from .region import AttnDirRegion
 from .region_prompt import RegionPrompt
 from .regions_from_boxes import AttnDirRegionsFromBoxes
+from .shared_subject import SharedSubjectAttention
 from .sketch import AttnDirSketch
 from .sketch_guidance import SketchGuidance
 from .train_predictor import AttnDirTrainPredictor
@@ -25,24 +27,25 @@ from .train_predictor import AttnDirTrainPredictor
 NODES: tuple[type[io.ComfyNode], ...] = (
     RegionPrompt,
     AttentionEdit,
+    SharedSubjectAttention,
+    SketchGuidance,
     IdentityInject,
     AttnDirRegion,
     AttnDirRegionsFromBoxes,
+    AttnDirInversion,
+    AttnDirSaveBank,
+    AttnDirLoadBank,
+    AttnDirBankFromImages,
+    AttnDirSketch,
+    AttnDirLoadPredictor,
+    AttnDirSavePredictor,
+    AttnDirTrainPredictor,
     AttnDirSubject,
     AttnDirLoadAdapter,
     AttnDirEncode,
     AttnDirRecord,
     AttnDirReadout,
-    AttnDirInversion,
     AttnDirExampleImage,
-    SketchGuidance,
-    AttnDirRegion,
-    AttnDirRegionsFromBoxes,
-    AttnDirEncode,
-    AttnDirSketch,
-    AttnDirLoadPredictor,
-    AttnDirSavePredictor,
-    AttnDirTrainPredictor,
     AttnDirLoadDemoModel,
 )
 

@@ -14,6 +14,7 @@ InversionSocket = io.Custom("ATTN_DIR_INVERSION")
 Predictor = io.Custom("ATTN_DIR_PREDICTOR")
 Subjects = io.Custom("ATTN_DIR_SUBJECTS")
 Adapters = io.Custom("ATTN_DIR_ADAPTER")
+Bank = io.Custom("ATTN_DIR_BANK")
 
 
 def known(make: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -1,0 +1,106 @@
+"""Method: ConsiStory (arXiv 2402.03286), subject masks. Written from the paper; no code copied.
+
+Where a subject stands is read off the cross-attention its words get, cut by Otsu's threshold. Letters
+beside those of core: I images, S subjects, N pixels of a grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+
+from .call import AttentionCall, LowRankBias, RowSpan
+from .columns import column_probabilities
+
+OTSU_BINS = 256
+
+
+def otsu_threshold(values: torch.Tensor) -> torch.Tensor:
+    """Otsu's threshold (1979) of each row of ``values``: [..., N] to [...].
+
+    Of 256 bins between the row's smallest and largest value, the border that makes the variance
+    between the two classes, w0 w1 (mu1 - mu0)^2, largest; the first of equals. Foreground is what lies
+    strictly above; nothing does in a row of one value. Needs no look at the numbers from Python.
+    """
+    wide = values.to(torch.promote_types(values.dtype, torch.float32))
+    low, high = torch.aminmax(wide, dim=-1, keepdim=True)
+    width = (high - low).clamp(min=torch.finfo(wide.dtype).tiny)
+    bins = ((wide - low) / width * OTSU_BINS).long().clamp(0, OTSU_BINS - 1)
+    counts = torch.zeros(*wide.shape[:-1], OTSU_BINS, device=wide.device, dtype=wide.dtype)
+    counts = counts.scatter_add(-1, bins, torch.ones_like(wide))
+    moments = (counts * torch.arange(OTSU_BINS, device=wide.device, dtype=wide.dtype)).cumsum(-1)
+    below = counts.cumsum(-1)[..., :-1]
+    above = wide.shape[-1] - below
+    gap = (moments[..., -1:] - moments[..., :-1]) / above.clamp(min=1) - moments[..., :-1] / below.clamp(min=1)
+    best = (below * above * gap.square()).argmax(-1, keepdim=True)
+    return (low + (best + 1) * width / OTSU_BINS).squeeze(-1)
+
+
+def masks_from_maps(maps: torch.Tensor, grid: tuple[int, int], apart: bool = False) -> torch.Tensor:
+    """Where each subject stands on a grid: [I, S, h, w] maps to bool [I, S, N].
+
+    Bilinear resize, then Otsu for each image and subject. A map of one value gives an empty mask. With
+    ``apart`` (not in the paper, whose subjects share everything) a pixel of several subjects goes to the
+    one whose map is largest there, measured by each map's own largest value.
+    """
+    fine = F.interpolate(maps, size=grid, mode="bilinear", align_corners=False).flatten(2)
+    masks = fine > otsu_threshold(fine)[..., None]
+    if not apart:
+        return masks
+    relative = fine / fine.amax(-1, keepdim=True).clamp(min=torch.finfo(fine.dtype).tiny)
+    largest = torch.where(masks, relative, -1.0).argmax(1)
+    return masks & F.one_hot(largest, masks.shape[1]).movedim(-1, 1).bool()
+
+
+def dropped(masks: torch.Tensor, probability: float, seed: int) -> torch.Tensor:
+    """The paper's mask dropout: each pixel of each image leaves all masks with this probability.
+
+    masks: [I, S, N]. The draw is the seed's alone, on the CPU, so that two passes and two devices agree.
+    """
+    if probability <= 0.0:
+        return masks
+    generator = torch.Generator().manual_seed(seed)
+    kept = torch.rand(masks.shape[0], 1, masks.shape[2], generator=generator) >= probability
+    return masks & kept.to(masks.device)
+
+
+def subject_columns(tokens: Sequence[Sequence[Sequence[int]]],
+                    device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Key positions that any subject's words take, [C], and how they average, [I, C, S].
+
+    tokens: for each image and subject the positions of all its tokens, in every copy of the prompt. A
+    probability split over the copies is summed, over the tokens of the phrase it is averaged; a phrase
+    that a prompt lacks gets zeros.
+    """
+    columns = sorted({p for image in tokens for positions in image for p in positions})
+    place = {p: i for i, p in enumerate(columns)}
+    members = torch.zeros(len(tokens), len(columns), max(len(image) for image in tokens))
+    for i, image in enumerate(tokens):
+        for s, positions in enumerate(image):
+            for p in positions:
+                members[i, place[p], s] = 1.0 / len(positions)
+    return torch.tensor(columns, device=device), members.to(device)
+
+
+def subject_maps(call: AttentionCall, span: RowSpan, columns: torch.Tensor, members: torch.Tensor,
+                 through_end: bool = False) -> torch.Tensor:
+    """What the subjects' words get at each pixel of a cross-attention layer, heads averaged.
+
+    columns, members: of subject_columns. Returns [I, S, h, w] in float32 for the images of the span. With
+    ``through_end`` (not in the paper) the last two members are all words and the end token, and the map is
+    P_end^2 P_subject / P_words: for a text encoder that puts things into its end token and leaves the
+    background to the words.
+    """
+    ours = slice(span.start, span.stop)
+    bias = call.bias
+    if bias is not None:
+        right = bias.right if bias.right.shape[0] == 1 else bias.right[ours]
+        bias = LowRankBias(bias.left[ours], right)
+    found = column_probabilities(call.q[ours], call.k[ours], columns, bias).mean(1)
+    maps = (found @ members.to(found.dtype)).transpose(1, 2).unflatten(-1, call.grid)
+    if through_end:
+        subjects, words, end = maps.split((maps.shape[1] - 2, 1, 1), 1)
+        maps = end.square() * subjects / words.clamp(min=torch.finfo(maps.dtype).tiny)
+    return maps
