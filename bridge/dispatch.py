@@ -145,9 +145,13 @@ def copy_of_control(control: dict[str, list[Any]] | None) -> dict[str, list[Any]
 
 
 def with_dispatchers(options: dict[str, Any], run: Any, model_call: ModelCall) -> dict[str, Any]:
-    """A shallow copy of the options with a dispatcher in every attention slot and the methods' patches."""
+    """A shallow copy of the options with a dispatcher in every attention slot and the methods' patches.
+
+    Where no acting method changes attention, the slots stay as they are.
+    """
     slots = {which: dict(options.get("patches_replace", {}).get(which, {})) for which in ("attn1", "attn2")}
-    for (which, key), layer in run.addresses.items():
+    attending = any(isinstance(method, AttentionMethod) for method in model_call.chain.methods)
+    for (which, key), layer in run.addresses.items() if attending else ():
         found = Dispatcher(layer, slots[which].get(key, slots[which].get(key[:2])))
         slots[which][key] = run.scratch.once(("dispatcher", layer, id(found.foreign)), lambda made=found: made)
     replacements = {**options.get("patches_replace", {}), **slots}

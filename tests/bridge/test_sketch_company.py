@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import tiny
 import torch
-from scene import PROMPT, assert_differs, assert_same, family, host_encode, region_prompt
+from scene import PROMPT, assert_differs, assert_same, dispatched, family, host_encode, options_seen, region_prompt
 
 s = pytest.importorskip("sketch_scene")
 FEW: dict[str, Any] = dict(steps=2)
@@ -123,6 +123,13 @@ def test_regions_and_a_sketch_in_either_order(name: str) -> None:
     assert_same(picture, tiny.sample(after, then.positive, negative, **FEW))
     assert_differs(picture, tiny.sample(then.model, then.positive, negative, **FEW))
     assert_differs(picture, tiny.sample(s.sketch(model), host_encode(clip, PROMPT), negative, **FEW))
+
+
+def test_alone_it_puts_nothing_into_the_attention() -> None:
+    model, positive, negative = scene()
+    with options_seen(model) as seen:
+        tiny.sample(s.sketch(model), positive, negative, **FEW)
+    assert seen and not any(map(dispatched, seen))
 
 
 def test_a_masked_second_prompt_and_one_with_an_area() -> None:
