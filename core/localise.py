@@ -79,7 +79,7 @@ class LocaliseSubjects:
                                    lambda: self._tokens(call, spans))
         if 4 * call.q.shape[2] <= call.latent_grid[0] * call.latent_grid[1]:
             self._look(call, spans, tokens)
-        left = self._left(call, spans)
+        left = self._left_of_step(call, spans)
         if left is None:
             return attend(call)
         return attend(replace(call, bias=LowRankBias(left, tokens.to(left.dtype)) + call.bias))
@@ -109,6 +109,17 @@ class LocaliseSubjects:
             maps = F.interpolate(found.unflatten(-1, call.grid), size=size, mode="bilinear").flatten(2)
             before = seen.get(span.first)
             seen[span.first] = maps if before is None else torch.lerp(maps, before, MEMORY)
+
+    def _left_of_step(self, call: AttentionCall, spans: Sequence[RowSpan]) -> torch.Tensor | None:
+        """The bias of this grid, made once a step: the maps change little from layer to layer."""
+        kept = call.scratch.once(("localise bias", self.key), dict)
+        of = (call.step.sigma, call.q.shape[1], call.q.dtype, call.q.device, _identity(call.rows))
+        if kept.get(call.grid, (None,))[0] != of:
+            left = self._left(call, spans)
+            if left is None:
+                return None
+            kept[call.grid] = (of, left)
+        return kept[call.grid][1]
 
     def _left(self, call: AttentionCall, spans: Sequence[RowSpan]) -> torch.Tensor | None:
         """What is added at each pixel to each subject's columns: [B, H, Nq, S]; None before anything is known."""

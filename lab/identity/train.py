@@ -10,6 +10,7 @@ lab/identity/train.py ...`, in an environment where COMFYUI_PATH names the host.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import sys
 from pathlib import Path
@@ -97,6 +98,19 @@ def records_of(arguments: argparse.Namespace):
     return folder_records(path, arguments.size), count
 
 
+def lesson(arguments: argparse.Namespace) -> str:
+    """Names what is taught to whom: a state made for another base model or other pictures is not gone on with."""
+    from attention_director.bridge.demo_model import ASSET
+
+    base = Path(arguments.base) if arguments.base else ASSET
+    with base.open("rb") as file:
+        head = file.read(1 << 22)
+    data = Path(arguments.data).read_bytes() if arguments.data else f"{arguments.seed}/{arguments.pictures}".encode()
+    parts = [head, str(base.stat().st_size).encode(), data, str((arguments.data and arguments.size, arguments.vision,
+             arguments.rank, arguments.convolutions, arguments.vision_layers)).encode()]
+    return hashlib.sha256(b"|".join(parts)).hexdigest()[:10]
+
+
 def prepare(arguments: argparse.Namespace, crew: Any):
     """Everything that stands still: (base, store, student). One process makes the files, all read them."""
     import torch
@@ -114,7 +128,7 @@ def prepare(arguments: argparse.Namespace, crew: Any):
         crew.wait()  # until the first has made the files
     tower, side = load_tower(arguments.vision, folder, arguments.seed, crew.device)
     log = Log(folder / "training.log", "pictures", count)
-    store = load_or_build(folder / f"store-{count}.pt", records, count, Encoder(*base), side, log)
+    store = load_or_build(folder / f"pictures-{lesson(arguments)}.pt", records, count, Encoder(*base), side, log)
     if crew.first:
         crew.wait()
     torch.manual_seed(arguments.seed)
@@ -131,14 +145,14 @@ def train(arguments: argparse.Namespace, crew: Any) -> dict[str, Any]:
     from identity.steps import Recipe, draw_batch, step_loss
 
     base, store, student = prepare(arguments, crew)
-    folder, steps = Path(arguments.folder), arguments.steps
+    steps, state = arguments.steps, Path(arguments.folder) / f"identity-{lesson(arguments)}.pt"
     recipe = Recipe(batch=arguments.batch, localisation=arguments.localisation, balanced=not arguments.paper_weights)
     parameters = list(student.trained.values())
     optimiser = torch.optim.AdamW(parameters, lr=arguments.learning_rate, weight_decay=0.01, betas=(0.9, 0.99))
     average = MovingAverage(student, 0.995)
-    first = resume(folder / "identity.pt", student, optimiser, average)
+    first = resume(state, student, optimiser, average)
     alphas = cumulative_alphas(base[0]).to(crew.device)
-    log = Log(folder / "training.log", "identity", steps)
+    log = Log(state.parent / "training.log", "identity", steps)
     for step in range(first, steps):
         seed_step(arguments.seed, step * crew.size + crew.rank)
         batch = draw_batch(store, recipe).to(crew.device)
@@ -155,7 +169,7 @@ def train(arguments: argparse.Namespace, crew: Any) -> dict[str, Any]:
         if crew.first and done % SHOW_EVERY == 0:
             log.show(done, loss=float(noise.detach()), localisation=float(place.detach()))
         if crew.first and (done % SAVE_EVERY == 0 or done == steps):
-            save_training(folder / "identity.pt", student, optimiser, average, done)
+            save_training(state, student, optimiser, average, done)
         if crew.first and arguments.preview_every and done % arguments.preview_every == 0:
             preview(arguments, base, student, average.values, done)
     if crew.first:
