@@ -12,7 +12,7 @@ import torch
 
 from ..core.call import RowSpan, Scratch, Step
 from ..core.layers import LayerAddress
-from ..core.method import Chain, ObservesAttention
+from ..core.method import AttentionMethod, Chain, ObservesAttention
 from . import foreign as other
 from .errors import DirectorError
 from .roles import AddsForwards, AddsPatches
