@@ -147,10 +147,10 @@ def copy_of_control(control: dict[str, list[Any]] | None) -> dict[str, list[Any]
 def with_dispatchers(options: dict[str, Any], run: Any, model_call: ModelCall) -> dict[str, Any]:
     """A shallow copy of the options with a dispatcher in every attention slot and the methods' patches.
 
-    Where no acting method changes attention, the slots stay as they are.
+    Where no acting method changes attention or looks on, the slots stay as they are.
     """
     slots = {which: dict(options.get("patches_replace", {}).get(which, {})) for which in ("attn1", "attn2")}
-    attending = any(isinstance(method, AttentionMethod) for method in model_call.chain.methods)
+    attending = any(isinstance(method, (AttentionMethod, ObservesAttention)) for method in model_call.chain.methods)
     for (which, key), layer in run.addresses.items() if attending else ():
         found = Dispatcher(layer, slots[which].get(key, slots[which].get(key[:2])))
         slots[which][key] = run.scratch.once(("dispatcher", layer, id(found.foreign)), lambda made=found: made)
