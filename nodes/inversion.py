@@ -63,8 +63,8 @@ class AttnDirInversion(io.ComfyNode):
                                                              "is not counted."),
                 io.Latent.Output(display_name="latent", tooltip="The encoded picture: the size for Attention Edit."),
                 io.Int.Output(display_name="steps", tooltip="Wire to the sampler's steps."),
-                io.Combo.Output(display_name="scheduler", options=SCHEDULERS, tooltip="Wire to the sampler's "
-                                                                                      "scheduler."),
+                # The host's samplers declare their list of schedulers the old way, which no combo output fits.
+                io.AnyType.Output(display_name="scheduler", tooltip="Wire to the sampler's scheduler."),
             ],
         )
 
