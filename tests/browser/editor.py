@@ -48,7 +48,9 @@ class Editor:
         self.page.wait_for_timeout(700)
         self.page.evaluate(f"""() => {{ {FIND} const view = app.canvas.ds; view.scale = 1;
             if (node) view.offset = [250 - node.pos[0], 100 - node.pos[1]]; app.canvas.setDirty(true, true); }}""")
-        self.page.wait_for_timeout(500)
+        self.page.wait_for_timeout(700)
+        # Nodes 2.0 gives nodes other sizes than the file; else the first undo would take those back.
+        self.page.evaluate("() => app.extensionManager.workflow.activeWorkflow.changeTracker.captureCanvasState()")
 
     def demo(self, canvas: str = "", steps: int = 2) -> None:
         """The first example with this drawing and so few steps; never from the host's cache."""
