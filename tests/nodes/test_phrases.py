@@ -1,4 +1,4 @@
-"""The editor marks a phrase as missing exactly where the nodes would; tests/web/unit/words.test.js reads the list too."""
+"""The editor marks a phrase as missing just where the nodes would; tests/web/unit/words.test.js reads the list too."""
 
 from __future__ import annotations
 
