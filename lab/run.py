@@ -22,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import browser
 import host
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -183,9 +184,12 @@ def main() -> int:
     except host.HostError as error:
         raise SystemExit(str(error)) from None
     # OpenMP threads that spin while they wait make two busy processes on few cores crawl.
-    variables = {"COMFYUI_PATH": str(comfyui), "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "0"),
+    # A training has the machine to itself, and its threads meet too often to sleep in between.
+    waiting = {} if command.command == "train" else {"GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "0")}
+    variables = {"COMFYUI_PATH": str(comfyui), **waiting,
                  "PYTHONUNBUFFERED": "1"}
     if command.command == "test":
+        browser.bring(say)
         return run_tests(python, comfyui, extra, variables)
     return call([python, LAB / f"{command.command}.py", *extra], variables)
 

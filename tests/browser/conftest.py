@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import browser as chromium
 import pytest
 from client import Server
 
 sys.path.insert(0, str(Path(__file__).parent))
 from editor import ARGUMENTS, Editor  # noqa: E402
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": False, "Comfy.Locale": "en",
             "Comfy.Workflow.Persist": False}
 NONE = ("no browser was found: install chromium, or name one in ATTENTION_DIRECTOR_BROWSER (\"none\" says that there "
@@ -27,7 +26,7 @@ def find_browser(own: str) -> str:
     named = os.environ.get("ATTENTION_DIRECTOR_BROWSER", "")
     if named == "none":
         pytest.skip("ATTENTION_DIRECTOR_BROWSER says that there is no browser here")
-    found = named or next((path for name in NAMES if (path := shutil.which(name))), "")
+    found = named or chromium.installed()
     if not found and Path(own).is_file():
         found = own
     if not found and os.environ.get("CI"):
