@@ -106,7 +106,7 @@ class PassState:
     sigma: float | None = None
     rows: tuple[RowSpan, ...] = ()
     kept: dict[int, Kept] = field(default_factory=dict)
-    groups: dict[int, tuple[list[SharedKeys], torch.Tensor | None]] = field(default_factory=dict)
+    groups: dict[int, tuple[list[SharedKeys], tuple[int, ...]]] = field(default_factory=dict)
     queries: dict[LayerAddress, torch.Tensor] = field(default_factory=dict)
     features: torch.Tensor | None = None
     features_off: float = float("inf")
