@@ -16,6 +16,7 @@ from graph import to_prompt
 
 WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
 TWINS = {"04 Region Prompt - SD1.5 checkpoint": "sd15", "05 Region Prompt - SDXL checkpoint": "sdxl"}
+EDITS = {"11 Attention Edit - SD1.5 checkpoint": "sd15", "12 Attention Edit - SDXL checkpoint": "sdxl"}
 OURS = {node.GET_SCHEMA().node_id: node for node in NODES}
 
 
@@ -66,3 +67,15 @@ def test_a_twin_is_wired_like_its_demo(server: Server, name: str) -> None:
     directed, plain = (bench.pictures[key] for key in sorted(saves, key=int))
     assert directed.shape == plain.shape == (1, 128, 128, 3)
     assert directed.isfinite().all() and not torch.equal(directed, plain)
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_an_edit_twin_draws_source_and_target(server: Server, name: str) -> None:
+    workflow = json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
+    bench = Bench(to_prompt(workflow, server.object_info()), EDITS[name])
+    (save,) = (key for key, node in bench.graph.items() if node["class_type"] == "SaveImage")
+    with torch.inference_mode():
+        bench.outputs(save)
+    source, target = bench.pictures[save]
+    assert source.shape == target.shape == (128, 128, 3)
+    assert source.isfinite().all() and target.isfinite().all() and not torch.equal(source, target)
