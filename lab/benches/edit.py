@@ -42,12 +42,12 @@ def drawn(world: Any, edit: Edit, seed: int) -> Source | None:
 
 def real(world: Any, edit: Edit, seed: int) -> Source:
     """The rendered scene through the VAE and back, and its inversion."""
-    from attention_director.bridge.inversion import invert
+    from attention_director.bridge.inversion import Wish, invert
 
     picture, _ = render(edit.source)
     pixels = torch.from_numpy(picture)[None].float() / 255
-    inversion = invert("bench", world.model, world.clip, world.vae, pixels, edit.caption, "direct", REAL.steps,
-                       REAL.scheduler)
+    wish = Wish("direct", REAL.steps, REAL.scheduler)
+    inversion = invert("bench", world.model, world.clip, world.vae, pixels, edit.caption, wish).inversion
     latent = _encoded(world, picture)
     kept = (world.vae.decode(latent)[0].clamp(0, 1) * 255).round().to("cpu", torch.uint8).numpy()
     return Source(kept, latent, seed, real=True, inversion=inversion)

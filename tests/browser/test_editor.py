@@ -17,11 +17,11 @@ def test_an_example_workflow_opens_without_a_red_node(renderer: Editor, path: Pa
                                      ".filter((type) => !LiteGraph.registered_node_types[type])")
     assert missing == []
     overlapping = renderer.page.evaluate("""() => {
-        const ours = app.graph.nodes.find((n) => n.type === "RegionPrompt");
         const box = (n) => [n.pos[0], n.pos[1] - 30, n.pos[0] + n.size[0], n.pos[1] + n.size[1]];
-        const [a, b, c, d] = box(ours);
-        const meets = ([e, f, g, h]) => a < g && e < c && b < h && f < d;
-        return app.graph.nodes.filter((n) => n !== ours && meets(box(n))).map((n) => n.type);
+        const meet = ([a, b, c, d], [e, f, g, h]) => a < g && e < c && b < h && f < d;
+        const nodes = app.graph.nodes;
+        return nodes.flatMap((n, i) => nodes.slice(i + 1).filter((m) => meet(box(n), box(m)))
+            .map((m) => `${n.type} and ${m.type}`));
     }""")
     assert overlapping == []
 
