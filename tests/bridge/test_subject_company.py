@@ -155,10 +155,10 @@ def test_prefix_and_suffix_go_round_every_scene() -> None:
 
 def test_an_empty_mask_falls_back_and_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Maps of one value: nobody knows where the subject is, so every picture is drawn alone, and the line says so."""
-    from attention_director.bridge import run, subject_pass
+    from attention_director.bridge import status, subject_pass
 
     lines: list[str] = []
-    monkeypatch.setattr(run, "send_status", lambda key, label, line: lines.append(line))
+    monkeypatch.setattr(status, "send_status", lambda key, label, line: lines.append(line))
     real = subject_pass.subject_maps
     model, clip, negative = family()
     told = shared(model, clip, injection=0.0)
