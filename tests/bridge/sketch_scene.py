@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import tiny
 import torch
@@ -79,8 +79,12 @@ def start_noise(patched: Any) -> torch.Tensor:
     """The noise that a run starts from, after our wrapper."""
     from attention_director.bridge.wrappers import outer_sample
 
+    class Guider:
+        model_options = patched.model_options
+        conds: ClassVar[dict[str, list[dict[str, Any]]]] = {"positive": [{}]}
+
     class Executor:
-        class_obj = patched
+        class_obj = Guider()
 
         def __call__(self, noise: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
             return noise
