@@ -177,11 +177,12 @@ def test_the_negative_shares_its_own_keys(monkeypatch: pytest.MonkeyPatch) -> No
     assert seen
     for rows, groups in seen:
         assert [span.tag is None for span in rows] in ([True, False], [False, True])
-        assert sorted(torch.cat([g.rows for g in groups]).tolist()) == list(range(6))
+        assert sorted(row for g in groups for row in g.rows) == list(range(6))
         for group in groups:
-            for span, sources, targets in zip(rows, group.sources, group.rows.split(group.copies), strict=True):
+            halves = [group.rows[i:i + group.copies] for i in range(0, len(group.rows), group.copies)]
+            for span, sources, targets in zip(rows, group.sources, halves, strict=True):
                 assert all(span.start <= row < span.start + 2 for row in sources.tolist())
-                assert all(span.start <= row < span.stop for row in targets.tolist())
+                assert all(span.start <= row < span.stop for row in targets)
 
 
 def test_the_same_model_without_our_prompt_is_bitwise_the_host() -> None:
