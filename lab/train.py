@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--out", default=str(root / "assets" / "tiny_world.safetensors"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scenes", type=int, default=28000, help="pictures to train the UNet on")
-    parser.add_argument("--unet-steps", type=int, nargs="+", default=[3600, 3400],
+    parser.add_argument("--unet-steps", type=int, nargs="+", default=[3600, 6000],
                         help="steps of each round of the learning rate; a round more goes on from what is there")
     parser.add_argument("--compile", dest="compiled", action="store_true",
                         help="trace the UNet first: minutes at the start, shorter steps after")
