@@ -156,8 +156,7 @@ def test_inputs_stay_as_they_are() -> None:
 
 def test_an_inversion_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The node hands it on before its own method, and copies shapes at grids twice as wide."""
-    import sys
-    from types import ModuleType
+    from attention_director.bridge import edit
 
     calls: list[tuple] = []
 
@@ -165,9 +164,7 @@ def test_an_inversion_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
         calls.append((node, key, inversion, prompts))
         return model.clone(), [["its own negative"]]
 
-    module = ModuleType("attention_director.bridge.inverted")
-    module.follow = follow  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(edit, "follow", follow)
     model, clip, _ = family()
     graph = attention_edit(model, clip, inversion="an inversion")
     method = graph.model.model_options["transformer_options"]["attention_director_chain"].methods[-1]

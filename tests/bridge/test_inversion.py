@@ -150,7 +150,7 @@ def test_on_the_demo_model_each_kind_does_what_it_is_for(world: tuple[Any, Any, 
     with torch.inference_mode():
         image, _ = load_example("Test", name)
         for method in ("direct", "ddim", "edit-friendly", "null-text"):
-            found[method] = invert("Test", model, clip, vae, image, name, Wish(method, 6, "normal", 5.0))
+            found[method] = invert("Test", model, clip, vae, image, name, Wish(method, 6, "normal", 7.5))
         null_text = found["null-text"].inversion
         still = null_text.unconditional[0][0].expand(6, -1, -1)
         without = reconstruct("Test", model, type(null_text)(**{**vars(null_text), "embeddings": still}))
