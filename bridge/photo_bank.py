@@ -25,6 +25,7 @@ from .bank_run import BankKeeper
 from .demo_model import speaks_through_end
 from .errors import DirectorError
 from .install import install
+from .inversion import psnr
 from .prompt import Conditioning, encode, encode_lines, take_prompt, with_key
 from .roles import Sample, SamplerCall
 from .run import Run
@@ -36,7 +37,6 @@ from .subject_state import PassState, SubjectOptions, prompt_tokens
 
 GUIDANCE = 2.0
 MOST_IMAGES = 2
-MOST_DB = 100.0
 # No keys are shared; what is kept is what the paper's windows use.
 OPTIONS = SubjectOptions(share=Schedule(0.0, 0.0), keep_bank=True)
 
@@ -68,12 +68,6 @@ def bank_from_images(node: str, model: Any, clip: Any, vae: Any, images: torch.T
     guider.set_cfg(GUIDANCE)
     reached = guider.sample(torch.zeros_like(latent), latent, sampler, sigmas, disable_pbar=True, seed=0)
     return method.made[0], psnr(vae.decode(reached), vae.decode(latent))
-
-
-def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
-    """Peak signal-to-noise ratio in dB of pictures in 0..1, at most MOST_DB."""
-    error = float((a.double() - b.double()).square().mean())
-    return min(MOST_DB, -10.0 * float(torch.tensor(max(error, 1e-12)).log10()))
 
 
 @dataclass(frozen=True, eq=False)

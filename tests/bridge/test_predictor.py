@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sketch_scene as s
 import tiny
 import torch
 from safetensors.torch import save_file
-
-s = pytest.importorskip("sketch_scene")
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import sketch_scene as s
 import tiny
 import torch
 from scene import PROMPT, assert_differs, assert_same, dispatched, family, host_encode, options_seen, region_prompt
 
-s = pytest.importorskip("sketch_scene")
 FEW: dict[str, Any] = dict(steps=2)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import sketch_scene as s
 import torch
 
 image = pytest.importorskip("attention_director.bridge.sketch_image")
-s = pytest.importorskip("sketch_scene")
 
 
 class Format:

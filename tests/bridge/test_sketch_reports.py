@@ -6,11 +6,11 @@ import re
 from typing import Any
 
 import pytest
+import sketch_scene as s
 import tiny
 import torch
 from scene import PROMPT, family, host_encode
 
-s = pytest.importorskip("sketch_scene")
 FEW: dict[str, Any] = dict(steps=2)
 
 

@@ -7,11 +7,11 @@ import math
 from typing import Any
 
 import pytest
+import sketch_scene as s
 import tiny
 import torch
 from scene import assert_differs, assert_same, family, host_encode, options_seen
 
-s = pytest.importorskip("sketch_scene")
 PROMPT = "a red hat and a blue dog"
 
 

@@ -1,6 +1,7 @@
-"""Make the graph helpers of the bridge's tests importable by name."""
+"""Make the helpers beside these tests, and the graph helpers of the bridge's, importable by name."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "bridge"))
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "bridge")]

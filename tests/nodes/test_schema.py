@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from scene import custom, family, left, region_prompt, regions
+from sockets import assert_holds, inputs, nodes
 
 SIZE = {"default": 1024, "min": 64, "max": 16384, "step": 8}
 STRENGTH = {"default": 1.0, "min": 0.0, "max": 2.0, "step": 0.05}
@@ -17,24 +16,6 @@ CUSTOM = {
     "start_percent": SHARE | {"default": 0.0}, "end_percent": SHARE | {"default": 0.3},
     "reencode_phrases": {"default": True},
 }
-
-
-def nodes() -> dict[str, Any]:
-    from attention_director.nodes import NODES
-
-    return {node.GET_SCHEMA().node_id: node for node in NODES}
-
-
-def inputs(node: str) -> dict[str, tuple]:
-    types = nodes()[node].INPUT_TYPES()
-    return {**types.get("required", {}), **types.get("optional", {})}
-
-
-def assert_holds(entry: tuple, kind: str | None, **options: Any) -> None:
-    if kind is not None:
-        assert entry[0] == kind
-    for key, value in options.items():
-        assert entry[1][key] == value, (entry, key)
 
 
 def test_region_prompt_takes_what_was_promised() -> None:

@@ -7,26 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from sockets import assert_holds, inputs, nodes
 
 SHARE = {"min": 0.0, "max": 1.0, "step": 0.001}
-
-
-def nodes() -> dict[str, Any]:
-    from attention_director.nodes import NODES
-
-    return {node.GET_SCHEMA().node_id: node for node in NODES}
-
-
-def inputs(node: str) -> dict[str, tuple]:
-    types = nodes()[node].INPUT_TYPES()
-    return {**types.get("required", {}), **types.get("optional", {})}
-
-
-def assert_holds(entry: tuple, kind: str | None, **options: Any) -> None:
-    if kind is not None:
-        assert entry[0] == kind
-    for key, value in options.items():
-        assert entry[1][key] == value, (entry, key)
 
 
 def outputs(node: str) -> list[tuple[str, str]]:
