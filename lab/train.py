@@ -13,7 +13,7 @@ import host
 def train_world(arguments: argparse.Namespace) -> None:
     """VAE, then latents, then UNet and text encoder, then one file in assets/."""
     import torch
-    from world.checkpoint import write_checkpoint
+    from world.checkpoint import read_checkpoint, write_checkpoint
     from world.train_unet import encode_scenes, train_unet
     from world.train_vae import train_vae
 
@@ -21,12 +21,17 @@ def train_world(arguments: argparse.Namespace) -> None:
     folder = Path(arguments.folder)
     folder.mkdir(parents=True, exist_ok=True)
     print(f"training the tiny world in {folder} on {device}; stop and start it as you like", flush=True)
-    vae = train_vae(folder, arguments.seed, device)
-    latents = encode_scenes(folder, vae, arguments.scenes, arguments.seed, device)
-    weights = train_unet(folder, latents, arguments.unet_steps, arguments.seed, device,
-                         arguments.compiled)
-    facts = {"seed": arguments.seed, "scenes": arguments.scenes,
-             "unet_steps": arguments.unet_steps, "device": str(device)}
+    begin = None
+    if arguments.begin:
+        vae, begin = read_checkpoint(Path(arguments.begin))
+    else:
+        vae = train_vae(folder, arguments.seed, device)
+    pictures = encode_scenes(folder, vae, arguments.scenes, arguments.seed, device)
+    weights = train_unet(folder, pictures, arguments.unet_steps, arguments.seed, device,
+                         arguments.learning_rate, begin)
+    facts = {"seed": arguments.seed, "scenes": arguments.scenes, "unet_steps": arguments.unet_steps,
+             "learning_rate": arguments.learning_rate, "begun_with": arguments.begin and Path(arguments.begin).name,
+             "device": str(device)}
     print("wrote", write_checkpoint(Path(arguments.out), vae, weights, facts))
 
 
@@ -55,8 +60,9 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=28000, help="pictures to train the UNet on")
     parser.add_argument("--unet-steps", type=int, nargs="+", default=[3600, 6000],
                         help="steps of each round of the learning rate; a round more goes on from what is there")
-    parser.add_argument("--compile", dest="compiled", action="store_true",
-                        help="trace the UNet first: minutes at the start, shorter steps after")
+    parser.add_argument("--learning-rate", type=float, default=6e-4, help="its peak")
+    parser.add_argument("--from", dest="begin", metavar="FILE",
+                        help="begin with the weights of a finished checkpoint and keep its VAE")
     parser.add_argument("--predictor-out", default=str(root / "assets" / "demo_edges.safetensors"))
     parser.add_argument("--predictor-scenes", type=int, default=800, help="pictures to train the predictor on")
     parser.add_argument("--predictor-steps", type=int, default=1000)

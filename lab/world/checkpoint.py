@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from .nets import TEXT_CONFIG, UNET_CONFIG
 from .scene import BACKGROUNDS, CANVAS_PX, COLOURS, CREATURE, SHAPES
@@ -33,6 +33,21 @@ def checkpoint_tensors(vae: dict[str, torch.Tensor], weights: dict[str, torch.Te
             out[TEXT + key.removeprefix("text.model.")] = value
     half = {k: v.detach().to("cpu", torch.float16).contiguous() for k, v in out.items()}
     return half | {TOKEN_TABLE + "ids": torch.tensor(Words().ids, dtype=torch.int32)}
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """(VAE weights, UNet and text weights) of a file that ``write_checkpoint`` wrote, by the trainers' names."""
+    vae, weights = {}, {}
+    for key, value in load_file(str(path)).items():
+        if key.startswith("first_stage_model."):
+            vae[key.removeprefix("first_stage_model.")] = value.float()
+        elif key.startswith("model.diffusion_model."):
+            weights["unet." + key.removeprefix("model.diffusion_model.")] = value.float()
+        elif key == TOKEN_TABLE + "rows":
+            weights["text.model.embeddings.token_embedding.weight"] = value.float()
+        elif key != TOKEN_TABLE + "ids":
+            weights["text.model." + key.removeprefix(TEXT)] = value.float()
+    return vae, weights
 
 
 def write_checkpoint(path: Path, vae: dict[str, torch.Tensor], weights: dict[str, torch.Tensor],

@@ -36,13 +36,20 @@ class Words:
             ids.update(self.tokenizer.tokenizer(word, add_special_tokens=False)["input_ids"])
         self.ids = sorted(ids)
         self.row = {token: i + 1 for i, token in enumerate(self.ids)}
+        self._phrases: dict[str, list[int]] = {}
+
+    def phrase(self, text: str) -> list[int]:
+        """Rows of the table for a phrase, without begin and end."""
+        if text not in self._phrases:
+            ids = self.tokenizer.tokenizer(text, add_special_tokens=False)["input_ids"]
+            self._phrases[text] = [self.row.get(token, 0) for token in ids]
+        return self._phrases[text]
 
     def rows(self, texts: list[str]) -> torch.Tensor:
         """Rows of the table for each caption, padded as the host pads: int64 [B, 77]."""
         out = torch.full((len(texts), TOKENS), self.row[EOS], dtype=torch.long)
         for i, text in enumerate(texts):
-            ids = self.tokenizer.tokenizer(text, add_special_tokens=False)["input_ids"][:TOKENS - 2]
-            line = [self.row[BOS], *(self.row.get(t, 0) for t in ids)]
+            line = [self.row[BOS], *self.phrase(text)[:TOKENS - 2]]
             out[i, :len(line)] = torch.tensor(line)
         return out
 

@@ -2,12 +2,14 @@
 
 Epsilon prediction on Stable Diffusion's schedule, one caption in ten left empty for classifier-free
 guidance. The weight of a noise level is min-SNR's (Hang et al. 2023, gamma 5) at low noise and
-grows at high noise, where what goes where is decided and the epsilon loss hardly speaks.
+grows at high noise, where what goes where is decided and the epsilon loss hardly speaks. Beside it
+token_supervision.py asks that a thing's words are read where the thing is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
@@ -19,13 +21,26 @@ from .nets import build_unet, build_vae
 from .render import render
 from .scene import Scene, sample_scene
 from .text import TextEncoder, Words
-from .training import Log, MovingAverage, learning_rate, resume, save_state, save_training, seed_step
+from .token_supervision import Places, SupervisedAttention, places, supervision_loss
+from .training import (
+    Log,
+    MovingAverage,
+    autocast,
+    learning_rate,
+    resume,
+    save_state,
+    save_training,
+    seed_step,
+)
 
-BATCH = 32
+BATCH = 16
 PEAK_LR = 6e-4
 SAVE_EVERY = 250
 EMPTY_CAPTIONS = 0.1
 MIN_SNR_GAMMA = 5.0
+SUPERVISION = 0.01
+SNR_OF_SIGHT = 0.05  # a thing covers some 25 latent cells: it shows through far more noise than one cell would
+MOST_THINGS = 4
 
 
 def scene(seed: int, index: int) -> Scene:
@@ -33,41 +48,59 @@ def scene(seed: int, index: int) -> Scene:
     return sample_scene(Random(f"{seed}/scene/{index}"))
 
 
-@torch.inference_mode()
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """latents: float16 [N, 4, h, w]. coverage: uint8 [N, 4, h, w], of each thing in 255ths of a latent cell."""
+
+    latents: torch.Tensor
+    coverage: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+
 def encode_scenes(folder: Path, vae_weights: dict[str, torch.Tensor], count: int, seed: int,
-                  device: torch.device) -> torch.Tensor:
-    """Latents of the first ``count`` scenes, float16 [count, 4, 16, 16]; kept in ``folder``."""
-    path = folder / f"latents-{count}.pt"
-    if path.exists():
-        return torch.load(path, weights_only=True)
+                  device: torch.device) -> Pictures:
+    """The first ``count`` scenes; kept in ``folder``."""
+    path = folder / f"scenes-{count}.pt"
+    if not path.exists():
+        save_state(path, vars(_encoded(folder, vae_weights, count, seed, device)))
+    return Pictures(**torch.load(path, weights_only=True))
+
+
+@torch.inference_mode()
+def _encoded(folder: Path, vae_weights: dict[str, torch.Tensor], count: int, seed: int,
+             device: torch.device) -> Pictures:
     vae = build_vae()
-    vae.load_state_dict(vae_weights)
+    vae.load_state_dict(vae_weights, strict=False)  # a checkpoint leaves out the host's own scale and shift
     encoder = vae.taesd_encoder.to(device, memory_format=torch.channels_last)
     log = Log(folder / "training.log", "latents", count)
-    out = []
+    latents, coverage = [], []
     for start in range(0, count, 64):
-        pictures = np.stack([render(scene(seed, i))[0] for i in range(start, min(start + 64, count))])
-        x = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float().div_(255)
-        with torch.autocast(device.type, torch.bfloat16):
-            out.append(encoder(x.contiguous(memory_format=torch.channels_last)).to("cpu", torch.float16))
+        drawn = [render(scene(seed, i)) for i in range(start, min(start + 64, count))]
+        x = torch.from_numpy(np.stack([picture for picture, _ in drawn])).to(device).permute(0, 3, 1, 2)
+        with autocast(device):
+            z = encoder((x.float() / 255).contiguous(memory_format=torch.channels_last))
+        latents.append(z.to("cpu", torch.float16))
+        coverage.append(torch.stack([covered(masks, z.shape[-1]) for _, masks in drawn]))
         if start % 6400 == 0:
             log.show(start)
-    latents = torch.cat(out)
-    save_state(path, latents)
-    return latents
+    return Pictures(torch.cat(latents), torch.cat(coverage))
+
+
+def covered(masks: np.ndarray, side: int) -> torch.Tensor:
+    """Masks bool [things, H, W] as shares of latent cells: uint8 [4, side, side]."""
+    out = torch.zeros(MOST_THINGS, side, side, dtype=torch.uint8)
+    if len(masks):
+        shares = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(masks).float(), side)
+        out[:len(masks)] = (255 * shares).round().to(torch.uint8)
+    return out
 
 
 def alphas_cumprod() -> torch.Tensor:
     """Stable Diffusion's scaled-linear schedule, float32 [1000]."""
     betas = torch.linspace(0.00085 ** 0.5, 0.012 ** 0.5, 1000, dtype=torch.float64) ** 2
     return (1 - betas).cumprod(0).float()
-
-
-def plain_attention(_backend, q, k, v, heads, *_args, **_kwargs):
-    """Explicit attention: its backward is three times faster on a CPU than the fused kernels'."""
-    q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
-    weights = torch.softmax((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2), dim=-1)
-    return (weights @ v).transpose(1, 2).flatten(2)
 
 
 def loss_weight(snr: torch.Tensor) -> torch.Tensor:
@@ -79,48 +112,57 @@ def loss_weight(snr: torch.Tensor) -> torch.Tensor:
     return (MIN_SNR_GAMMA / snr).clamp(max=1.0) * (1 + 1 / snr).sqrt()
 
 
-def denoising_loss(unet, context: torch.Tensor, latents: torch.Tensor, schedule: torch.Tensor) -> torch.Tensor:
-    """Weighted epsilon loss of one batch of latents [B, 4, h, w]."""
-    t = torch.randint(0, 1000, (len(latents),), device=latents.device)
+def losses(unet, context: torch.Tensor, latents: torch.Tensor, where: Places,
+           schedule: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weighted epsilon loss and supervision loss of one batch of latents [B, 4, h, w].
+
+    Noisy levels come more often (density 2t): what goes where is decided there, and clean edges are learnt fast.
+    Nobody can say where a thing will be while noise hides it, so the supervision fades out there.
+    """
+    t = (1000 * torch.rand(len(latents), device=latents.device).sqrt()).long()
     alpha = schedule[t][:, None, None, None]
     noise = torch.randn_like(latents)
     noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
-    options = {} if latents.is_cuda else {"optimized_attention_override": plain_attention}
-    predicted = unet(noisy, t, context, transformer_options=options)
-    weight = loss_weight((alpha / (1 - alpha)).flatten())
-    return (weight * (predicted.float() - noise).square().mean((1, 2, 3))).mean()
+    attention = SupervisedAttention(where.tokens)
+    predicted = unet(noisy, t, context, transformer_options={"optimized_attention_override": attention})
+    snr = (alpha / (1 - alpha)).flatten()
+    denoising = loss_weight(snr) * (predicted.float() - noise).square().mean((1, 2, 3))
+    seen = (snr / SNR_OF_SIGHT).clamp(max=1.0)
+    return denoising.mean(), (seen * supervision_loss(attention.read, where)).mean()
 
 
-def batch(latents: torch.Tensor, words: Words, step: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The latents [B, 4, h, w] and caption rows [B, 77] of one step; the same for the same step."""
+def batch(pictures: Pictures, words: Words, step: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, Places]:
+    """Latents [B, 4, h, w], caption rows [B, 77] and places of one step; the same for the same step."""
     rng = Random(f"{seed}/unet/{step}")
-    indices = [rng.randrange(len(latents)) for _ in range(BATCH)]
-    texts = ["" if rng.random() < EMPTY_CAPTIONS else caption(scene(seed, i), rng) for i in indices]
-    return latents[indices].float(), words.rows(texts)
+    indices = [rng.randrange(len(pictures)) for _ in range(BATCH)]
+    scenes = [scene(seed, i) for i in indices]
+    rows = words.rows(["" if rng.random() < EMPTY_CAPTIONS else caption(s, rng) for s in scenes])
+    where = places(words, rows, scenes, pictures.coverage[indices].float() / 255)
+    return pictures.latents[indices].float(), rows, where
 
 
-def learning_rate_at(step: int, rounds: Sequence[int]) -> float:
+def learning_rate_at(step: int, rounds: Sequence[int], peak: float = PEAK_LR) -> float:
     """Each round of so many steps is a warm-up and a cosine of its own."""
     for steps in rounds:
         if step < steps:
-            return learning_rate(step, steps, PEAK_LR, 200)
+            return learning_rate(step, steps, peak, 200)
         step -= steps
     raise ValueError("step lies after the last round")
 
 
-def train_unet(folder: Path, latents: torch.Tensor, rounds: Sequence[int], seed: int,
-               device: torch.device, compiled: bool = False) -> dict[str, torch.Tensor]:
+def train_unet(folder: Path, pictures: Pictures, rounds: Sequence[int], seed: int, device: torch.device,
+               peak: float = PEAK_LR, begin: dict[str, torch.Tensor] | None = None) -> dict[str, torch.Tensor]:
     """Train (or go on training) UNet and text encoder; returns the averaged weights.
 
-    ``compiled`` traces the UNet first: a few minutes at the start, steps a sixth shorter.
+    ``begin``: weights to begin with instead of chance.
     """
     torch.manual_seed(seed)
     steps = sum(rounds)
     words = Words()
     net = torch.nn.ModuleDict({"unet": build_unet(), "text": TextEncoder(len(words.ids) + 1)}).to(device)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=PEAK_LR, weight_decay=0.01, betas=(0.9, 0.99),
-                                  fused=True)
-    unet = torch.compile(net["unet"]) if compiled else net["unet"]
+    if begin is not None:
+        net.load_state_dict(begin)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=peak, weight_decay=0.01, betas=(0.9, 0.99), fused=True)
     average = MovingAverage(net, 0.998)
     schedule = alphas_cumprod().to(device)
     log = Log(folder / "training.log", "unet", steps)
@@ -128,18 +170,18 @@ def train_unet(folder: Path, latents: torch.Tensor, rounds: Sequence[int], seed:
     first = resume(path, net, optimiser, average)
     for step in range(first, steps):
         seed_step(seed, step)
-        x, rows = (part.to(device) for part in batch(latents, words, step, seed))
+        x, rows, where = (part.to(device) for part in batch(pictures, words, step, seed))
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate_at(step, rounds)
-        with torch.autocast(device.type, torch.bfloat16):
-            loss = denoising_loss(unet, net["text"](rows), x, schedule)
+            group["lr"] = learning_rate_at(step, rounds, peak)
+        with autocast(device):
+            denoising, supervision = losses(net["unet"], net["text"](rows), x, where, schedule)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        (denoising + SUPERVISION * supervision).backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimiser.step()
         average.update(net, step)
         if (step + 1) % 50 == 0:
-            log.show(step + 1, loss=float(loss.detach()))
+            log.show(step + 1, loss=float(denoising.detach()), supervision=float(supervision.detach()))
         if (step + 1) % SAVE_EVERY == 0 or step + 1 == steps:
             save_training(path, net, optimiser, average, step + 1)
     return average.values

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from .nets import build_vae
 from .render import render
 from .scene import sample_scene
-from .training import Log, MovingAverage, learning_rate, resume, save_training, seed_step
+from .training import Log, MovingAverage, autocast, learning_rate, resume, save_training, seed_step
 
 CROP_PX = 64
 BATCH = 16
@@ -98,7 +98,7 @@ def train_vae(folder: Path, seed: int, device: torch.device) -> dict[str, torch.
         x = crops(Random(f"{seed}/vae/{step}"), BATCH).to(device)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(local_step, stage.steps, PEAK_LR, 100)
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device):
             reconstruction, latent = loss_terms(net, x, stage)
         optimiser.zero_grad(set_to_none=True)
         (reconstruction + latent).backward()

@@ -21,6 +21,12 @@ def learning_rate(step: int, steps: int, peak: float, warmup: int) -> float:
     return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
 
+def autocast(device: torch.device) -> torch.autocast:
+    """bfloat16 where the machine computes in it; a CPU without such units is slower with it than without."""
+    able = device.type != "cpu" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.autocast(device.type, torch.bfloat16, enabled=able)
+
+
 def seed_step(seed: int, step: int) -> None:
     """Give each step noise of its own, so that a resumed training draws what an unbroken one would."""
     torch.manual_seed(seed * 1_000_003 + step)

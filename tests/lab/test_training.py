@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from world import train_unet, train_vae, training
+from world.checkpoint import read_checkpoint, write_checkpoint
 
 CPU = torch.device("cpu")
 
@@ -40,11 +42,27 @@ def test_a_cut_training_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest
     assert all(torch.equal(whole[key], again[key]) for key in whole)
 
 
+def pictures() -> train_unet.Pictures:
+    chance = torch.Generator().manual_seed(0)
+    latents = torch.randn(8, 4, 16, 16, generator=chance).half()
+    return train_unet.Pictures(latents, torch.randint(0, 256, (8, 4, 16, 16), generator=chance).to(torch.uint8))
+
+
+def test_a_finished_checkpoint_is_a_beginning(tmp_path: Path) -> None:
+    """What was written half precise is read back by the trainers' names, and a training can start from it."""
+    path = Path(__file__).resolve().parents[2] / "assets" / "tiny_world.safetensors"
+    vae, weights = read_checkpoint(path)
+    again = write_checkpoint(tmp_path / "again.safetensors", vae, weights, {})
+    stored, written = load_file(path), load_file(again)
+    assert stored.keys() == written.keys() and all(torch.equal(stored[k], written[k]) for k in stored)
+    begun = train_unet.train_unet(tmp_path, pictures(), [1], 0, CPU, peak=0.0, begin=weights)
+    assert all(torch.equal(begun[key], weights[key]) for key in weights)
+
+
 def test_unet_goes_on_with_another_round(tmp_path: Path) -> None:
-    latents = torch.randn(8, 4, 16, 16, generator=torch.Generator().manual_seed(0)).half()
-    first = {k: v.clone() for k, v in train_unet.train_unet(tmp_path, latents, [2], 0, CPU).items()}
+    first = {k: v.clone() for k, v in train_unet.train_unet(tmp_path, pictures(), [2], 0, CPU).items()}
     state = torch.load(tmp_path / "unet.pt", weights_only=True)
-    second = train_unet.train_unet(tmp_path, latents, [2, 1], 0, CPU)
+    second = train_unet.train_unet(tmp_path, pictures(), [2, 1], 0, CPU)
     assert state["step"] == 2 and torch.load(tmp_path / "unet.pt", weights_only=True)["step"] == 3
     assert any(not torch.equal(first[key], second[key]) for key in first)
 
