@@ -15,7 +15,16 @@ from torch import nn
 from world.nets import initialise
 from world.render import render
 from world.scene import BACKGROUNDS, CREATURE, PATTERNS, Coat, Scene, Thing, sample_coat
-from world.training import Log, MovingAverage, learning_rate, resume, save_state, save_training, seed_step
+from world.training import (
+    Log,
+    MovingAverage,
+    autocast,
+    learning_rate,
+    resume,
+    save_state,
+    save_training,
+    seed_step,
+)
 
 from .references import augmented
 from .store import reference_crop
@@ -104,7 +113,7 @@ def naming_tower(folder: Path, seed: int, device: torch.device) -> dict[str, tor
         chosen = torch.randint(0, len(crops), (BATCH,))
         pixels = squared(augmented(crops[chosen]), TINY["image_size"]).to(device)
         optimiser.param_groups[0]["lr"] = learning_rate(step, STEPS, PEAK_LR, 50)
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device):
             loss = naming_loss(net["head"](tower_vectors(net["tower"], pixels)).float(), targets[chosen].to(device))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()

@@ -140,7 +140,7 @@ def prepare(arguments: argparse.Namespace, crew: Any):
 def train(arguments: argparse.Namespace, crew: Any) -> dict[str, Any]:
     """Train, or go on training; returns the averaged weights of what is trained."""
     import torch
-    from world.training import Log, MovingAverage, learning_rate, resume, save_training, seed_step
+    from world.training import Log, MovingAverage, autocast, learning_rate, resume, save_training, seed_step
 
     from identity.steps import Recipe, draw_batch, step_loss
 
@@ -157,7 +157,7 @@ def train(arguments: argparse.Namespace, crew: Any) -> dict[str, Any]:
         seed_step(arguments.seed, step * crew.size + crew.rank)
         batch = draw_batch(store, recipe).to(crew.device)
         optimiser.param_groups[0]["lr"] = learning_rate(step, steps, arguments.learning_rate, min(100, steps // 4))
-        with torch.autocast(crew.device.type, torch.bfloat16):
+        with autocast(crew.device):
             loss, noise, place = step_loss(student, batch, alphas, recipe)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
