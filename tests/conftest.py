@@ -31,10 +31,19 @@ if os.environ.get("COMFYUI_PATH"):
     engine.enter(os.environ.get("ATTENTION_BACKEND", "sub_quad"))
 
 
+if os.environ.get("PYTEST_XDIST_WORKER"):
+    import torch
+
+    torch.set_num_threads(1)  # each worker has a core; threads that wait for each other cost more than they give
+
+
+ONE_SERVER = ("server", "browser")  # folders whose tests share one running server
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Without a host only tests/core can run; say so instead of failing one by one."""
-    if os.environ.get("COMFYUI_PATH"):
-        return
+    """Keep together what shares a fixture. Without a host only tests/core can run; say so once for each."""
     for item in items:
-        if "core" not in item.path.parts:
+        folder = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group(folder if folder in ONE_SERVER else str(item.path)))
+        if "core" not in item.path.parts and not os.environ.get("COMFYUI_PATH"):
             item.add_marker(pytest.mark.skip(reason="COMFYUI_PATH is not set; start the tests with lab/run.py test"))

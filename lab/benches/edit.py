@@ -20,10 +20,14 @@ from world.render import render
 
 from .edit_cases import KINDS, Edit, psnr, sample_edit, source_is_right, succeeded, untouched
 from .edit_methods import REAL, VARIANTS, Source, encode, sample
+from .edit_weights import shares_of, weight_edit, weight_rows
+from .inversions import KINDS as INVERSIONS
+from .inversions import inversion_row, invert_one
 from .layout import THREADS_A_WORKER, WORKER, start_worker
 from .results import Row, mean_row
 
 EDITS = 200
+WEIGHED, INVERTED = 50, 20
 # The plain model misses some captions; so many scenes are tried for each edit wanted.
 TRIES = 12
 
@@ -81,6 +85,20 @@ def measure(job: tuple[str, int, bool]) -> tuple[str, bool, Scores] | None:
         return None if source is None else (kind, is_real, scores_of(world, edit, source))
 
 
+def weigh(number: int) -> list[float] | None:
+    """The shares of one re-weighting; None where its scene did not come out right."""
+    world = WORKER["world"]
+    with torch.inference_mode():
+        edit = weight_edit(number)
+        source = drawn(world, edit, number)
+        return None if source is None else shares_of(world, edit, source)
+
+
+def invert_job(job: tuple[str, int]) -> tuple[float, float]:
+    with torch.inference_mode():
+        return invert_one(WORKER["world"], *job)
+
+
 def run(limit: int | None = None) -> list[Row]:
     """One row a variant, kind and origin; ``limit`` is a number of edits of each kind, for a trial."""
     count = limit or EDITS
@@ -91,7 +109,27 @@ def run(limit: int | None = None) -> list[Row]:
             for kind in KINDS:
                 _collect(pool, kind, is_real, count, found)
                 print(f"edit: {'real' if is_real else 'drawn'} {kind} done", flush=True)
-    return [_row(key, values) for key, values in found.items()]
+        rows = [_row(key, values) for key, values in found.items()]
+        rows += _weights(pool, min(limit or WEIGHED, WEIGHED))
+        return rows + _inversions(pool, min(limit or INVERTED, INVERTED))
+
+
+def _weights(pool: ProcessPoolExecutor, count: int) -> list[Row]:
+    """Scenes until ``count`` of them came out right, or TRIES times as many were drawn."""
+    shares: list[list[float]] = []
+    number = 0
+    while len(shares) < count and number < TRIES * count:
+        jobs = range(number, number + count - len(shares))
+        number += len(jobs)
+        shares += [found for found in pool.map(weigh, jobs) if found is not None]
+    print("edit: weights done", flush=True)
+    return weight_rows(shares) if shares else []
+
+
+def _inversions(pool: ProcessPoolExecutor, count: int) -> list[Row]:
+    rows = [inversion_row(kind, list(pool.map(invert_job, [(kind, n) for n in range(count)]))) for kind in INVERSIONS]
+    print("edit: inversions done", flush=True)
+    return rows
 
 
 def _collect(pool: ProcessPoolExecutor, kind: str, is_real: bool, count: int, found: Any) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 import torch
+from benches.edit_weights import tint_share, weight_rows
+from benches.inversions import inversion_row
 from benches.layout import sample_layout
 from benches.layout_methods import HIDDEN, VARIANTS, HardMask
 from benches.results import markdown, mean_row, publish
 from benches.world import captioned
 from world.draw import Settings, draw, draw_captions, load_world
-from world.scene import CREATURE
+from world.scene import COLOURS, CREATURE
 
 
 def test_layouts_are_the_same_every_time_and_hold_their_things():
@@ -68,3 +71,18 @@ def test_every_way_to_ask_for_a_layout_draws():
         model, positive = method(world, layout)
         drawing = draw(world, model, positive, [5], Settings(steps=1))
         assert drawing.pictures.shape == (1, 128, 128, 3), name
+
+
+def test_weights_are_read_off_the_picture():
+    picture = np.zeros((4, 4, 3), np.uint8)
+    picture[:2] = COLOURS["red"]
+    assert tint_share(picture, "red") == 0.5 and tint_share(picture, "blue") == 0.0
+    rows = weight_rows([[0.0, 0.0, 0.1, 0.2, 0.3, 0.4], [0.0, 0.1, 0.0, 0.2, 0.2, 0.2]])
+    assert [row["share"] for row in rows] == pytest.approx([0.0, 0.05, 0.05, 0.2, 0.25, 0.3])
+    assert [row.get("not_less") for row in rows] == [None, 1.0, 0.5, 1.0, 1.0, 1.0]
+    assert rows[0]["edit"] == "weight -2"
+
+
+def test_the_row_of_an_inversion_names_the_worst():
+    row = inversion_row("ddim", [(30.0, 2.0), (40.0, 1.0), (35.0, 4.0)])
+    assert (row["psnr"], row["psnr_least"], row["seconds"]) == (35.0, 30.0, 2.0)
