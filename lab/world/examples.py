@@ -19,6 +19,8 @@ SCENES = (
     (Scene("grey", (Thing("square", "blue", 38, 68, 25), Thing("star", "yellow", 92, 60, 27))), False),
     (Scene("beige", (Thing(CREATURE, "", 62, 66, 36, Coat("stripes", (250, 206, 120), (60, 84, 150), 45.0, 0.5)),)),
      True),
+    (Scene("white", (Thing(CREATURE, "", 64, 62, 38, Coat("halves", (150, 240, 190), (120, 20, 90), 0.0, 0.5)),)),
+     True),
 )
 
 
