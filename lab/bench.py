@@ -1,4 +1,4 @@
-"""Measure on the tiny world: `python3 lab/run.py bench [world|layout|edit|identity|sheets|all] [--limit N]`."""
+"""Measure on the tiny world: `python3 lab/run.py bench [world|layout|edit|identity|cost|sheets|all] [--limit N]`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import engine
 from pack import load_pack
 
-BENCHES = ("world", "layout", "edit", "identity", "sheets")
+BENCHES = ("world", "layout", "edit", "identity", "cost", "sheets")
 
 
 def main() -> None:

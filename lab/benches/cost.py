@@ -1,0 +1,181 @@
+"""What each method costs at Stable Diffusion 1.5's own sizes, on random weights: shapes take time, not training.
+
+The whole UNet at 512 x 512, a few steps a run; every method against the plain model with the same rows, one
+after the other, and the median of the ratios.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from world.draw import load_world
+from world.render import render
+from world.scene import Scene, Thing
+
+from .results import Row
+
+REPEATS, STEPS, SIDE = 3, 2, 64
+PROMPT = "a red circle and a blue square"
+TARGET, LONGER = "a green circle and a blue square", "a red circle with a hat and a blue square"
+NODE = "bench"
+UNET = {
+    "image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": 320, "num_res_blocks": [2, 2, 2, 2],
+    "channel_mult": [1, 2, 4, 4], "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0],
+    "transformer_depth_output": [1] * 9 + [0] * 3, "transformer_depth_middle": 1, "context_dim": 768,
+    "use_spatial_transformer": True, "use_linear_in_transformer": False, "adm_in_channels": None,
+    "use_temporal_attention": False, "num_heads": 8, "num_head_channels": -1, "legacy": False,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """images: the batch it is compared at. make: (model, clip) to (model, positive)."""
+
+    images: int
+    make: Callable[[Any, Any], tuple[Any, Any]]
+
+
+def random_model() -> tuple[Any, Any]:
+    """MODEL and CLIP of SD1.5's sizes; the text encoder is short, for it is not timed."""
+    import comfy.model_patcher
+    import comfy.sd
+    import comfy.supported_models
+
+    kind = type("Random", (comfy.supported_models.SD15,), {"unet_config": {}})
+    config = kind(dict(UNET))
+    config.set_inference_dtype(torch.float32, None)
+    cpu = torch.device("cpu")
+    network = config.get_model({}, "", device=cpu)
+    torch.manual_seed(0)
+    for name, p in network.diffusion_model.named_parameters():
+        p.requires_grad_(False)
+        if p.ndim > 1:
+            p.normal_(std=p[0].numel() ** -0.5)
+        else:
+            p.fill_(1.0 if name.endswith("weight") else 0.0)
+    sizes = {"num_hidden_layers": 1}
+    clip = comfy.sd.CLIP(config.clip_target(state_dict={}), model_options={
+        "clip_l_model_config": _clip_config(sizes), "dtype": torch.float32})
+    for p in clip.cond_stage_model.parameters():
+        p.requires_grad_(False).normal_(std=0.02)
+    return comfy.model_patcher.ModelPatcher(network, load_device=cpu, offload_device=cpu), clip
+
+
+def _clip_config(changes: dict[str, Any]) -> dict[str, Any]:
+    return {"hidden_size": 768, "intermediate_size": 1024, "num_attention_heads": 12, **changes}
+
+
+def plain(model: Any, clip: Any) -> tuple[Any, Any]:
+    from attention_director.bridge.prompt import encode
+
+    return model, encode(clip, PROMPT, NODE)
+
+
+def regions(preset: str) -> Callable[[Any, Any], tuple[Any, Any]]:
+    def make(model: Any, clip: Any) -> tuple[Any, Any]:
+        from attention_director.bridge.region_list import make_region
+        from attention_director.bridge.regional import direct
+        from attention_director.nodes.region_prompt import PAPER, STRONG
+
+        left, right = torch.zeros(1, 64, 64), torch.zeros(1, 64, 64)
+        left[:, 16:48, 4:28], right[:, 16:48, 36:60] = 1, 1
+        drawn = tuple(make_region(NODE, phrase, mask, 1.0)
+                      for phrase, mask in (("red circle", left), ("blue square", right)))
+        made = direct(NODE, "1", model, clip, PROMPT, drawn, 1.0, {"strong": STRONG, "paper": PAPER}[preset], 512, 512)
+        return made.model, made.positive
+
+    return make
+
+
+def edited(target: str, **options: Any) -> Callable[[Any, Any], tuple[Any, Any]]:
+    def make(model: Any, clip: Any) -> tuple[Any, Any]:
+        from attention_director.bridge.edit import EditOptions, edit_prompt
+
+        made = edit_prompt(NODE, "1", model, clip, PROMPT, {"samples": torch.zeros(1, 4, SIDE, SIDE)},
+                           EditOptions(targets=target, **options), None, None)
+        return made.model, made.positive
+
+    return make
+
+
+def recorded(model: Any, clip: Any) -> tuple[Any, Any]:
+    from attention_director.bridge.recording import record
+
+    model, positive = plain(model, clip)
+    return record(NODE, "1", model, positive, "red circle\nblue square", 0.0, 1.0), positive
+
+
+def sketched(**options: Any) -> Callable[[Any, Any], tuple[Any, Any]]:
+    def make(model: Any, clip: Any) -> tuple[Any, Any]:
+        from attention_director.bridge.fingerprint import family, fingerprint
+        from attention_director.bridge.predictor_file import Predictor
+        from attention_director.bridge.sketching import SketchOptions, follow
+        from attention_director.bridge.taps import taps_of
+        from attention_director.core.edge_predictor import EdgePredictor
+
+        taps = taps_of(model.model.diffusion_model)
+        weights = EdgePredictor([tap.channels for tap in taps], 4).state_dict()
+        predictor = Predictor(taps, fingerprint(model), family(model), "edges", 2, weights)
+        model, positive = plain(model, clip)
+        return follow(NODE, "1", model, load_world().vae, predictor, _lines(), None,
+                      SketchOptions(**{"end": 1.0, **options})), positive
+
+    return make
+
+
+def _lines() -> torch.Tensor:
+    """The outline of a circle, white on black: [1, 512, 512, 3]."""
+    picture, masks = render(Scene("black", (Thing("circle", "red", 256, 256, 150),)), 512)
+    inside = masks[0]
+    edge = inside ^ np.roll(inside, 3, axis=0)
+    return torch.from_numpy(np.repeat(edge[..., None], 3, axis=2)).float()[None]
+
+
+WAYS: dict[str, Way] = {
+    "region-strong": Way(1, regions("strong")),
+    "region-paper": Way(1, regions("paper")),
+    "edit-replace": Way(2, edited(TARGET)),
+    "edit-refine": Way(2, edited(LONGER)),
+    "edit-blend": Way(2, edited(TARGET, blend_words="circle")),
+    "record": Way(1, recorded),
+    "sketch": Way(1, sketched()),
+    "sketch-checkpointing": Way(1, sketched(checkpointing="on")),
+}
+
+
+def seconds_of(model: Any, positive: Any, negative: Any, images: int) -> float:
+    """One run of the host's sampler."""
+    import comfy.sample
+
+    noise = torch.randn(images, 4, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    started = perf_counter()
+    comfy.sample.sample(model, noise, STEPS, 5.0, "euler", "normal", positive, negative, torch.zeros_like(noise),
+                        disable_pbar=True, seed=0)
+    return perf_counter() - started
+
+
+@torch.inference_mode()
+def run(limit: int | None = None) -> list[Row]:
+    """One row a method; ``limit`` is the number of repeats."""
+    from attention_director.bridge.prompt import encode
+
+    model, clip = random_model()
+    negative = encode(clip, "", NODE)
+    base = plain(model, clip)
+    rows: list[Row] = []
+    for name, way in WAYS.items():
+        made = way.make(model, clip)
+        ratios = []
+        for _ in range(limit or REPEATS):
+            without = seconds_of(*base, negative, way.images)
+            ratios.append(seconds_of(*made, negative, way.images) / without)
+        rows.append({"variant": name, "time_ratio": median(ratios), "least": min(ratios), "most": max(ratios),
+                     "runs": float(len(ratios))})
+        print(f"cost: {name} {median(ratios):.2f}", flush=True)
+    return rows
