@@ -10,11 +10,13 @@ from ..bridge.canvas import parse_canvas
 from ..bridge.errors import DirectorError
 from ..bridge.region_list import RegionList
 from ..bridge.regional import RegionOptions, direct
+from ..bridge.wired import wired_shapes
 from ..core.regions import RegionRule
 from ..core.schedule import Schedule
 from .schema import CATEGORY, Regions, canvas_size, editor, known, number, percent, prompt, schema
 
 NODE = "RegionPrompt"
+WIRED = "attention_director_wired"  # read by web/region_canvas.js
 
 # Chosen on the tiny world, see lab/NOTES.md: every region hears its own words and its own share of the
 # end and padding tokens, keys of others fall below the row's range, and the rule holds to the end.
@@ -139,5 +141,5 @@ class RegionPrompt(io.ComfyNode):
         typed = typed_text(getattr(cls.hidden, "extra_pnginfo", None), unique_id)
         result = direct(NODE, unique_id, model, clip, text, (*drawn, *(regions or ())), strength, options, width,
                         height, typed)
-        return io.NodeOutput(result.model, result.positive, result.masks, result.preview,
-                             ui=ui.PreviewImage(result.preview, cls=cls))
+        shown = ui.PreviewImage(result.preview, cls=cls).as_dict() | {WIRED: [wired_shapes(regions or ())]}
+        return io.NodeOutput(result.model, result.positive, result.masks, result.preview, ui=shown)
