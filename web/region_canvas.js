@@ -99,11 +99,15 @@ function regionsSlot(node) {
 function wiredReader(node, view) {
   let told = "";
   let shown = "";
+  let was = false;
+  let cut = false; // since the last run: what it told is of another wire
   return (/** @type {unknown} */ news) => {
-    if (news !== undefined) told = String(news);
     const linked = node.inputs?.[regionsSlot(node)]?.link != null;
+    cut = news === undefined && (cut || (was && !linked));
+    was = linked;
+    if (news !== undefined) told = String(news);
+    const run = cut ? "" : told || app.nodeOutputs?.[String(node.id)]?.[WIRED]?.[0] || "";
     const boxes = linked ? wiredBoxes(node) : null;
-    const run = told || app.nodeOutputs?.[String(node.id)]?.[WIRED]?.[0] || "";
     const now = !linked ? "" : boxes ? JSON.stringify(boxes) : run;
     if (now === shown) return;
     shown = now;
