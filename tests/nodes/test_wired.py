@@ -18,8 +18,13 @@ def shapes(*parts: tuple[Any, ...]) -> list[dict[str, Any]]:
     return found["regions"]
 
 
-def redrawn(shape: dict[str, Any]) -> torch.Tensor:
-    """Runs, off first, as a mask [h, w]."""
+def redrawn(shape: dict[str, Any], height: int = 0, width: int = 0) -> torch.Tensor:
+    """Runs, off first, or boxes at this size, as a mask [h, w]."""
+    if "boxes" in shape:
+        mask = torch.zeros(height, width, dtype=torch.bool)
+        for x0, y0, x1, y1 in shape["boxes"]:
+            mask[round(y0 * height):round(y1 * height), round(x0 * width):round(x1 * width)] = True
+        return mask
     width, height = shape["size"]
     assert sum(shape["runs"]) == width * height, "the runs cover the mask, no more and no less"
     flat = [bool(i % 2) for i, length in enumerate(shape["runs"]) for _ in range(length)]
@@ -43,10 +48,8 @@ def test_any_other_mask_comes_back_pixel_for_pixel(size: tuple[int, int]) -> Non
         mask[0, -1, -1] = edge
         mask[0, 0, 0] = 1 - edge
         (shape,) = shapes(("x", mask))
-        if "runs" in shape:
-            assert torch.equal(redrawn(shape), mask[0] > 0.5)
-        else:
-            assert size == (1, 2), "one pixel of two is a box"
+        assert torch.equal(redrawn(shape, *size), mask[0] > 0.5)
+        assert "runs" in shape or mask.sum() == (size[0] // 2 + 1) * (size[1] // 2), "only a rectangle is a box"
 
 
 def test_a_large_or_ragged_mask_is_sent_small() -> None:

@@ -9,7 +9,7 @@ import { simplified } from "../shared/geometry.js";
 const LEAST_SHARE = 1e-4; // of the picture; smaller specks are left out
 const MOST_POINTS = 400; // of a region, so that 64 of them fit into a drawing
 const MOST_RINGS = 60;
-const TOLERANCE_PX = 0.75; // takes the steps off a slanted edge, and leaves corners
+const TOLERANCE_PX = 0.75;
 const COARSEST_PX = 50;
 /** Right, down, left, up. @type {Point[]} */
 const STEPS = [[1, 0], [0, 1], [-1, 0], [0, -1]];
@@ -22,8 +22,23 @@ const STEPS = [[1, 0], [0, 1], [-1, 0], [0, -1]];
 export function traced(mask, w, h) {
   const all = rings(mask, w, h).sort((a, b) => Math.abs(b.area) - Math.abs(a.area));
   const large = all.filter((ring, i) => i === 0 || Math.abs(ring.area) >= LEAST_SHARE * w * h);
-  const lines = fewer(large.slice(0, MOST_RINGS));
+  const lines = fewer(large.slice(0, MOST_RINGS).map((ring) => ({ ...ring, points: slanted(ring.points) })));
   return lines.length ? shapes(lines, w, h) : null;
+}
+
+/**
+ * The corners of an outline, but a slanted edge, which pixels turn into steps, through the middles of its steps.
+ * @param {Point[]} corners @returns {Point[]}
+ */
+function slanted(corners) {
+  const at = (/** @type {number} */ i) => corners[(i + corners.length) % corners.length];
+  const heading = (/** @type {number} */ i) => Math.atan2(at(i + 1)[1] - at(i)[1], at(i + 1)[0] - at(i)[0]);
+  const step = corners.map(([x, y], i) => Math.abs(at(i + 1)[0] - x) + Math.abs(at(i + 1)[1] - y) === 1 && heading(i - 1) === heading(i + 1));
+  return corners.flatMap((corner, i) => {
+    const middle = /** @type {Point} */ ([(corner[0] + at(i + 1)[0]) / 2, (corner[1] + at(i + 1)[1]) / 2]);
+    const kept = step[i] || step[(i + corners.length - 1) % corners.length] ? [] : [corner];
+    return step[i] ? [...kept, middle] : kept;
+  });
 }
 
 /** Outlines of few points. @param {Ring[]} all */
