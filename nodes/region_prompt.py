@@ -104,7 +104,8 @@ class RegionPrompt(io.ComfyNode):
             canvas_size("width", "Width of the picture the regions are drawn for; only its shape matters."),
             canvas_size("height", "Height of the picture the regions are drawn for; only its shape matters."),
             Regions.Input("regions", optional=True,
-                          tooltip="Regions from other nodes; they lie behind the drawn ones."),
+                          tooltip="Regions from other nodes; they lie behind the drawn ones. The canvas shows them "
+                                  "dashed, and can copy them to be moved."),
             number("strength", 1.0, 0.0, 2.0, 0.05, "Multiplies each region's own strength. 0 does nothing at all."),
             *preset_inputs(),
             known(io.Combo.Input, "unbound_words", options=["everywhere", "paper"], default="everywhere", advanced=True,
