@@ -76,7 +76,8 @@ def test_without_a_mouse(renderer: Editor) -> None:
     """Two boxes, their words and the run, from the prompt's text box on, by keys alone."""
     renderer.demo()
     renderer.page.evaluate(f"() => document.querySelector('{PAD}').focus()")
-    first = ("n", "Shift+ArrowLeft", "ArrowLeft", "w", "ArrowRight", "ArrowRight", "Shift+ArrowRight", "Enter", "Escape")
+    first = ("n", "Shift+ArrowLeft", "ArrowLeft", "w", "ArrowRight", "ArrowRight", "Shift+ArrowRight", "Enter",
+             "Escape")
     second = ("n", "ArrowRight", "ArrowDown", "Enter", "b", "l", "ArrowDown", "ArrowDown", "Enter", "Escape")
     for keys in (*first, *second):
         renderer.page.keyboard.press(keys)
