@@ -139,7 +139,7 @@ def test_a_picture_behind_the_regions_stays_out_of_the_prompt(renderer: Editor, 
     renderer.demo(TWO)
     Image.new("RGB", (64, 64), (0, 0, 255)).save(tmp_path / "blue.png")
     before = renderer.api_prompt()
-    renderer.find("input[type=file]").set_input_files(tmp_path / "blue.png")
+    renderer.find("input[type=file]:not([multiple])").set_input_files(tmp_path / "blue.png")
     renderer.page.wait_for_function(f"""() => {{ const pad = document.querySelector('{PAD} canvas');
         return pad.getContext("2d").getImageData(2, pad.height - 2, 1, 1).data[2] > 150; }}""", timeout=10_000)
     assert renderer.api_prompt() == before
