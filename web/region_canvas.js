@@ -4,7 +4,7 @@ import { createView } from "./regions/view.js";
 import { addStyle } from "./shared/dom.js";
 import { isTravelling, passToGraph, promptOf, recordStep, setWidget, travel, watch, watchLinks, widgetOf } from "./shared/host.js";
 import { attachLife } from "./shared/life.js";
-import { addressOf, choices, load, loadFile, nodeOf, picturesOf, pixelsOf, upload } from "./shared/pictures.js";
+import { addressOf, choices, load, loadFile, nodeOf, outputOf, picturesOf, pixelsOf, upload } from "./shared/pictures.js";
 import { wiredBoxes } from "./regions/box_source.js";
 import { MAX_REGIONS } from "./regions/drawing.js";
 import { NONE, ofBoxes, parseWired } from "./regions/wired.js";
@@ -106,7 +106,7 @@ function wiredReader(node, view) {
     cut = news === undefined && (cut || (was && !linked));
     was = linked;
     if (news !== undefined) told = String(news);
-    const run = cut ? "" : told || app.nodeOutputs?.[String(node.id)]?.[WIRED]?.[0] || "";
+    const run = cut ? "" : told || outputOf(app, node)?.[WIRED]?.[0] || "";
     const boxes = linked ? wiredBoxes(node) : null;
     const now = !linked ? "" : boxes ? JSON.stringify(boxes) : run;
     if (now === shown) return;

@@ -26,6 +26,7 @@ export interface Link {
 }
 
 export interface Graph {
+  id?: string;
   nodes: GraphNode[];
   links: Map<number, Link> | Record<number, Link>;
   getNodeById(id: number | string): GraphNode | null;

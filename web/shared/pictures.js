@@ -6,18 +6,25 @@
 const NODE = "node:";
 const FILE = "file:";
 
+/** What the last run told of a node: a subgraph's nodes are named after it too, since ids begin anew in each.
+ * @param {App} app @param {GraphNode} node */
+export function outputOf(app, node) {
+  const inRoot = !app.rootGraph || !node.graph || node.graph === app.rootGraph;
+  return app.nodeOutputs?.[inRoot ? String(node.id) : `${node.graph?.id}:${node.id}`];
+}
+
 /** Where a node's picture is, or "". @param {App} app @param {GraphNode} node */
 export function pictureOf(app, node) {
   const shown = node.imgs?.[0]?.src;
   if (shown) return shown;
-  const output = app.nodeOutputs?.[String(node.id)]?.images?.[0];
+  const output = outputOf(app, node)?.images?.[0];
   return output ? app.api.apiURL(`/view?${new URLSearchParams(output)}`) : "";
 }
 
 /** Where all pictures of a node are. @param {App} app @param {GraphNode} node @returns {string[]} */
 export function picturesOf(app, node) {
   const shown = (node.imgs ?? []).map((image) => image.src);
-  const told = (app.nodeOutputs?.[String(node.id)]?.images ?? []).map((image) => app.api.apiURL(`/view?${new URLSearchParams(image)}`));
+  const told = (outputOf(app, node)?.images ?? []).map((image) => app.api.apiURL(`/view?${new URLSearchParams(image)}`));
   return told.length > shown.length ? told : shown;
 }
 
