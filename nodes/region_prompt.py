@@ -10,11 +10,13 @@ from ..bridge.canvas import parse_canvas
 from ..bridge.errors import DirectorError
 from ..bridge.region_list import RegionList
 from ..bridge.regional import RegionOptions, direct
+from ..bridge.wired import wired_shapes
 from ..core.regions import RegionRule
 from ..core.schedule import Schedule
 from .schema import CATEGORY, Regions, canvas_size, editor, known, number, percent, prompt, schema
 
 NODE = "RegionPrompt"
+WIRED = "attention_director_wired"  # read by web/region_canvas.js
 
 # Chosen on the tiny world, see lab/NOTES.md: every region hears its own words and its own share of the
 # end and padding tokens, keys of others fall below the row's range, and the rule holds to the end.
@@ -102,7 +104,8 @@ class RegionPrompt(io.ComfyNode):
             canvas_size("width", "Width of the picture the regions are drawn for; only its shape matters."),
             canvas_size("height", "Height of the picture the regions are drawn for; only its shape matters."),
             Regions.Input("regions", optional=True,
-                          tooltip="Regions from other nodes; they lie behind the drawn ones."),
+                          tooltip="Regions from other nodes; they lie behind the drawn ones. The canvas shows them "
+                                  "dashed, and can copy them to be moved."),
             number("strength", 1.0, 0.0, 2.0, 0.05, "Multiplies each region's own strength. 0 does nothing at all."),
             *preset_inputs(),
             known(io.Combo.Input, "unbound_words", options=["everywhere", "paper"], default="everywhere", advanced=True,
@@ -139,5 +142,5 @@ class RegionPrompt(io.ComfyNode):
         typed = typed_text(getattr(cls.hidden, "extra_pnginfo", None), unique_id)
         result = direct(NODE, unique_id, model, clip, text, (*drawn, *(regions or ())), strength, options, width,
                         height, typed)
-        return io.NodeOutput(result.model, result.positive, result.masks, result.preview,
-                             ui=ui.PreviewImage(result.preview, cls=cls))
+        shown = ui.PreviewImage(result.preview, cls=cls).as_dict() | {WIRED: [wired_shapes(regions or ())]}
+        return io.NodeOutput(result.model, result.positive, result.masks, result.preview, ui=shown)

@@ -4,7 +4,10 @@ import { createView } from "./regions/view.js";
 import { addStyle } from "./shared/dom.js";
 import { isTravelling, passToGraph, promptOf, recordStep, setWidget, travel, watch, watchLinks, widgetOf } from "./shared/host.js";
 import { attachLife } from "./shared/life.js";
-import { addressOf, choices, load, upload } from "./shared/pictures.js";
+import { addressOf, choices, load, loadFile, nodeOf, outputOf, picturesOf, pixelsOf, upload } from "./shared/pictures.js";
+import { wiredBoxes } from "./regions/box_source.js";
+import { MAX_REGIONS } from "./regions/drawing.js";
+import { NONE, ofBoxes, parseWired } from "./regions/wired.js";
 import { inserted } from "./regions/words.js";
 
 /** @typedef {import("../tests/web/host").GraphNode} GraphNode */
@@ -15,6 +18,8 @@ const BACKGROUND = "attention_director_background";
 const MARGIN = 6;
 const MIN_HEIGHT = 500; // as in editor.css
 const MIN_WIDTH = 400;
+const WIRED = "attention_director_wired"; // as in nodes/region_prompt.py
+const TRACED_PX = 512; // longer side of a mask that is traced
 
 /** @type {import("./shared/life.js").Memory} */
 const memory = new Map();
@@ -25,6 +30,20 @@ const clipboard = {
   get: () => localStorage.getItem(CLIPBOARD) ?? "",
   set: (/** @type {string} */ text) => localStorage.setItem(CLIPBOARD, text),
 };
+
+/** Pictures to read masks from, one after the other: they may be large. @param {GraphNode} node @param {string | File[]} from */
+async function readPictures(node, from) {
+  const source = typeof from === "string" ? nodeOf(node, from) : null;
+  const title = `#${source?.id} ${source?.title || source?.type}`;
+  const sources = typeof from === "string" ? source ? picturesOf(app, source) : [] : from;
+  /** @type {import("./regions/importing.js").Picture[]} */
+  const found = [];
+  for (const one of sources.slice(0, MAX_REGIONS)) {
+    const image = typeof one === "string" ? await load(one) : await loadFile(one);
+    found.push({ name: typeof one === "string" ? title : one.name, pixels: pixelsOf(image, TRACED_PX) });
+  }
+  return found;
+}
 
 /** @param {GraphNode} node */
 function createEditor(node) {
@@ -51,6 +70,8 @@ function createEditor(node) {
     background: choose,
     upload: async (file) => choose(await upload(app, file)),
     pictures: () => choices(app, node),
+    masks: (from) => readPictures(node, from),
+    unlink: () => node.disconnectInput(regionsSlot(node)),
     graph: (event) => passToGraph(app, event),
     clipboard,
   });
@@ -68,15 +89,47 @@ function regionCanvas(node, name) {
   return { widget, minWidth: MIN_WIDTH, minHeight: MIN_HEIGHT + 340 };
 }
 
+/** @param {GraphNode} node */
+function regionsSlot(node) {
+  return node.inputs?.findIndex((input) => input.name === "regions") ?? -1;
+}
+
+/** A reader of the wired regions: from their nodes where these can be read, else as the last run told them.
+ * @param {GraphNode} node @param {ReturnType<typeof createView>} view */
+function wiredReader(node, view) {
+  let told = "";
+  let shown = "";
+  let was = false;
+  let cut = false; // since the last run: what it told is of another wire
+  return (/** @type {unknown} */ news) => {
+    const linked = node.inputs?.[regionsSlot(node)]?.link != null;
+    cut = news === undefined && (cut || (was && !linked));
+    was = linked;
+    if (news !== undefined) told = String(news);
+    const run = cut ? "" : told || outputOf(app, node)?.[WIRED]?.[0] || "";
+    const boxes = linked ? wiredBoxes(node) : null;
+    const now = !linked ? "" : boxes ? JSON.stringify(boxes) : run;
+    if (now === shown) return;
+    shown = now;
+    view.setWired(!linked ? NONE : boxes ? ofBoxes(boxes) : parseWired(run));
+  };
+}
+
 /** Follow the node's other widgets, links and life. @type {(node: GraphNode, view: ReturnType<typeof createView>, showBackground: () => void) => void} */
 function attach(node, view, showBackground) {
   const readPrompt = () => view.setPrompt(promptOf(node));
   const readSize = () => view.setSize(Number(widgetOf(node, "width")?.value), Number(widgetOf(node, "height")?.value));
+  const readWired = wiredReader(node, view);
+  node.hideOutputImages = true; // the canvas shows what the picture would
   const readAll = () => {
     readPrompt();
     readSize();
-    // The canvas shows what is drawn; only wired regions need the picture beneath.
-    node.hideOutputImages = node.inputs?.find((input) => input.name === "regions")?.link == null;
+    readWired(undefined);
+  };
+  const { onExecuted } = node;
+  node.onExecuted = function (output, ...rest) {
+    onExecuted?.call(this, output, ...rest);
+    readWired(output?.[WIRED]?.[0] ?? "");
   };
   // The other widgets come after this one.
   queueMicrotask(() => {
@@ -92,6 +145,7 @@ function attach(node, view, showBackground) {
     if (node.properties?.[BACKGROUND]) setTimeout(showBackground, 200);
   };
   app.api.addEventListener("executed", executed);
+  app.api.addEventListener("graphChanged", readAll);
 
   attachLife(node, view, {
     memory,
@@ -102,7 +156,10 @@ function attach(node, view, showBackground) {
       readAll();
       showBackground();
     },
-    removed: () => app.api.removeEventListener("executed", executed),
+    removed: () => {
+      app.api.removeEventListener("executed", executed);
+      app.api.removeEventListener("graphChanged", readAll);
+    },
   });
 }
 

@@ -52,8 +52,8 @@ class Editor:
         # Nodes 2.0 gives nodes other sizes than the file; else the first undo would take those back.
         self.page.evaluate("() => app.extensionManager.workflow.activeWorkflow.changeTracker.captureCanvasState()")
 
-    def demo(self, canvas: str = "", steps: int = 2) -> None:
-        """The first example with this drawing and so few steps; never from the host's cache."""
+    def demo(self, canvas: str = "", steps: int = 2, seed: int = 0) -> None:
+        """The first example with this drawing and so few steps; without a seed never from the host's cache."""
         self.seed += 1
         path = ROOT / "workflows" / "01 Region Prompt - two boxes.json"
         graph = json.loads(path.read_text(encoding="utf-8"))
@@ -62,7 +62,7 @@ class Editor:
             if node["type"] == "RegionPrompt":
                 values[0], values[1] = PROMPT, canvas
             if node["type"] == "KSampler":
-                values[0], values[2] = self.seed, steps
+                values[0], values[2] = seed or 1000 + self.seed, steps
         self.load(graph)
 
     @property
@@ -114,14 +114,21 @@ class Editor:
         output = self.page.evaluate("async () => (await app.graphToPrompt()).output")
         return next(node["inputs"] for node in output.values() if node["class_type"] == "RegionPrompt")
 
-    def queue(self) -> str:
+    def queue(self, seconds: int = 120) -> str:
         """Run what is in the editor; returns the event that ended it."""
-        return self.page.evaluate("""async () => {
-            const done = new Promise((resolve) => {
-                for (const name of ["execution_success", "execution_error", "execution_interrupted"])
-                    app.api.addEventListener(name, () => resolve(name), { once: true });
-                setTimeout(() => resolve("timeout"), 120000);
-            });
-            await app.queuePrompt(0, 1);
-            return done;
-        }""")
+        self._listen(seconds)
+        self.page.evaluate("() => app.queuePrompt(0, 1)")
+        return self.page.evaluate("() => window.attentionDirectorDone")
+
+    def queue_by(self, keys: str, seconds: int = 120) -> str:
+        """As ``queue``, by a press of these keys where the focus is."""
+        self._listen(seconds)
+        self.page.keyboard.press(keys)
+        return self.page.evaluate("() => window.attentionDirectorDone")
+
+    def _listen(self, seconds: int) -> None:
+        self.page.evaluate("""(seconds) => { window.attentionDirectorDone = new Promise((resolve) => {
+            for (const name of ["execution_success", "execution_error", "execution_interrupted"])
+                app.api.addEventListener(name, () => resolve(name), { once: true });
+            setTimeout(() => resolve("timeout"), seconds * 1000);
+        }); }""", seconds)

@@ -8,6 +8,8 @@ import pytest
 from editor import FIND, ROOT, Editor
 
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
+# The others need a checkpoint of one's own.
+SHIPPED = [path for path in WORKFLOWS if "CheckpointLoaderSimple" not in path.read_text(encoding="utf-8")]
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
@@ -24,6 +26,19 @@ def test_an_example_workflow_opens_without_a_red_node(renderer: Editor, path: Pa
             .map((m) => `${n.type} and ${m.type}`));
     }""")
     assert overlapping == []
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_an_example_workflow_is_queued_and_its_pictures_are_seen(editor: Editor, path: Path) -> None:
+    """In one renderer: the run is the server's, and the pictures come by the same event."""
+    editor.use_vue(False)
+    editor.load(path)
+    assert editor.queue(seconds=500) == "execution_success"
+    editor.page.wait_for_function("""() => {
+        const savers = app.graph.nodes.filter((n) => /^(SaveImage|PreviewImage)$/.test(n.type) && !n.mode);
+        return savers.length && savers.every((n) => n.imgs?.length && n.imgs.every((i) => i.naturalWidth > 0));
+    }""", timeout=20_000)
+    assert not editor.errors, editor.errors
 
 
 def test_a_sampler_without_our_model_is_marked_until_it_is_mended(renderer: Editor) -> None:

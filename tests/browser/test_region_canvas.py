@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from editor import FIND, PAD, PROMPT, Editor
 from PIL import Image
+from world.oracle import LayoutScores, layout_scores, look
 
 TWO = json.dumps({"version": 1, "regions": [{"phrase": "red circle", "strength": 1, "boxes": [[0.1, 0.1, 0.4, 0.4]]},
                                             {"phrase": "blue square", "strength": 1, "boxes": [[0.5, 0.5, 0.9, 0.9]]}]})
@@ -37,6 +41,51 @@ def test_two_boxes_bound_by_their_words_are_drawn_saved_and_queued(renderer: Edi
     assert renderer.queue() == "execution_success"
     renderer.page.wait_for_function("() => [...document.querySelectorAll('[data-attention-director=status]')]"
                                     ".some((e) => e.textContent.includes('active in step'))", timeout=10_000)
+
+
+def seen_by_the_oracle(renderer: Editor, prefix: str) -> LayoutScores:
+    """What a SaveImage of the page shows, against a red circle on the left and a blue square on the right."""
+    data = renderer.page.evaluate("""async (prefix) => {
+        const node = app.graph.nodes.find((n) => n.type === "SaveImage" && n.widgets[0].value.endsWith(prefix));
+        const image = app.nodeOutputs[node.id].images[0];
+        const answer = await fetch("/view?" + new URLSearchParams(image));
+        return btoa(String.fromCharCode(...new Uint8Array(await answer.arrayBuffer())));
+    }""", prefix)
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))
+    places = np.zeros((2, *pixels.shape[:2]), bool)
+    for place, x in zip(places, (8, 72), strict=True):
+        place[40:88, x:x + 48] = True
+    return layout_scores(look(pixels).objects, [("red", "circle", places[0]), ("blue", "square", places[1])])
+
+
+def test_what_was_drawn_is_in_the_picture(renderer: Editor) -> None:
+    renderer.demo(steps=20, seed=7)
+    renderer.drag(0.05, 0.3, 0.45, 0.7)
+    renderer.drag_words("red", "circle")
+    renderer.drag(0.55, 0.3, 0.95, 0.7)
+    renderer.drag_words("blue", "square")
+    assert renderer.queue() == "execution_success"
+    renderer.page.wait_for_timeout(300)
+    directed, plain = (seen_by_the_oracle(renderer, name) for name in ("directed", "plain"))
+    print(f"directed {directed}, plain {plain}")
+    assert directed.bound == (True, True) and min(directed.iou) > 0.5
+    assert sum(directed.iou) > sum(plain.iou)
+
+
+def test_without_a_mouse(renderer: Editor) -> None:
+    """Two boxes, their words and the run, from the prompt's text box on, by keys alone."""
+    renderer.demo()
+    renderer.page.evaluate(f"() => document.querySelector('{PAD}').focus()")
+    first = ("n", "Shift+ArrowLeft", "ArrowLeft", "w", "ArrowRight", "ArrowRight", "Shift+ArrowRight", "Enter",
+             "Escape")
+    second = ("n", "ArrowRight", "ArrowDown", "Enter", "b", "l", "ArrowDown", "ArrowDown", "Enter", "Escape")
+    for keys in (*first, *second):
+        renderer.page.keyboard.press(keys)
+        renderer.page.wait_for_timeout(60)
+    blue, red = renderer.regions()
+    assert (red["phrase"], blue["phrase"]) == ("red circle", "blue square")
+    assert red["boxes"][0][0] < blue["boxes"][0][0]
+    assert renderer.queue_by("Control+Enter") == "execution_success"
 
 
 def test_undo_and_redo_keep_the_focus(renderer: Editor) -> None:
@@ -90,7 +139,7 @@ def test_a_picture_behind_the_regions_stays_out_of_the_prompt(renderer: Editor, 
     renderer.demo(TWO)
     Image.new("RGB", (64, 64), (0, 0, 255)).save(tmp_path / "blue.png")
     before = renderer.api_prompt()
-    renderer.find("input[type=file]").set_input_files(tmp_path / "blue.png")
+    renderer.find("input[type=file]:not([multiple])").set_input_files(tmp_path / "blue.png")
     renderer.page.wait_for_function(f"""() => {{ const pad = document.querySelector('{PAD} canvas');
         return pad.getContext("2d").getImageData(2, pad.height - 2, 1, 1).data[2] > 150; }}""", timeout=10_000)
     assert renderer.api_prompt() == before

@@ -26,6 +26,7 @@ export interface Link {
 }
 
 export interface Graph {
+  id?: string;
   nodes: GraphNode[];
   links: Map<number, Link> | Record<number, Link>;
   getNodeById(id: number | string): GraphNode | null;
@@ -50,6 +51,8 @@ export interface GraphNode {
   onConfigure?: (this: any, ...args: any[]) => void;
   onAdded?: (this: any, ...args: any[]) => void;
   onRemoved?: (this: any, ...args: any[]) => void;
+  onExecuted?: (this: any, output: Record<string, any[]> | undefined, ...rest: any[]) => void;
+  disconnectInput(slot: number): boolean;
   onResize?: (this: any, size: [number, number]) => void;
   addDOMWidget(name: string, type: string, element: HTMLElement, options: Record<string, any>): Widget & { element: HTMLElement };
   setSize(size: [number, number]): void;
@@ -91,7 +94,7 @@ export interface App {
     processMouseUp?(event: Event): void;
   };
   api: Api;
-  nodeOutputs?: Record<string, { images?: Record<string, string>[] }>;
+  nodeOutputs?: Record<string, { images?: Record<string, string>[], attention_director_wired?: string[] }>;
   extensionManager?: { workflow?: { activeWorkflow?: { changeTracker?: Tracker } } };
   registerExtension(extension: Extension): void;
 }

@@ -9,6 +9,7 @@ import { make } from "../shared/dom.js";
  * @property {boolean[]} stale
  * @property {string} problem the saved text cannot be read
  * @property {string} said an answer to the last key
+ * @property {boolean} alarmed that answer says what went wrong
  * @property {string} waiting words without a region yet
  * @property {boolean} uncertain the selected region's words stand in {a|b}
  * @property {boolean} turned the picture's shape is not the one drawn for
@@ -21,7 +22,7 @@ export function sentence(s) {
   const lost = s.stale.indexOf(true);
   if (s.problem) return { text: `${s.problem} Draw again to replace it.`, warns: true };
   if (s.turned) return { text: "The picture has another shape now.", warns: true };
-  if (s.said) return { text: s.said, warns: lost >= 0 };
+  if (s.said) return { text: s.said, warns: s.alarmed || lost >= 0 };
   if (lost >= 0) {
     const { phrase } = s.drawing.regions[lost];
     return { text: `Region ${lost + 1}: "${phrase}" is not in the prompt. Select its words again.`, warns: true };

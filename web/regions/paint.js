@@ -18,6 +18,7 @@ import { bounds } from "./shapes.js";
  * @property {Point | null} brush where the brush stands
  * @property {number} brushWidth share of the width
  * @property {[number, number] | null} grid cells across and down, shown while something snaps
+ * @property {() => void} ghosts paints what lies behind the drawn regions
  * @property {string} hint what an empty canvas says
  */
 
@@ -42,6 +43,7 @@ export function paint(to, w, h, unit, scene) {
   to.fillRect(0, 0, w, h);
   if (scene.background) paintBackground(to, w, h, scene.background, 0.75);
   if (scene.grid) paintGrid(to, w, h, scene.grid);
+  scene.ghosts();
   const { regions } = scene.drawing;
   for (let i = regions.length - 1; i >= 0; i--) {
     const strong = i === scene.selected || i === scene.hovered;

@@ -1,6 +1,7 @@
 // The row of tools above the canvas.
 import { button, make, press } from "../shared/dom.js";
 import { icon } from "../shared/icons.js";
+import { createMenu } from "../shared/menu.js";
 
 /** @typedef {import("./gestures.js").Tool} Tool */
 /**
@@ -11,7 +12,8 @@ import { icon } from "../shared/icons.js";
  * @property {(command: "undo" | "redo" | "clear" | "paste") => void} command
  * @property {(choice: string) => void} background
  * @property {(file: File) => void} upload
- * @property {() => [string, string][]} pictures values and labels to choose a background from
+ * @property {() => [string, string][]} pictures values and labels of the graph's pictures
+ * @property {(from: string | File[]) => void} masks make regions of the masks of a node, or of files
  */
 
 /** @type {[Tool, string][]} */
@@ -34,11 +36,10 @@ export function createToolbar(on) {
     keydown: (/** @type {Event} */ event) => event.stopPropagation(),
   });
   const snap = button(icon("snap"), "Snap to the latent grid of 8 pixels (G)", () => on.snap());
-  const picker = make("input", { type: "file", accept: "image/*", hidden: true });
-  picker.addEventListener("change", () => {
-    if (picker.files?.[0]) on.upload(picker.files[0]);
-    picker.value = "";
-  });
+  const picker = filePicker(false, ([file]) => on.upload(file));
+  const maskPicker = filePicker(true, on.masks);
+  const masks = createMenu(icon("mask"), "Regions from masks: the white of pictures becomes outlines",
+    () => [...on.pictures(), [UPLOAD, "from files…"]], (choice) => (choice === UPLOAD ? maskPicker.click() : on.masks(choice)));
   const background = make("select", {
     className: "ad-select", title: "A picture behind the regions; only for the eye", "aria-label": "Background picture",
     keydown: (/** @type {Event} */ event) => event.stopPropagation(),
@@ -59,7 +60,7 @@ export function createToolbar(on) {
     else on.background(choice);
   });
   const element = make("div", { className: "ad-toolbar", role: "toolbar", "aria-label": "Drawing tools" },
-    ...tools.map(([, face]) => face), width, snap, background, picker, make("span", { className: "ad-spring" }),
+    ...tools.map(([, face]) => face), width, snap, masks, background, picker, maskPicker, make("span", { className: "ad-spring" }),
     button(icon("undo"), "Undo (Ctrl+Z)", () => on.command("undo")), button(icon("redo"), "Redo (Ctrl+Y)", () => on.command("redo")),
     button(icon("paste"), "Paste a copied region (Ctrl+V)", () => on.command("paste")),
     button(icon("clear"), "Remove all regions", () => on.command("clear")));
@@ -77,4 +78,15 @@ export function createToolbar(on) {
       }
     },
   };
+}
+
+/** A hidden chooser of picture files. @param {boolean} multiple @param {(files: File[]) => void} chosen */
+function filePicker(multiple, chosen) {
+  const input = make("input", { type: "file", accept: "image/*", hidden: true, multiple });
+  input.addEventListener("change", () => {
+    const files = [...input.files ?? []];
+    input.value = "";
+    if (files.length) chosen(files);
+  });
+  return input;
 }

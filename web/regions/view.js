@@ -1,12 +1,13 @@
 // The region canvas as one element: tools, canvas, words, regions. It knows no ComfyUI.
 import { make } from "../shared/dom.js";
 import { createPad } from "../shared/pad.js";
-import { EMPTY, MAX_CHARACTERS, parse, serialise } from "./drawing.js";
-import { bound, duplicated, removed, reordered, weighted } from "./edits.js";
+import { edited, OF_A_REGION } from "./acting.js";
+import { createArrivals } from "./arrivals.js";
+import { EMPTY, MAX_CHARACTERS, MAX_REGIONS, parse, serialise } from "./drawing.js";
+import { bound, weighted } from "./edits.js";
 import { createChips } from "./chips.js";
 import { begin, moveRegion } from "./gestures.js";
 import { createInspector } from "./inspector.js";
-import { adding, growing, nudging } from "./keyboard_edits.js";
 import { command } from "./keys.js";
 import { createNotice, EMPTY_HINT } from "./notice.js";
 import { paint } from "./paint.js";
@@ -28,6 +29,8 @@ import { completions, find, phraseOf, splitOccurrence, tokenise } from "./words.
  * @property {(choice: string) => void} background
  * @property {(file: File) => void} upload
  * @property {() => [string, string][]} pictures
+ * @property {(from: string | File[]) => Promise<import("./importing.js").Picture[]>} masks the pictures of a node, or of files
+ * @property {() => void} unlink take the wire of the regions away
  * @property {(event: WheelEvent | PointerEvent) => void} graph
  * @property {{ get: () => string, set: (text: string) => void }} clipboard
  */
@@ -43,6 +46,7 @@ export function createView(on) {
   let value = "";
   let problem = "";
   let said = "";
+  let alarmed = false;
   /** @type {Prompt} */
   let prompt = { text: "", editable: true, note: "" };
   let tokens = tokenise("");
@@ -82,11 +86,12 @@ export function createView(on) {
     on.change(text);
     refresh();
   };
-  /** @param {string} text */
-  const tell = (text) => {
-    said = text;
+  /** @param {string} text @param {boolean} warns */
+  const tell = (text, warns = false) => {
+    [said, alarmed] = [text, warns];
     refresh();
   };
+  const arrivals = createArrivals({ drawing: () => drawing, commit: (next, index) => commit(next, index), tell, masks: on.masks, unlink: on.unlink });
 
   const pad = createPad({
     down: (point, event) => {
@@ -128,7 +133,8 @@ export function createView(on) {
         stale: now.regions.map((r, i) => isStale(r.phrase, all[i])),
         brush: tool === "brush" || tool === "erase" ? at : null, brushWidth,
         grid: snaps && gesture && (tool === "box" || tool === "select") ? [size[0] / CELL_PX, size[1] / CELL_PX] : null,
-        hint: waiting ? `Drag the place of "${waiting}".` : `${EMPTY_HINT}\nB box  L lasso  P brush  N new by keyboard`,
+        ghosts: () => arrivals.paint(to, w, h, w / (pad.canvas.clientWidth || w)),
+        hint: arrivals.some() ? "" : waiting ? `Drag the place of "${waiting}".` : `${EMPTY_HINT}\nB box  L lasso  P brush  N new by keyboard`,
       });
     },
     graph: on.graph,
@@ -152,7 +158,7 @@ export function createView(on) {
     width: (width) => { brushWidth = width; },
     snap: () => act({ do: "snap" }),
     command: (name) => (name === "clear" ? commit({ ...drawing, regions: [] }, -1) : act({ do: name })),
-    background: on.background, upload: on.upload, pictures: on.pictures,
+    background: on.background, upload: on.upload, pictures: on.pictures, masks: arrivals.importMasks,
   });
   const strip = createPromptStrip({
     pick: (first, last) => {
@@ -185,7 +191,7 @@ export function createView(on) {
     title: "", // else the input's tooltip hangs over the canvas
     "data-capture-wheel": "true",
     "aria-label": "Regions of the picture. N adds a box, arrows move it, Shift and arrows change its size, W goes to the words.",
-  }, toolbar.element, pad.element, strip.element, chips.element, inspector.element, notice.element);
+  }, toolbar.element, pad.element, strip.element, chips.element, arrivals.element, inspector.element, notice.element);
 
   /** @param {Tool} next */
   const useTool = (next) => {
@@ -197,13 +203,15 @@ export function createView(on) {
   const paste = () => {
     const found = parse(on.clipboard.get()).drawing.regions;
     if (!found.length) return tell("Nothing to paste: copy a region with Ctrl+C first.");
-    commit({ ...drawing, regions: [...found, ...drawing.regions].slice(0, 64) }, 0);
+    commit({ ...drawing, regions: [...found, ...drawing.regions].slice(0, MAX_REGIONS) }, 0);
   };
 
   /** @param {import("./keys.js").Command} order */
   const act = (order) => {
     said = "";
-    const own = drawing.regions[selected];
+    if (OF_A_REGION.has(order.do) && !drawing.regions[selected]) {
+      return tell("Select a region first: click it, or press Page Down.");
+    }
     switch (order.do) {
       case "tool": return useTool(order.tool);
       case "snap": snaps = !snaps; return refresh();
@@ -211,28 +219,16 @@ export function createView(on) {
       case "paste": return paste();
       case "words": return strip.element.focus({ preventScroll: true });
       case "brush": brushWidth = Math.min(0.3, Math.max(0.005, brushWidth + order.by)); return refresh();
-      case "new": return commit(adding(drawing, size, waiting), 0);
-      case "walk": return commit(drawing, (selected + order.by + drawing.regions.length) % (drawing.regions.length || 1));
+      case "phrase": return inspector.focus();
+      case "copy": return copy();
       case "drop":
         [gesture, draft, waiting] = [null, null, ""];
         pad.drop();
         return commit(drawing, -1);
     }
-    if (!own) return tell("Select a region first: click it, or press Page Down.");
-    switch (order.do) {
-      case "phrase": return inspector.focus();
-      case "nudge": return commit(nudging(drawing, selected, order, size, snaps));
-      case "grow": return commit(growing(drawing, selected, order, size, snaps));
-      case "weigh": return commit(weighted(drawing, selected, own.strength + order.by));
-      case "order": {
-        const to = Math.min(drawing.regions.length - 1, Math.max(0, selected + order.by));
-        return to === selected ? undefined : commit(reordered(drawing, selected, to), to);
-      }
-      case "duplicate": return commit(duplicated(drawing, selected, aspect()), selected);
-      case "copy": return copy();
-      case "cut": copy(); return commit(removed(drawing, selected));
-      case "delete": return commit(removed(drawing, selected));
-    }
+    if (order.do === "cut") copy();
+    const next = edited(order, { drawing, selected, size, snaps, waiting });
+    if (next) commit(...next);
   };
   root.addEventListener("keydown", (event) => {
     // A plain key in here must not reach the graph, where Delete removes the node.
@@ -253,7 +249,7 @@ export function createView(on) {
     chips.show(drawing.regions, selected, stale);
     inspector.element.hidden = !drawing.regions.length;
     inspector.show(drawing.regions[selected], selected, !!stale[selected], prompt.editable && !prompt.note);
-    notice.show({ drawing, selected, stale, problem, said, waiting, uncertain: !!all[selected]?.uncertain, turned: turned() });
+    notice.show({ drawing, selected, stale, problem, said, alarmed, waiting, uncertain: !!all[selected]?.uncertain, turned: turned() });
     pad.redraw();
   };
   return {
@@ -284,6 +280,11 @@ export function createView(on) {
     /** @param {string} choice @param {HTMLImageElement | null} image */
     setBackground: (choice, image) => {
       [picture, background] = [choice, image];
+      refresh();
+    },
+    /** Regions that come by wire; they lie behind the drawn ones. @param {import("./wired.js").Wired} next */
+    setWired: (next) => {
+      arrivals.setWired(next);
       refresh();
     },
     session: () => ({ tool, selected, snaps, brushWidth }),

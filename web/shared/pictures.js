@@ -6,27 +6,45 @@
 const NODE = "node:";
 const FILE = "file:";
 
+/** What the last run told of a node: a subgraph's nodes are named after it too, since ids begin anew in each.
+ * @param {App} app @param {GraphNode} node */
+export function outputOf(app, node) {
+  const inRoot = !app.rootGraph || !node.graph || node.graph === app.rootGraph;
+  return app.nodeOutputs?.[inRoot ? String(node.id) : `${node.graph?.id}:${node.id}`];
+}
+
 /** Where a node's picture is, or "". @param {App} app @param {GraphNode} node */
 export function pictureOf(app, node) {
   const shown = node.imgs?.[0]?.src;
   if (shown) return shown;
-  const output = app.nodeOutputs?.[String(node.id)]?.images?.[0];
+  const output = outputOf(app, node)?.images?.[0];
   return output ? app.api.apiURL(`/view?${new URLSearchParams(output)}`) : "";
 }
 
-/** Choices for a background: [value, label] of each node that has a picture, but the node itself. @param {App} app @param {GraphNode} self @returns {[string, string][]} */
+/** Where all pictures of a node are. @param {App} app @param {GraphNode} node @returns {string[]} */
+export function picturesOf(app, node) {
+  const shown = (node.imgs ?? []).map((image) => image.src);
+  const told = (outputOf(app, node)?.images ?? []).map((image) => app.api.apiURL(`/view?${new URLSearchParams(image)}`));
+  return told.length > shown.length ? told : shown;
+}
+
+/** Choices of pictures: [value, label] of each node that has a picture, but the node itself. @param {App} app @param {GraphNode} self @returns {[string, string][]} */
 export function choices(app, self) {
   const nodes = self.graph?.nodes ?? [];
   return nodes.filter((node) => node !== self && pictureOf(app, node))
     .map((node) => [`${NODE}${node.id}`, `#${node.id} ${node.title || node.type}`]);
 }
 
+/** The node that a choice names, or null. @param {GraphNode} self @param {string} choice */
+export function nodeOf(self, choice) {
+  const wanted = choice.startsWith(NODE) ? choice.slice(NODE.length) : null;
+  return self.graph?.nodes?.find((node) => String(node.id) === wanted) ?? null;
+}
+
 /** The address of a chosen background, or "". @param {App} app @param {GraphNode} self @param {string} choice */
 export function addressOf(app, self, choice) {
-  if (choice.startsWith(NODE)) {
-    const node = self.graph?.nodes?.find((n) => String(n.id) === choice.slice(NODE.length));
-    return node ? pictureOf(app, node) : "";
-  }
+  const node = nodeOf(self, choice);
+  if (node) return pictureOf(app, node);
   if (!choice.startsWith(FILE)) return "";
   return app.api.apiURL(`/view?${new URLSearchParams({ filename: choice.slice(FILE.length), type: "input", subfolder: "" })}`);
 }
@@ -48,4 +66,29 @@ export async function upload(app, file) {
   body.append("image", file);
   const answer = await app.api.fetchApi("/upload/image", { method: "POST", body });
   return answer.ok ? `${FILE}${(await answer.json()).name}` : "";
+}
+
+/**
+ * A picture's pixels, made smaller where a side is longer than asked; null where there is none.
+ * @param {HTMLImageElement | null} image @param {number} longest @returns {ImageData | null}
+ */
+export function pixelsOf(image, longest) {
+  if (!image?.naturalWidth) return null;
+  const scale = Math.min(1, longest / Math.max(image.naturalWidth, image.naturalHeight));
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.max(1, Math.round(image.naturalWidth * scale));
+  canvas.height = Math.max(1, Math.round(image.naturalHeight * scale));
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context?.drawImage(image, 0, 0, canvas.width, canvas.height);
+  return context?.getImageData(0, 0, canvas.width, canvas.height) ?? null;
+}
+
+/** A picture of this machine's own, without the server. @param {File} file */
+export async function loadFile(file) {
+  const address = URL.createObjectURL(file);
+  try {
+    return await load(address);
+  } finally {
+    URL.revokeObjectURL(address);
+  }
 }

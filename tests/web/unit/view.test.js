@@ -1,5 +1,6 @@
 // @vitest-environment happy-dom
 import { createView } from "../../../web/regions/view.js";
+import { ofBoxes } from "../../../web/regions/wired.js";
 import { createView as createPair } from "../../../web/pair/view.js";
 import { createView as createSketch } from "../../../web/sketch/view.js";
 
@@ -7,10 +8,11 @@ const EVIL = '<img src=x onerror="globalThis.hurt = true">';
 const PROMPT = { text: "a red hat and a dog", editable: true, note: "" };
 
 function editor(value = "", prompt = PROMPT) {
-  const seen = { changes: [], inserted: [], history: [], clip: "" };
+  const seen = { changes: [], inserted: [], history: [], clip: "", unlinked: 0, pictures: [] };
   const view = createView({
     change: (text) => seen.changes.push(text), history: (which) => seen.history.push(which),
     insert: (phrase) => seen.inserted.push(phrase), background: () => {}, upload: () => {}, pictures: () => [["node:1", EVIL]],
+    masks: async (from) => (seen.from = from, seen.pictures), unlink: () => { seen.unlinked = seen.changes.length + 1; },
     graph: () => {}, clipboard: { get: () => seen.clip, set: (text) => { seen.clip = text; } },
   });
   view.setPrompt(prompt);
@@ -135,6 +137,64 @@ test("suggestions fill the phrase", () => {
   expect([...root.querySelectorAll(".ad-suggestion")].map((e) => e.textContent).slice(0, 2)).toEqual(["red", "red hat"]);
   for (const key of ["ArrowDown", "ArrowDown", "Enter"]) field.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
   expect(now()[0].phrase).toBe("red hat");
+});
+
+const half = (name, colour) => ({ name, pixels: { width: 4, height: 4, data: Uint8ClampedArray.from({ length: 64 }, (_, i) =>
+  (i % 4 === 3 ? 255 : i % 16 < 8 ? colour[i % 4] : 0)) } });
+
+test("masks become regions in one edit, and a picture without one is named", async () => {
+  const { seen, root, now } = editor(saved("dog"));
+  const menu = root.querySelector(".ad-menu-holder");
+  seen.pictures = [half("a.png", [255, 255, 255]), half("photo.png", [200, 10, 10]), half("b.png", [255, 255, 255])];
+  menu.querySelector("button").click();
+  expect([...menu.querySelectorAll(".ad-menu-item")].map((b) => b.textContent)).toEqual([EVIL, "from files…"]);
+  menu.querySelector(".ad-menu-item").click();
+  await new Promise((done) => setTimeout(done));
+  expect(seen.from).toBe("node:1");
+  expect(now().map((r) => r.phrase)).toEqual(["", "", "dog"]);
+  expect(now()[0].boxes).toEqual([[0, 0, 0.5, 1]]);
+  expect(seen.changes).toHaveLength(1);
+  expect(shownText(root, ".ad-notice")).toContain('2 regions from 2 masks: select the words of each. "photo.png" is a colour picture');
+  expect(root.querySelector(".ad-notice").classList.contains("ad-warn")).toBe(true);
+  expect(menu.querySelector(".ad-menu").hidden).toBe(true);
+});
+
+test("the menu by keys, which neither draw nor reach the graph", () => {
+  const { root, press, now } = editor(saved("dog"));
+  press("PageDown");
+  const menu = root.querySelector(".ad-menu-holder");
+  const [before] = now()[0].boxes;
+  menu.querySelector("button").click();
+  const items = menu.querySelectorAll(".ad-menu-item");
+  expect(document.activeElement).toBe(items[0]);
+  const key = (name) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key: name, bubbles: true }));
+  key("ArrowDown");
+  expect(document.activeElement).toBe(items[1]);
+  key("ArrowDown");
+  expect(document.activeElement).toBe(items[0]);
+  key("Escape");
+  expect(menu.querySelector(".ad-menu").hidden).toBe(true);
+  expect(document.activeElement).toBe(menu.querySelector("button"));
+  expect(now()[0].boxes).toEqual([before]);
+});
+
+test("wired regions are shown, and copied behind the drawn ones with their wire taken away first", () => {
+  const { view, seen, root, now } = editor(saved("dog"));
+  const row = [...root.querySelectorAll(".ad-row")].find((r) => r.textContent.includes("Copy wired"));
+  expect(row.hidden).toBe(true);
+  view.setWired(ofBoxes([{ box: [0.1, 0.1, 0.4, 0.4], phrase: EVIL, strength: 0.5 }, { box: [0, 0, 1, 1], phrase: "", strength: 1 }]));
+  expect(row.hidden).toBe(false);
+  expect(row.textContent).toContain("2 wired regions (dashed)");
+  expect(now()).toHaveLength(1);
+  row.querySelector("button").click();
+  expect(now().map((r) => [r.phrase, r.strength, r.boxes[0][2]])).toEqual([["dog", 1, 0.5], [EVIL, 0.5, 0.4], ["", 1, 1]]);
+  expect([seen.changes.length, seen.unlinked]).toEqual([1, 1]);
+  expect(root.querySelector("img")).toBeNull();
+  view.setValue(saved(...Array(63).fill("dog")));
+  row.querySelector("button").click();
+  expect(now()).toHaveLength(63);
+  expect(shownText(root, ".ad-notice")).toContain("holds 64 regions");
+  expect(seen.unlinked).toBe(1);
 });
 
 test("the pair's sliders write the lines", () => {

@@ -1,0 +1,119 @@
+"""Regions that come from elsewhere, in both renderers: masks of pictures, and boxes on the wire."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from editor import FIND, ROOT, Editor
+from PIL import Image, ImageDraw
+
+DETECTOR = ROOT / "workflows" / "02 Region Prompt - boxes of a detector.json"
+MASKS = ROOT / "workflows" / "03 Region Prompt - masks.json"
+LINKED = f"() => {{ {FIND} return node.inputs.find((i) => i.name === 'regions').link != null; }}"
+RESTORED = "() => !app.extensionManager.workflow.activeWorkflow.changeTracker._restoringState"
+ROW = ".ad-row:has(button:text('Copy wired regions here'))"
+MASK_FILES = "input[type=file][multiple]"
+
+
+def undo(renderer: Editor) -> None:
+    renderer.page.keyboard.press("Control+z")
+    renderer.page.wait_for_timeout(300)
+    renderer.page.wait_for_function(RESTORED)
+    renderer.page.wait_for_timeout(700)
+
+
+def picture(path: Path, draw: Any) -> Path:
+    image = Image.new("RGB", (128, 128))
+    draw(ImageDraw.Draw(image))
+    image.save(path)
+    return path
+
+
+def notice(renderer: Editor) -> str:
+    return renderer.find(".ad-notice").inner_text()
+
+
+def test_mask_files_become_regions_in_one_step(renderer: Editor, tmp_path: Path) -> None:
+    renderer.demo()
+    files = [picture(tmp_path / "box.png", lambda draw: draw.rectangle((32, 16, 95, 63), fill="white")),
+             picture(tmp_path / "ring.png", lambda draw: draw.ellipse((16, 16, 111, 111), outline="white", width=20)),
+             picture(tmp_path / "photo.png", lambda draw: draw.rectangle((0, 0, 127, 127), fill=(200, 40, 40)))]
+    renderer.find(MASK_FILES).set_input_files(files)
+    renderer.page.wait_for_function("() => document.querySelector('.ad-notice').innerText.includes('from 2 masks')")
+    assert '"photo.png" is a colour picture, not a mask' in notice(renderer)
+    box, ring = renderer.regions()
+    assert box["boxes"] == [[0.25, 0.125, 0.75, 0.5]] and box["phrase"] == ring["phrase"] == ""
+    assert [(s["fill"], s["erase"]) for s in ring["strokes"]] == [(True, True)], "the hole of the ring"
+    renderer.find(".ad-region").first.click()
+    renderer.drag_words("red", "circle")
+    assert renderer.regions()[0]["phrase"] == "red circle"
+    renderer.page.keyboard.press("Escape")
+    undo(renderer)
+    undo(renderer)
+    assert renderer.regions() == []
+
+
+def test_a_batch_of_masks_that_a_node_shows(renderer: Editor) -> None:
+    drawn = [[0.0625, 0.0625, 0.5, 0.5], [0.5, 0.25, 0.9375, 0.875]]
+    canvas = ", ".join(f'{{"phrase": "{words}", "boxes": [{box}]}}'
+                       for words, box in zip(("red circle", "blue square"), drawn, strict=True))
+    renderer.demo(f'{{"version": 1, "regions": [{canvas}]}}')
+    renderer.page.evaluate(f"""() => {{ {FIND} const shown = LiteGraph.createNode("MaskPreview");
+        shown.pos = [node.pos[0], node.pos[1] - 500]; app.graph.add(shown); node.connect(2, shown, 0); }}""")
+    assert renderer.queue() == "execution_success"
+    renderer.page.wait_for_timeout(500)
+    before = len(renderer.regions())
+    renderer.find(".ad-menu-holder > button").click()
+    renderer.find(".ad-menu-item").get_by_text("Mask").click()
+    renderer.page.wait_for_function("() => document.querySelector('.ad-notice').innerText.includes('from 2 masks')")
+    found = renderer.regions()
+    assert len(found) == before + 2
+    assert [region["boxes"][0] for region in found[:2]] == [pytest.approx(box, abs=0.002) for box in drawn]
+
+
+def test_boxes_on_the_wire_are_seen_before_a_run_and_copied_in_one_step(renderer: Editor) -> None:
+    renderer.load(DETECTOR)
+    row = renderer.find(ROW)
+    row.wait_for(timeout=5000)
+    assert "3 wired regions (dashed)" in row.inner_text()
+    row.locator("button").click()
+    renderer.page.wait_for_timeout(400)
+    found = renderer.regions()
+    assert [region["phrase"] for region in found] == ["yellow star", "green triangle", "purple circle"]
+    assert found[0]["boxes"][0] == pytest.approx([10 / 128, 10 / 128, 58 / 128, 58 / 128], abs=1e-4)
+    assert not renderer.page.evaluate(LINKED), "none counts twice"
+    assert not row.is_visible()
+    renderer.find(".ad-words").focus()
+    renderer.page.keyboard.press("Escape")
+    undo(renderer)
+    assert renderer.regions() == [] and renderer.page.evaluate(LINKED)
+    assert renderer.find(ROW).is_visible()
+
+
+def test_a_box_of_a_detector_is_moved_and_the_graph_runs(renderer: Editor) -> None:
+    renderer.load(DETECTOR)
+    renderer.find(f"{ROW} button").click()
+    renderer.page.wait_for_timeout(400)
+    renderer.page.keyboard.press("Escape")
+    renderer.page.keyboard.press("v")
+    renderer.drag(0.25, 0.3, 0.25, 0.55)
+    star = renderer.regions()[0]
+    assert star["phrase"] == "yellow star" and star["boxes"][0][1] > 0.25
+    assert renderer.queue() == "execution_success"
+
+
+def test_wired_masks_are_seen_after_a_run(renderer: Editor) -> None:
+    renderer.load(MASKS)
+    assert not renderer.find(ROW).is_visible(), "what a mask covers is known after a run"
+    assert renderer.queue() == "execution_success"
+    row = renderer.find(ROW)
+    row.wait_for(timeout=10_000)
+    assert "2 wired regions (dashed)" in row.inner_text()
+    row.locator("button").click()
+    renderer.page.wait_for_timeout(400)
+    found = {region["phrase"]: region["boxes"][0] for region in renderer.regions()}
+    assert found["creature"] == pytest.approx([8 / 192, 24 / 128, 88 / 192, 104 / 128], abs=1e-3)
+    assert found["pink star"] == pytest.approx([104 / 192, 24 / 128, 184 / 192, 104 / 128], abs=1e-3)
+    assert renderer.queue() == "execution_success"

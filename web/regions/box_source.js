@@ -1,0 +1,102 @@
+// Boxes that can be read from the nodes themselves, before any run; bridge/boxes.py reads the same ones in a run.
+import { ordered } from "../shared/geometry.js";
+import { linkOf, sourceOf, widgetOf } from "../shared/host.js";
+
+/** @typedef {import("../../tests/web/host").GraphNode} GraphNode */
+/** @typedef {import("../shared/geometry.js").Box} Box */
+/** @typedef {{ box: Box, phrase: string }} Found */
+/** @typedef {Found & { strength: number }} BoxRegion */
+
+const ACTIVE = 0;
+const ELEMENTS_SLOT = 2; // of Create Bounding Boxes: with descriptions; its bboxes come without
+const ELEMENT_GRID = 1000;
+const MOST_NODES = 20;
+
+/**
+ * The regions wired into a node, front first, or null where only a run can tell them.
+ * @param {GraphNode} node @returns {BoxRegion[] | null}
+ */
+export function wiredBoxes(node) {
+  /** @type {BoxRegion[]} */
+  const found = [];
+  let at = node;
+  for (let step = 0; step < MOST_NODES; step++) {
+    if (at.inputs?.find((slot) => slot.name === "regions")?.link == null) return found;
+    const source = sourceOf(at, "regions");
+    const own = source && regionsOf(source);
+    if (!source || !own) return null;
+    found.push(...own);
+    at = source;
+  }
+  return null;
+}
+
+/** A widget's value; undefined where a wire replaces it. @param {GraphNode} node @param {string} name */
+function valueOf(node, name) {
+  return isLinked(node, name) ? undefined : widgetOf(node, name)?.value;
+}
+
+/** @param {GraphNode} node @param {string} name */
+function isLinked(node, name) {
+  return node.inputs?.find((slot) => slot.name === name)?.link != null;
+}
+
+/** What one Regions from Boxes adds, or null. @param {GraphNode} node @returns {BoxRegion[] | null} */
+function regionsOf(node) {
+  if (node.type !== "AttnDirRegionsFromBoxes" || (node.mode ?? ACTIVE) !== ACTIVE) return null;
+  const [phrases, strength, width, height] = ["phrases", "strength", "width", "height"].map((name) => valueOf(node, name));
+  if (typeof phrases !== "string" || ![strength, width, height].every((n) => Number(n) >= 0)) return null;
+  const boxes = boxesOf(node, Number(width), Number(height));
+  const lines = phrases.split("\n").map((line) => line.trim());
+  return boxes && boxes.map(({ box, phrase }, i) => ({ box, phrase: phrase || (lines[i] ?? ""), strength: Number(strength) }));
+}
+
+/** @param {GraphNode} node @param {number} width @param {number} height @returns {Found[] | null} */
+function boxesOf(node, width, height) {
+  const source = sourceOf(node, "bboxes");
+  if (!source || (source.mode ?? ACTIVE) !== ACTIVE) return null;
+  if (source.type === "CreateBoundingBoxes") return drawnBoxes(node, source, width, height);
+  return /^PrimitiveString/.test(source.type) ? writtenBoxes(valueOf(source, "value"), width, height) : null;
+}
+
+/** The boxes of the host's own editor. @param {GraphNode} node @param {GraphNode} source @param {number} width @param {number} height @returns {Found[] | null} */
+function drawnBoxes(node, source, width, height) {
+  const link = node.inputs?.find((slot) => slot.name === "bboxes")?.link;
+  const slot = link == null || !node.graph ? undefined : linkOf(node.graph, link)?.origin_slot;
+  const [boxes, own, tall] = ["editor_state", "width", "height"].map((name) => valueOf(source, name));
+  if (isLinked(source, "bboxes") || !Array.isArray(boxes) || !(own > 0 && tall > 0)) return null;
+  const described = slot === ELEMENTS_SLOT;
+  return all(boxes, ({ x, y, width: w, height: h, metadata }) => ({
+    box: described ? [x / own, y / tall, (x + w) / own, (y + h) / tall] : [x / width, y / height, (x + w) / width, (y + h) / height],
+    phrase: described ? words(metadata?.desc || metadata?.text) : "",
+  }));
+}
+
+/** Boxes as JSON text. @param {unknown} text @param {number} width @param {number} height @returns {Found[] | null} */
+function writtenBoxes(text, width, height) {
+  try {
+    const value = JSON.parse(String(text ?? "").trim() || "[]");
+    const list = Array.isArray(value) ? (Array.isArray(value[0]) ? value[0] : value) : [value];
+    return all(list, (b) => ("bbox" in b ? {
+      box: [b.bbox[1], b.bbox[0], b.bbox[3], b.bbox[2]].map((n) => n / ELEMENT_GRID), phrase: words(b.desc || b.text),
+    } : {
+      box: [b.x / width, b.y / height, (b.x + b.width) / width, (b.y + b.height) / height], phrase: words(b.metadata?.desc),
+    }));
+  } catch {
+    return null;
+  }
+}
+
+/** @param {unknown} text */
+const words = (text) => String(text ?? "").trim().slice(0, 500);
+
+/** Every box, its corners in order and on the canvas, or null where one cannot be read.
+ * @param {any[]} list @param {(entry: any) => { box: number[], phrase: string }} read @returns {Found[] | null} */
+function all(list, read) {
+  const found = list.map((entry) => (entry && typeof entry === "object" ? read(entry) : null));
+  if (!found.every((one) => one?.box.every(Number.isFinite))) return null;
+  return found.map((one) => {
+    const { box, phrase } = /** @type {{ box: number[], phrase: string }} */ (one);
+    return { box: ordered(/** @type {Box} */ (box.map((n) => Math.min(1, Math.max(0, n))))), phrase };
+  });
+}

@@ -1,0 +1,53 @@
+// A button that opens a short list to pick from, by mouse or keys.
+import { button, make } from "./dom.js";
+
+const STEPS = /** @type {Record<string, number>} */ ({ ArrowDown: 1, ArrowUp: -1 });
+
+/**
+ * @param {Node | string} face @param {string} says @param {() => [string, string][]} entries values and labels, asked
+ * for at each opening @param {(value: string) => void} pick
+ */
+export function createMenu(face, says, entries, pick) {
+  const list = make("div", { className: "ad-menu", role: "menu", "aria-label": says, hidden: true });
+  const opener = button(face, says, () => (list.hidden ? open() : close()));
+  opener.setAttribute("aria-haspopup", "menu");
+  const element = make("span", { className: "ad-menu-holder" }, opener, list);
+  const close = () => {
+    list.hidden = true;
+    opener.setAttribute("aria-expanded", "false");
+  };
+  const open = () => {
+    list.replaceChildren(...entries().map(([value, label]) => make("button", {
+      type: "button", className: "ad-menu-item", role: "menuitem", title: label,
+      click: () => {
+        close();
+        opener.focus({ preventScroll: true });
+        pick(value);
+      },
+    }, label)));
+    list.hidden = false;
+    opener.setAttribute("aria-expanded", "true");
+    /** @type {HTMLElement | null} */ (list.firstElementChild)?.focus({ preventScroll: true });
+  };
+  /** @param {number} by */
+  const walk = (by) => {
+    const items = /** @type {HTMLElement[]} */ ([...list.children]);
+    const at = items.indexOf(/** @type {HTMLElement} */ (document.activeElement));
+    items[(at + by + items.length) % items.length]?.focus({ preventScroll: true });
+  };
+  element.addEventListener("keydown", (event) => {
+    const by = STEPS[event.key];
+    if (list.hidden || (!by && event.key !== "Escape")) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (by) return walk(by);
+    close();
+    opener.focus({ preventScroll: true });
+  });
+  element.addEventListener("focusout", (event) => {
+    if (!element.contains(/** @type {Node | null} */ (event.relatedTarget))) close();
+  });
+  // A press on an entry must neither draw nor take the focus away before the click.
+  list.addEventListener("pointerdown", (event) => event.stopPropagation());
+  return element;
+}
