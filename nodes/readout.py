@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io, ui
 
 from ..bridge.readout import SHOWN, read
+from ..bridge.viewer import KEY, view
 from .schema import CATEGORY, known, schema
 
 NODE = "AttnDirReadout"
@@ -48,4 +49,7 @@ class AttnDirReadout(io.ComfyNode):
     @classmethod
     def execute(cls, model, samples, show: str = SHOWN[0], step: int = -1, image=None) -> io.NodeOutput:
         out = read(NODE, model, samples["samples"], image, show, step)
-        return io.NodeOutput(out.image, out.masks, out.report, out.score, ui=ui.PreviewImage(out.image, cls=cls))
+        # The sheet is shown where nothing of ours runs: in the queue, and for a program that asks for the pictures.
+        shown = ui.PreviewImage(out.image, cls=cls).as_dict()
+        shown[KEY] = [view(NODE, model, samples["samples"], image, show, step)]
+        return io.NodeOutput(out.image, out.masks, out.report, out.score, ui=shown)

@@ -26,6 +26,8 @@ export interface Link {
 }
 
 export interface Graph {
+  id?: string;
+  isRootGraph?: boolean;
   nodes: GraphNode[];
   links: Map<number, Link> | Record<number, Link>;
   getNodeById(id: number | string): GraphNode | null;
@@ -48,6 +50,7 @@ export interface GraphNode {
   comfyClass?: string;
   onConnectionsChange?: (this: any, ...args: any[]) => void;
   onConfigure?: (this: any, ...args: any[]) => void;
+  onExecuted?: (this: any, ...args: any[]) => void;
   onAdded?: (this: any, ...args: any[]) => void;
   onRemoved?: (this: any, ...args: any[]) => void;
   onResize?: (this: any, size: [number, number]) => void;
@@ -91,7 +94,7 @@ export interface App {
     processMouseUp?(event: Event): void;
   };
   api: Api;
-  nodeOutputs?: Record<string, { images?: Record<string, string>[] }>;
+  nodeOutputs?: Record<string, { images?: Record<string, string>[], [key: string]: any }>;
   extensionManager?: { workflow?: { activeWorkflow?: { changeTracker?: Tracker } } };
   registerExtension(extension: Extension): void;
 }
