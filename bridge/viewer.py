@@ -21,7 +21,7 @@ KEY = "attention_director_readout"
 VERSION = 1
 MOST_IMAGES = 32
 MOST_STEPS = 64
-MOST_PLACES = 256
+MOST_PLACES = 128
 MOST_LAYERS = 8
 FINE_CELLS = 128 * 128
 REGION_CELLS = 64 * 64
@@ -66,7 +66,7 @@ def _heat(pack: Pack, record: RunRecord, heat: Heat, images: int) -> dict[str, A
 
 
 def _landing(pack: Pack, record: RunRecord, heat: Heat, images: int, maps: list[torch.Tensor]) -> dict[str, Any]:
-    """Each region of each image: its phrase, its outline's number, and a score for each of the maps."""
+    """Each region of each image: its phrase's column, its outline's number, and a score for each of the maps."""
     spots = [spot for spot in spots_of(record, heat) if spot.image < images][:MOST_PLACES]
     if not spots:
         return {}
@@ -76,8 +76,7 @@ def _landing(pack: Pack, record: RunRecord, heat: Heat, images: int, maps: list[
 
     def place(spot: Spot) -> dict[str, Any]:
         scores = landings(torch.stack([own[spot.image, spot.column] for own in maps]), spot)
-        return {"image": spot.image, "phrase": tidy(spot.phrase), "column": spot.column, "region": number[spot.drawn],
-                "scores": _numbers(scores)}
+        return {"image": spot.image, "column": spot.column, "region": number[spot.drawn], "scores": _numbers(scores)}
 
     return {"regions": areas, "places": [place(spot) for spot in spots]}
 

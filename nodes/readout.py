@@ -33,7 +33,8 @@ class AttnDirReadout(io.ComfyNode):
                                        "alone."),
                 known(io.Combo.Input, "show", options=list(SHOWN), default=SHOWN[0],
                       tooltip="heat maps: where each phrase was read. landing: the same against its region, with a "
-                              "score. edit mask, subjects, edges: what those nodes left in the run."),
+                              "score. edit mask, subjects, edges: what those nodes left in the run. The viewer in the "
+                            "node shows all of them."),
                 known(io.Int.Input, "step", default=-1, min=-1, max=10000, advanced=True,
                       tooltip="A step of the run from 1, or -1 for the mean of all that were recorded. Does nothing "
                               "for edit mask, subjects and edges."),

@@ -52,6 +52,7 @@ function addViewer(node) {
   const { onExecuted } = node;
   node.onExecuted = function (...args) {
     onExecuted?.apply(this, args);
+    shown = "";
     show(args[0]);
   };
   queueMicrotask(() => watch(node, "show", () => view.setKind(String(widgetOf(node, "show")?.value))));

@@ -18,7 +18,6 @@ export const KEY = "attention_director_readout";
 const VERSION = 1;
 const MOST_BYTES = 4 * 1024 * 1024;
 
-const isList = (/** @type {unknown} */ value) => Array.isArray(value);
 const isNumber = (/** @type {unknown} */ value) => typeof value === "number" && Number.isFinite(value);
 /** @param {unknown} value @param {(part: any) => boolean} is */
 const isAll = (value, is) => Array.isArray(value) && value.every(is);
@@ -41,9 +40,10 @@ function heatOf(value) {
     && value.tops.length === maps.shape[0] && isNumbers(value.steps) && value.steps.length === maps.shape[0] && isNumber(value.shown);
   if (!maps || !fits) return null;
   const regions = blockOf(value.landing?.regions, 3);
-  const isPlace = (/** @type {any} */ p) => typeof p?.phrase === "string" && p.image < maps.shape[1] && p.column < maps.shape[2]
-    && regions && p.region < regions.shape[0] && isNumbers(p.scores) && p.scores.length === maps.shape[0];
-  const places = isList(value.landing?.places) ? value.landing.places.filter(isPlace) : [];
+  const isPlace = (/** @type {any} */ p) => p?.image < maps.shape[1] && p.column < maps.shape[2] && regions && p.region < regions.shape[0]
+    && isNumbers(p.scores) && p.scores.length === maps.shape[0];
+  const places = Array.isArray(value.landing?.places) ? value.landing.places.filter(isPlace)
+    .map((/** @type {any} */ { image, column, region, scores }) => ({ image, column, region, scores, phrase: value.phrases[column] })) : [];
   const { shown, phrases, has, tops, steps } = value;
   return { maps, shown, phrases, has, tops, steps, total: Number(value.total) || 0, mean: String(value.mean ?? ""), regions, places };
 }

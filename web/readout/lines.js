@@ -17,11 +17,11 @@ export function lineOf(data, bytes, choice, spot) {
 const imageWords = (/** @type {Data} */ data, /** @type {number} */ image) => (data.images > 1 ? `image ${image + 1}: ` : "");
 
 /** What the map of a column says under the mouse. @type {(data: Data, bytes: Uint8Array, choice: Choice, spot: Spot | null, column: number) => string} */
-function reading({ heat, ...data }, bytes, choice, spot, column) {
+function reading(data, bytes, choice, spot, column) {
+  const { heat } = data;
   if (!heat || !spot || !heat.has[spot.image]?.[column]) return "";
   const value = valueAt(mapAt(bytes, heat.maps, choice.step, spot.image, column), spot.x, spot.y);
-  const words = `${percent(value * heat.tops[choice.step][column])} of this pixel's attention`;
-  return `${imageWords(/** @type {Data} */ ({ heat, ...data }), spot.image)}${words}`;
+  return `${imageWords(data, spot.image)}${percent(value * heat.tops[choice.step][column])} of this pixel's attention`;
 }
 
 /** @type {Says} */
@@ -41,12 +41,13 @@ function landing(data, bytes, choice, spot) {
 }
 
 /** @type {Says} */
-function edit({ edit: found, ...data }, bytes, choice, spot) {
+function edit(data, bytes, choice, spot) {
+  const found = data.edit;
   if (!found || choice.item < 0) return "the pictures alone";
   const image = spot?.image ?? Math.max(0, choice.image);
   const { values } = mapAt(bytes, found.masks, choice.item, image);
   const mean = values.reduce((sum, value) => sum + value, 0) / 255 / (values.length || 1);
-  return `${imageWords(/** @type {Data} */ ({ edit: found, ...data }), image)}only the bright part may change, ${percent(mean)} of the picture`;
+  return `${imageWords(data, image)}only the bright part may change, ${percent(mean)} of the picture`;
 }
 
 /** @type {Says} */
