@@ -12,7 +12,9 @@ export function bytesOf(image) {
   if (!context) return null;
   context.drawImage(image, 0, 0);
   const pixels = context.getImageData(0, 0, canvas.width, canvas.height).data;
-  return Uint8Array.from({ length: pixels.length / 4 }, (_, i) => pixels[4 * i]);
+  const bytes = new Uint8Array(pixels.length / 4);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = pixels[4 * i];
+  return bytes;
 }
 
 /** The picture as heat maps lie on it: grey, and darker. @param {HTMLImageElement} image */

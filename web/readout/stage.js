@@ -1,5 +1,4 @@
 // The pictures of the run on one canvas: all side by side, or one alone. A click goes between the two.
-import { paintHint } from "../shared/ink.js";
 import { createPad } from "../shared/pad.js";
 import { tileAt, tiles } from "./layout.js";
 import { paintTile } from "./paint.js";
@@ -19,7 +18,6 @@ const GAP = 3;
 export function createStage(on) {
   /** @type {Scene | null} */
   let scene = null;
-  let hint = "";
   /** @type {import("./layout.js").Tile[]} */
   let shown = [];
   let size = [1, 1];
@@ -48,10 +46,8 @@ export function createStage(on) {
       const unit = w / (pad.canvas.clientWidth || w);
       size = [w, h];
       to.clearRect(0, 0, w, h);
-      if (!scene) {
-        shown = [];
-        return paintHint(to, w, h, unit, hint);
-      }
+      shown = [];
+      if (!scene) return;
       const aspect = (scene.data.size[0] / scene.data.size[1]) * (scene.choice.kind === "edges" ? 2 : 1);
       const numbers = images();
       shown = tiles(numbers.length, aspect, w, h, GAP * unit);
@@ -63,10 +59,9 @@ export function createStage(on) {
   return {
     element: pad.element,
     redraw: pad.redraw,
-    /** @param {Scene | null} next @param {string} [words] what stands there without a scene */
-    show: (next, words = "") => {
+    /** @param {Scene | null} next */
+    show: (next) => {
       scene = next;
-      hint = words;
       pad.canvas.style.cursor = next && next.data.images > 1 ? "zoom-in" : "default";
       if (next && next.choice.image >= 0) pad.canvas.style.cursor = "zoom-out";
       pad.redraw();

@@ -4,7 +4,7 @@ import { button, make, press } from "../shared/dom.js";
 import { barsOf } from "./bars.js";
 import { createChoices } from "./choices.js";
 import { lineOf } from "./lines.js";
-import { asked, itemsOf, kindsOf, percent, regionsOf, settled, stepsOf, stepWords } from "./model.js";
+import { asked, itemsOf, KINDS, kindsOf, percent, regionsOf, settled, stepsOf, stepWords } from "./model.js";
 import { gradient } from "./ramp.js";
 import { createStage } from "./stage.js";
 import { createSteps } from "./steps.js";
@@ -34,6 +34,8 @@ export function createView(on) {
   let hovered = null;
   /** @type {import("./stage.js").Spot | null} */
   let spot = null;
+  /** What a viewer that undo has replaced looked at. @type {Choice | null} */
+  let before = null;
   let filled = "";
 
   const shownItem = () => hovered ?? choice.item;
@@ -64,10 +66,17 @@ export function createView(on) {
       hovered = item;
       refresh();
     },
-    pick: (item) => choose({ item: choice.item === item ? -1 : item }),
+    pick: (item) => {
+      const off = choice.item === item;
+      if (off) hovered = null; // else what is under the mouse would stay
+      choose({ item: off ? -1 : item });
+    },
   });
   const steps = createSteps((step) => choose({ step }));
-  const tabs = make("div", { className: "ad-toolbar ad-kinds", role: "toolbar", "aria-label": "What the run left" });
+  const kindTabs = KINDS.map((kind) => ({ kind, tab: button(NAMES[kind], TELLS[kind], () => choose({ kind, item: 0, step: 0 })) }));
+  const matches = button("Matches", "Dots of one colour are parts that correspond", () => choose({ matches: !choice.matches }));
+  const tabs = make("div", { className: "ad-toolbar ad-kinds", role: "toolbar", "aria-label": "What the run left" },
+    ...kindTabs.map(({ tab }) => tab), make("span", { className: "ad-spring" }), matches);
   const high = make("span", { className: "ad-faint" });
   const legend = make("div", { className: "ad-row ad-legend" }, make("span", { className: "ad-faint" }, "0"),
     make("span", { className: "ad-ramp", style: { background: gradient() } }), high);
@@ -76,7 +85,7 @@ export function createView(on) {
     className: "ad-readout", tabIndex: 0, role: "group", "data-attention-director": "readout", "aria-label": `Readout of a run. ${KEYS}`,
   }, tabs, stage.element, items.element, steps.element, legend, line);
 
-  const paint = () => stage.show(data && { data, ...loaded, choice: shown(), hover: spot?.image ?? -1 }, line.textContent ?? "");
+  const paint = () => stage.show(data && { data, ...loaded, choice: shown(), hover: spot?.image ?? -1 });
   const sayLine = () => {
     if (data) line.textContent = line.title = lineOf(data, loaded.bytes, shown(), spot);
   };
@@ -93,16 +102,13 @@ export function createView(on) {
   };
   const fillTabs = () => {
     const kinds = data ? kindsOf(data) : [];
-    tabs.hidden = !kinds.length;
-    tabs.replaceChildren(...kinds.map((kind) => {
-      const tab = button(NAMES[kind], TELLS[kind], () => choose({ kind, item: 0, step: 0 }));
+    for (const { kind, tab } of kindTabs) {
+      tab.hidden = !kinds.includes(kind);
       press(tab, kind === choice.kind);
-      return tab;
-    }));
-    if (!data?.subjects?.links || choice.kind !== "subjects") return;
-    const matches = button("Matches", "Dots of one colour are parts that correspond", () => choose({ matches: !choice.matches }));
+    }
+    matches.hidden = !data?.subjects?.links || choice.kind !== "subjects";
     press(matches, choice.matches);
-    tabs.append(make("span", { className: "ad-spring" }), matches);
+    tabs.hidden = !kinds.length;
   };
   /** New buttons only where there are others: one that goes takes the mouse and the focus with it. */
   const fillItems = () => {
@@ -112,8 +118,9 @@ export function createView(on) {
     const now = JSON.stringify([choice.kind, labels]);
     const alone = labels.length < 2 && choice.kind !== "heat maps" && choice.kind !== "landing";
     if (now === filled) return items.setBeside(bars);
-    filled = now;
-    items.fill(alone ? [] : labels.map((label, i) => ({ label, says: `${label}: click to keep it, again for the pictures alone`, beside: bars[i] ?? null })));
+    [filled, hovered] = [now, null];
+    const says = (/** @type {string} */ label) => `${label}: click to keep it, again for the pictures alone`;
+    items.fill(alone ? [] : labels.map((label, i) => ({ label, says: says(label), beside: bars[i] ?? null })));
   };
   const render = () => {
     fillTabs();
@@ -126,6 +133,7 @@ export function createView(on) {
     refresh();
   };
 
+  root.addEventListener("pointerdown", (event) => event.button === 0 && event.stopPropagation()); // Nodes 2.0 would drag the node
   root.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.key === "Tab") return;
     event.stopPropagation(); // Delete would remove the node
@@ -153,14 +161,16 @@ export function createView(on) {
     /** A run; what one looked at stays, where the node was not set to something else. @param {Data} next @param {Loaded} content */
     show: (next, content) => {
       const same = data && data.show === next.show && data.step === next.step;
-      choice = same ? settled(next, choice) : { ...asked(next), matches: choice.matches };
-      [data, loaded, hovered, filled] = [next, content, null, ""];
+      choice = before || same ? settled(next, before ?? choice) : { ...asked(next), matches: choice.matches };
+      [data, loaded, hovered, filled, before] = [next, content, null, "", null];
+      root.classList.remove("ad-empty");
       say("", false);
       render();
     },
     /** No run: only words. @param {string} words @param {boolean} [warning] */
     empty: (words, warning = false) => {
       [data, loaded, filled, hovered] = [null, { bytes: new Uint8Array(0), pictures: [] }, "", null];
+      root.classList.add("ad-empty");
       say(words, warning);
       render();
       paint();
@@ -172,8 +182,8 @@ export function createView(on) {
     session: () => ({ choice }),
     /** @param {{ choice: Choice }} old */
     resume: (old) => {
-      choice = old.choice;
-      if (data) choose({});
+      before = old.choice;
+      if (data) choose(before);
     },
     destroy: stage.destroy,
   };
