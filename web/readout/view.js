@@ -95,7 +95,8 @@ export function createView(on) {
     items.mark(choice.item, shownItem());
     const column = choice.kind === "landing" ? regionsOf(data)[shownItem()]?.column : shownItem();
     const top = data.heat?.tops[choice.step]?.[column ?? -1];
-    legend.hidden = top === undefined || (choice.kind !== "heat maps" && choice.kind !== "landing");
+    legend.hidden = choice.kind !== "heat maps" && choice.kind !== "landing";
+    legend.style.visibility = top === undefined ? "hidden" : ""; // it keeps its place, so that nothing jumps
     high.textContent = `${percent(top ?? 0)} of a pixel's attention`;
     sayLine();
     paint();
