@@ -139,8 +139,8 @@ export function createView(on) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.key === "Tab") return;
     event.stopPropagation(); // Delete would remove the node
     if (!data) return;
+    const count = itemsOf(data, choice.kind).length;
     const turn = (/** @type {number} */ by) => {
-      const count = itemsOf(data, choice.kind).length;
       hovered = null;
       choose({ item: (Math.max(choice.item, by > 0 ? -1 : 0) + by + count) % count });
     };
