@@ -42,11 +42,26 @@ class Place:
     score: float
 
 
+@dataclass(frozen=True, eq=False)
+class Spot:
+    """Where a phrase of one image belongs.
+
+    column: of the phrase's maps; drawn: which method's which layout's which region this is, the same for
+    all images that share it; region: [128, 128] in 0..1.
+    """
+
+    image: int
+    phrase: str
+    column: int
+    drawn: tuple[int, int, int]
+    region: torch.Tensor
+
+
 def read(node: str, model: Any, samples: Any, image: torch.Tensor | None, show: str, step: int) -> Readout:
     """Everything about the run that ended in ``samples``. Raises DirectorError where there is nothing to show."""
     record, heat = find(node, model, samples)
     grid = samples.shape[-2:]
-    pictures = _pictures(node, image, samples.shape[0])
+    pictures = pictures_of(node, image, samples.shape[0])
     if show in _LEFT:
         return _read_left(node, record, heat, show, pictures, grid, step)
     if heat is None:
@@ -88,24 +103,37 @@ def maps_of(node: str, heat: Heat, step: int) -> torch.Tensor:
     return heat.steps[step].float()
 
 
-def places_of(record: RunRecord, heat: Heat, maps: torch.Tensor) -> list[Place]:
+def spots_of(record: RunRecord, heat: Heat) -> list[Spot]:
     """Every region that has words, in every image whose prompt has them."""
     columns = {spelled(phrase): n for n, phrase in enumerate(heat.phrases)}
-    places: list[Place] = []
-    for image in range(maps.shape[0]):
-        for phrases, regions in record.left.get("regions", ()):
-            layout = regions[image % len(regions)].float()
-            coarse = resized(layout[None], (maps.shape[-2], maps.shape[-1]))[0]
+    spots: list[Spot] = []
+    for image in range(heat.mean.shape[0]):
+        for owner, (phrases, regions) in enumerate(record.left.get("regions", ())):
+            layout = image % len(regions)
             for number, phrase in enumerate(phrases):
                 column = columns.get(spelled(phrase))
                 if column is not None and heat.has[image, column]:
-                    own = maps[image, column]
-                    places.append(Place(image, phrase.text, own / own.max().clamp(min=1e-12), layout[number],
-                                        float(landing(own, coarse[number]))))
+                    area = regions[layout, number].float()
+                    spots.append(Spot(image, phrase.text, column, (owner, layout, number), area))
+    return spots
+
+
+def places_of(record: RunRecord, heat: Heat, maps: torch.Tensor) -> list[Place]:
+    """How the maps [I, C, h, w] of this record landed in every spot."""
+    places: list[Place] = []
+    for spot in spots_of(record, heat):
+        own = maps[spot.image, spot.column]
+        score = float(landings(own[None], spot)[0])
+        places.append(Place(spot.image, spot.phrase, own / own.max().clamp(min=1e-12), spot.region, score))
     return places
 
 
-def _pictures(node: str, image: torch.Tensor | None, images: int) -> list[torch.Tensor | None]:
+def landings(maps: torch.Tensor, spot: Spot) -> torch.Tensor:
+    """Landing scores [T] of several maps [T, h, w] of one spot's phrase."""
+    return landing(maps, resized(spot.region[None, None], (maps.shape[-2], maps.shape[-1]))[0, 0])
+
+
+def pictures_of(node: str, image: torch.Tensor | None, images: int) -> list[torch.Tensor | None]:
     """The picture of each image of the run, or None."""
     if image is None:
         return [None] * images
@@ -145,11 +173,11 @@ def _read_heat(heat: Heat, maps: torch.Tensor, places: list[Place], pictures: li
             row.append(Tile(over(base, enlarged(even[number, column], size)), phrase.text, note))
             lines.append(f'image {number + 1}, "{phrase.text}": ' + (_where(own) if here else note))
         rows.append(row)
-    legend = Legend("0", "the phrase's highest", f"share of a pixel's attention; {_when(heat, step)}")
+    legend = Legend("0", "the phrase's highest", f"share of a pixel's attention; {when(heat, step)}")
     score = min((p.score for p in places), default=0.0)
     lines += _landing_lines(places) or ["no regions in this run; the score is 0"]
     return Readout(sheet(rows, legend), resized(even, full).flatten(0, 1).clamp(0, 1),
-                   "\n".join((_when(heat, step), *lines)), score)
+                   "\n".join((when(heat, step), *lines)), score)
 
 
 def _read_landing(heat: Heat, places: list[Place], pictures: list[torch.Tensor | None], grid: Any,
@@ -162,11 +190,11 @@ def _read_landing(heat: Heat, places: list[Place], pictures: list[torch.Tensor |
             drawn = outlined(over(base, enlarged(place.heat, size)), enlarged(place.region, size) > 0.5)
             row.append(Tile(drawn, place.phrase, f"{place.score:.0%} in its region"))
         rows.append(row)
-    legend = Legend("0", "the phrase's highest", f"outlined: its region; {_when(heat, step)}")
+    legend = Legend("0", "the phrase's highest", f"outlined: its region; {when(heat, step)}")
     score = min(p.score for p in places)
     stands = torch.stack([(spread(p.heat) > otsu_level(spread(p.heat))).float() for p in places])
     return Readout(sheet([row for row in rows if row], legend), resized(stands[:, None], full)[:, 0].clamp(0, 1),
-                   "\n".join((_when(heat, step), *_landing_lines(places))), score)
+                   "\n".join((when(heat, step), *_landing_lines(places))), score)
 
 
 def _read_left(node: str, record: RunRecord, heat: Heat | None, show: str, pictures: list[torch.Tensor | None],
@@ -218,7 +246,7 @@ def _percent(share: torch.Tensor) -> str:
     return f"{value:.0f}%" if value >= 10 else f"{value:.1f}%"
 
 
-def _when(heat: Heat, step: int) -> str:
+def when(heat: Heat, step: int) -> str:
     """Which steps are shown, and how many are missing."""
     shown = f"step {step} of {heat.total}" if step != -1 else f"mean of steps {_spans(heat.seen)} of {heat.total}"
     return shown + (f"; {heat.skipped} steps were skipped by a cache" if heat.skipped else "")

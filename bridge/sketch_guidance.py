@@ -111,9 +111,17 @@ class SketchGuidance:
         return guided(x, denoised, gradient, step.sigma, next_sigma(run.sigmas, step.sigma), self.strength, where)
 
     def records(self, scratch: Scratch) -> Mapping[str, Any]:
-        """edges: the lines of the last guided step as the predictor saw them, [B, h, w] in 0..1."""
+        """Of the last guided step: edges, the lines as the predictor saw them, [B, h, w] in 0..1.
+
+        edges_wanted: those of the drawing, alike; edges_agreement: how near they came, [B].
+        """
         edges = self._edges(scratch)
-        return {} if edges is None else {"edges": edges.cpu()}
+        if edges is None:
+            return {}
+        predicted, wanted = scratch.values[self.key, "last"]
+        drawing = edge_map(wanted.drawn, wanted.blank, wanted.drawn)
+        near = agreement(predicted, wanted.drawn, wanted.blank)
+        return {"edges": edges.cpu(), "edges_wanted": drawing.cpu(), "edges_agreement": near.cpu()}
 
     def sum_up(self, run: Run) -> str:
         """For the line on the node: how many steps were guided, and how near the last one came."""

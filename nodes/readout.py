@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io, ui
 
 from ..bridge.readout import SHOWN, read
+from ..bridge.viewer import KEY, view
 from .schema import CATEGORY, known, schema
 
 NODE = "AttnDirReadout"
@@ -32,7 +33,8 @@ class AttnDirReadout(io.ComfyNode):
                                        "alone."),
                 known(io.Combo.Input, "show", options=list(SHOWN), default=SHOWN[0],
                       tooltip="heat maps: where each phrase was read. landing: the same against its region, with a "
-                              "score. edit mask, subjects, edges: what those nodes left in the run."),
+                              "score. edit mask, subjects, edges: what those nodes left in the run. The viewer in the "
+                            "node shows all of them."),
                 known(io.Int.Input, "step", default=-1, min=-1, max=10000, advanced=True,
                       tooltip="A step of the run from 1, or -1 for the mean of all that were recorded. Does nothing "
                               "for edit mask, subjects and edges."),
@@ -48,4 +50,7 @@ class AttnDirReadout(io.ComfyNode):
     @classmethod
     def execute(cls, model, samples, show: str = SHOWN[0], step: int = -1, image=None) -> io.NodeOutput:
         out = read(NODE, model, samples["samples"], image, show, step)
-        return io.NodeOutput(out.image, out.masks, out.report, out.score, ui=ui.PreviewImage(out.image, cls=cls))
+        # The sheet is shown where nothing of ours runs: in the queue, and for a program that asks for the pictures.
+        shown = ui.PreviewImage(out.image, cls=cls).as_dict()
+        shown[KEY] = [view(NODE, model, samples["samples"], image, show, step)]
+        return io.NodeOutput(out.image, out.masks, out.report, out.score, ui=shown)

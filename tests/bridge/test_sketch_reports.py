@@ -45,8 +45,11 @@ def test_it_leaves_its_lines_for_a_readout_and_a_preview() -> None:
         comfy.utils.set_progress_bar_global_hook(None)
     from attention_director.core.call import Scratch
 
-    edges = s.method_of(patched).records(Scratch(True, kept))["edges"]
-    assert edges.shape == (2, 16, 16) and 0 <= float(edges.min()) <= float(edges.max()) <= 1
+    left = s.method_of(patched).records(Scratch(True, kept))
+    for lines in (left["edges"], left["edges_wanted"]):
+        assert lines.shape == (2, 16, 16) and 0 <= float(lines.min()) <= float(lines.max()) <= 1
+    assert not torch.equal(left["edges"], left["edges_wanted"])
+    assert left["edges_agreement"].shape == (2,) and left["edges_agreement"].isfinite().all()
     pictures = [p for _, p in shown if p is not None]
     assert len(pictures) == 2 and pictures[0][0] == "JPEG" and pictures[0][1].size == (512, 512)
     assert s.method_of(patched).records(Scratch()) == {}

@@ -50,7 +50,7 @@ def test_from_the_prompt_to_the_sheet() -> None:
     image, masks, report, score = out.args
     assert image.ndim == 4 and masks.shape == (4, 128, 128) and score == 0.0
     assert report.startswith("mean of steps 1-2 of 2\nimage 1, \"red hat\": ")
-    assert out.ui.as_dict()["images"]
+    assert out.ui["images"]
 
 
 def says(sentence: str, positive: Any = None, phrases: str = "", **window: float) -> None:

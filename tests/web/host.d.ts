@@ -27,6 +27,7 @@ export interface Link {
 
 export interface Graph {
   id?: string;
+  isRootGraph?: boolean;
   nodes: GraphNode[];
   links: Map<number, Link> | Record<number, Link>;
   getNodeById(id: number | string): GraphNode | null;
@@ -94,7 +95,7 @@ export interface App {
     processMouseUp?(event: Event): void;
   };
   api: Api;
-  nodeOutputs?: Record<string, { images?: Record<string, string>[], attention_director_wired?: string[] }>;
+  nodeOutputs?: Record<string, { images?: Record<string, string>[], [key: string]: any }>;
   extensionManager?: { workflow?: { activeWorkflow?: { changeTracker?: Tracker } } };
   registerExtension(extension: Extension): void;
 }

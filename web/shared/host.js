@@ -64,6 +64,12 @@ export function sourceOf(node, name) {
   return null;
 }
 
+/** What a node's last run gave to show, as the page keeps it. @param {App} app @param {GraphNode} node @returns {Record<string, any> | undefined} */
+export function outputOf(app, node) {
+  const inside = node.graph?.id !== undefined && node.graph.isRootGraph === false;
+  return app.nodeOutputs?.[inside ? `${node.graph?.id}:${node.id}` : String(node.id)];
+}
+
 /** @param {NonNullable<GraphNode["graph"]>} graph @param {number} id */
 export function linkOf(graph, id) {
   return graph.links instanceof Map ? graph.links.get(id) : graph.links[id];

@@ -39,7 +39,7 @@ export function createPad(events) {
   const paint = () => {
     asked = 0;
     if (!frame.isConnected) return;
-    const [width, height] = fitted(aspect, frame.clientWidth, frame.clientHeight);
+    const [width, height] = aspect ? fitted(aspect, frame.clientWidth, frame.clientHeight) : [frame.clientWidth, frame.clientHeight];
     Object.assign(canvas.style, { width: `${width}px`, height: `${height}px` });
     const zoom = (canvas.getBoundingClientRect().width / width || 1) * (globalThis.devicePixelRatio || 1);
     const scale = Math.min(Math.max(zoom, 1), MOST_PIXELS / Math.max(width, height));
@@ -101,6 +101,11 @@ export function createPad(events) {
     /** @param {number} value width by height */
     setAspect: (value) => {
       aspect = value > 0 && Number.isFinite(value) ? value : 1;
+      redraw();
+    },
+    /** Take the whole frame, whatever its shape. */
+    fill: () => {
+      aspect = 0;
       redraw();
     },
     destroy: () => watcher?.disconnect(),

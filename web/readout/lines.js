@@ -1,0 +1,66 @@
+// The sentence under the pictures: what one sees. No DOM.
+import { mapAt, valueAt } from "./data.js";
+import { percent, regionsOf, worstOf } from "./model.js";
+
+/** @typedef {import("./data.js").Data} Data */
+/** @typedef {import("./model.js").Choice} Choice */
+/** @typedef {import("./stage.js").Spot} Spot */
+
+/** @param {Data} data @param {Uint8Array} bytes @param {Choice} choice @param {Spot | null} spot where the mouse is */
+export function lineOf(data, bytes, choice, spot) {
+  const fewer = data.all > data.images ? `the first ${data.images} of ${data.all} images; ` : "";
+  return fewer + SAYS[choice.kind](data, bytes, choice, spot);
+}
+
+/** @typedef {(data: Data, bytes: Uint8Array, choice: Choice, spot: Spot | null) => string} Says */
+
+const imageWords = (/** @type {Data} */ data, /** @type {number} */ image) => (data.images > 1 ? `image ${image + 1}: ` : "");
+
+/** What the map of a column says under the mouse. @type {(data: Data, bytes: Uint8Array, choice: Choice, spot: Spot | null, column: number) => string} */
+function reading(data, bytes, choice, spot, column) {
+  const { heat } = data;
+  if (!heat || !spot || !heat.has[spot.image]?.[column]) return "";
+  const value = valueAt(mapAt(bytes, heat.maps, choice.step, spot.image, column), spot.x, spot.y);
+  return `${imageWords(data, spot.image)}${percent(value * heat.tops[choice.step][column])} of this pixel's attention`;
+}
+
+/** @type {Says} */
+function heat(data, bytes, choice, spot) {
+  if (choice.item < 0) return "point at a phrase to see where it was read";
+  return reading(data, bytes, choice, spot, choice.item) || "where the phrase was read";
+}
+
+/** @type {Says} */
+function landing(data, bytes, choice, spot) {
+  const region = regionsOf(data)[choice.item];
+  const here = region ? reading(data, bytes, choice, spot, region.column) : "";
+  if (here) return here;
+  const worst = worstOf(data, choice.step);
+  if (!worst) return "bar: how much of what stands out is in its region, which is outlined";
+  return `worst: ${worst.phrase}, ${imageWords(data, worst.image)}${percent(worst.scores[choice.step])} in its region`;
+}
+
+/** @type {Says} */
+function edit(data, bytes, choice, spot) {
+  const found = data.edit;
+  if (!found || choice.item < 0) return "the pictures alone";
+  const image = spot?.image ?? Math.max(0, choice.image);
+  const { values } = mapAt(bytes, found.masks, choice.item, image);
+  const mean = values.reduce((sum, value) => sum + value, 0) / 255 / (values.length || 1);
+  return `${imageWords(data, image)}only the bright part may change, ${percent(mean)} of the picture`;
+}
+
+/** @type {Says} */
+function subjects(data, _bytes, choice, spot) {
+  if (!data.subjects?.links || !choice.matches) return "where the subject was seen";
+  if (spot && choice.image < 0) return `image ${spot.image + 1} draws its dots from the rings of their colour`;
+  return "dots: parts that draw on an anchor; point at a picture to see from where";
+}
+
+/** @type {Says} */
+function edges(data) {
+  return data.edges?.agreement.length ? "agreement: 1 is all of the drawing, 0 no more than a blank sheet" : "the lines the predictor saw";
+}
+
+/** @type {Record<import("./model.js").Kind, Says>} */
+const SAYS = { "heat maps": heat, landing, "edit mask": edit, subjects, edges };
