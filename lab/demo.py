@@ -108,7 +108,7 @@ def main() -> int:
     print("starting the server", flush=True)
     with Server(arguments=tuple(arguments)) as server:
         info = server.object_info()
-        for path in sorted(own.workflows.glob("*.json")):
+        for path in sorted(own.workflows.glob("*.json"), key=lambda path: path.stem):
             exhibit = show(server, path, info, own.out)
             exhibits.append(exhibit)
             print(f"{exhibit.name}: {exhibit.note or f'{exhibit.seconds:.1f} s'}", flush=True)
