@@ -114,14 +114,14 @@ class Editor:
         output = self.page.evaluate("async () => (await app.graphToPrompt()).output")
         return next(node["inputs"] for node in output.values() if node["class_type"] == "RegionPrompt")
 
-    def queue(self) -> str:
-        """Run what is in the editor; returns the event that ended it."""
-        return self.page.evaluate("""async () => {
+    def queue(self, seconds: int = 120) -> str:
+        """Run what is in the editor; returns the event that ended it, or "timeout"."""
+        return self.page.evaluate("""async (seconds) => {
             const done = new Promise((resolve) => {
                 for (const name of ["execution_success", "execution_error", "execution_interrupted"])
                     app.api.addEventListener(name, () => resolve(name), { once: true });
-                setTimeout(() => resolve("timeout"), 120000);
+                setTimeout(() => resolve("timeout"), 1000 * seconds);
             });
             await app.queuePrompt(0, 1);
             return done;
-        }""")
+        }""", seconds)

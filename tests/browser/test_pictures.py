@@ -24,6 +24,7 @@ FOLDER = os.environ.get("ATTENTION_DIRECTOR_PICTURES", "")
 KINDS = [node.GET_SCHEMA().node_id for node in NODES]
 MARGIN, TITLE = 12, 30  # pixels
 MAX_BYTES = 60_000
+LONGEST = 900  # seconds a run may take on a busy machine
 VIEW = {"width": 1500, "height": 1700}
 # Places of the number of steps in widgets_values, for runs that nobody keeps.
 STEPS = {"KSampler": 2, "AttnDirInversion": 2, "AttnDirTrainPredictor": 1}
@@ -80,7 +81,7 @@ def cut_out(editor: Editor, node: int) -> Image.Image:
     clip = {"x": x - MARGIN, "y": y - TITLE - MARGIN, "width": width + 2 * MARGIN,
             "height": height + TITLE + 2 * MARGIN}
     assert clip["y"] + clip["height"] < VIEW["height"], "the window is too small for this node"
-    return Image.open(io.BytesIO(editor.page.screenshot(clip=clip))).convert("RGB")
+    return Image.open(io.BytesIO(editor.page.screenshot(clip=clip, timeout=120_000))).convert("RGB")
 
 
 def small(picture: Image.Image) -> bytes:
@@ -115,10 +116,10 @@ def test_every_node_shows_itself_in_its_workflow(classic: Editor, path: Path) ->
     classic.load(workflow)
     types = {node["type"]: node["id"] for node in reversed(workflow["nodes"])}
     if "AttnDirLoadDemoModel" in types:  # others need files that a person brings
-        assert classic.queue() == "execution_success"
+        assert classic.queue(LONGEST) == "execution_success"
         if "AttnDirLoadBank" in SHOWN[path]:
             classic.page.evaluate(WAKE)
-            assert classic.queue() == "execution_success"
+            assert classic.queue(LONGEST) == "execution_success"
         classic.page.wait_for_timeout(1500)  # previews are fetched after the run
     for kind in SHOWN[path]:
         picture = cut_out(classic, types[kind])
