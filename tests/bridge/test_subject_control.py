@@ -40,7 +40,6 @@ def test_both_are_heard_by_every_scene(name: str, size: tuple[int, int]) -> None
     for other in (drawn(model, told, conds), drawn(told.model, told, (told.positive, negative))):
         for row in range(3):
             assert_differs(both[row], other[row], least=0.02)
-    assert torch.equal(both, drawn(told.model, told, conds))
 
 
 @pytest.mark.parametrize("name", ["sd15", "sdxl"])
@@ -70,7 +69,8 @@ def test_two_neutral_passes_with_a_control_net_are_bitwise_one_run(name: str, wi
 def test_blended_queries_are_those_of_a_separate_controlled_call(name: str, size: tuple[int, int],
                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
     """The first step shares nothing, so the second begins where the plain run's does: the queries of our extra
-    forward there are compared with those of the model called by itself, with the control net and without."""
+    forward there (the third step's lie outside the window) are compared with those of the model called by itself,
+    with the control net and without."""
     from attention_director.bridge.plain_queries import PlainQueries
 
     model, clip, negative = family(name)
@@ -84,23 +84,23 @@ def test_blended_queries_are_those_of_a_separate_controlled_call(name: str, size
         return real(self, call, attend)
 
     monkeypatch.setattr(PlainQueries, "__call__", listening)
-    drawn(told.model, told, conds, steps=2)
+    drawn(told.model, told, conds, steps=3)
     assert found
-    expected = queries_of(model, found, lambda: drawn(model, told, conds, steps=2))
-    without = queries_of(model, found, lambda: drawn(model, told, (told.positive, negative), steps=2))
+    expected = second_queries(model, found, lambda: drawn(model, told, conds, steps=3))
+    without = second_queries(model, found, lambda: drawn(model, told, (told.positive, negative), steps=3))
     for layer, q in found.items():
         torch.testing.assert_close(q, heads(expected[layer], q), rtol=1e-4, atol=1e-4)
         assert float((q - heads(without[layer], q)).abs().max()) > 1e-2
 
 
-def queries_of(model: Any, layers: Any, run: Any) -> dict[Any, torch.Tensor]:
-    """What each layer's to_q gave in the last call of a run, [B, N, H * D]."""
+def second_queries(model: Any, layers: Any, run: Any) -> dict[Any, torch.Tensor]:
+    """What each layer's to_q gave in the second call of a run, [B, N, H * D]."""
     from attention_director.bridge.shared_subject import attention_modules
 
-    kept: dict[Any, torch.Tensor] = {}
+    kept: dict[Any, list[torch.Tensor]] = {layer: [] for layer in layers}
 
     def keep(layer: Any) -> Any:
-        return lambda _module, _inputs, out: kept.__setitem__(layer, out.clone())
+        return lambda _module, _inputs, out: kept[layer].append(out.clone())
 
     hooks = [module.to_q.register_forward_hook(keep(layer))
              for layer, module in attention_modules(model.model.diffusion_model, layers).items()]
@@ -109,7 +109,8 @@ def queries_of(model: Any, layers: Any, run: Any) -> dict[Any, torch.Tensor]:
     finally:
         for hook in hooks:
             hook.remove()
-    return kept
+    assert {len(calls) for calls in kept.values()} == {3}, "one forward a step"
+    return {layer: calls[1] for layer, calls in kept.items()}
 
 
 def heads(q: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
