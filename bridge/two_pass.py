@@ -21,8 +21,7 @@ def sample_twice(call: SamplerCall, sample: Sample, between: Callable[[], None])
     """
     with _random_states_kept(call.noise.device):
         sample(_pass(call, 0))
-    for hooks in _hooks(call.guider):
-        hooks.initialize_timesteps(call.guider.inner_model)
+    _start_hooks_anew(call.guider)
     between()
     return sample(_pass(call, 1))
 
@@ -48,6 +47,16 @@ def _random_states_kept(device: torch.device) -> Iterator[None]:
     else:
         with torch.random.fork_rng(devices=[device], device_type=device.type):
             yield
+
+
+def _start_hooks_anew(guider: Any) -> None:
+    """Keyframes at their first, and weights without them: the host keeps weights patched at the last keyframe's
+    strength until another keyframe comes, and going back to the first is no such change to it."""
+    hooks = _hooks(guider)
+    for hook in hooks:
+        hook.initialize_timesteps(guider.inner_model)
+    if hooks:
+        guider.inner_model.current_patcher.clear_cached_hook_weights()
 
 
 def _hooks(guider: Any) -> list[Any]:

@@ -34,6 +34,7 @@ class Exhibit:
     seconds: float = 0.0
     note: str = ""
     failed: bool = False
+    brought: bool = False  # it needs files that a person brings
     pictures: list[tuple[str, str]] = field(default_factory=list)  # (file name, title of its node)
     lines: list[tuple[str, str]] = field(default_factory=list)     # (title of a node, what it said)
     prompts: list[tuple[str, str]] = field(default_factory=list)   # (title and input, text)
@@ -61,6 +62,7 @@ def show(server: Server, path: Path, info: dict[str, Any], folder: Path) -> Exhi
         exhibit.prompts = list(prompt_texts(graph, info))
         missing = missing_files(graph, info)
         if missing:
+            exhibit.brought = True
             exhibit.note = f"not run: it needs {', '.join(missing)}, which the demo does not have"
             return exhibit
         outcome = server.queue(graph)
@@ -91,9 +93,13 @@ def section(exhibit: Exhibit) -> str:
 
 
 def page(exhibits: list[Exhibit], seconds: float) -> str:
+    shown = [exhibit for exhibit in exhibits if not exhibit.brought]
+    others = "; ".join(html.escape(exhibit.name) for exhibit in exhibits if exhibit.brought)
     return ("<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Attention Director: demo</title>"
-            f"<style>{STYLE}</style><h1>Attention Director</h1><p>{len(exhibits)} example workflows, drawn by the "
-            f"demo model through the real server in {seconds:.0f} s.</p>{''.join(map(section, exhibits))}</html>\n")
+            f"<style>{STYLE}</style><h1>Attention Director</h1><p>{len(shown)} example workflows, drawn by the "
+            f"demo model through the real server in {seconds:.0f} s.</p>{''.join(map(section, shown))}"
+            f"<section><h2>For a checkpoint of your own</h2><p>Not run here: {others or 'none'}.</p></section>"
+            "</html>\n")
 
 
 def main() -> int:
@@ -108,7 +114,7 @@ def main() -> int:
     print("starting the server", flush=True)
     with Server(arguments=tuple(arguments)) as server:
         info = server.object_info()
-        for path in sorted(own.workflows.glob("*.json")):
+        for path in sorted(own.workflows.glob("*.json"), key=lambda path: path.stem):
             exhibit = show(server, path, info, own.out)
             exhibits.append(exhibit)
             print(f"{exhibit.name}: {exhibit.note or f'{exhibit.seconds:.1f} s'}", flush=True)

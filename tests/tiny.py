@@ -70,6 +70,23 @@ def model(name: str = "sd15", seed: int = 0):
 
 
 @cache
+def control_net(name: str = "sd15"):
+    """A control net with random weights for a family, as ControlNetLoader gives it."""
+    import comfy.cldm.cldm
+    import comfy.controlnet
+    import comfy.ops
+
+    sizes = {key: value for key, value in FAMILIES[name].items() if key != "out_channels"}
+    torch.manual_seed(2)
+    network = comfy.cldm.cldm.ControlNet(**sizes, hint_channels=3, dtype=torch.float32, device=torch.device("cpu"),
+                                         operations=comfy.ops.disable_weight_init)
+    _draw_weights(network)
+    for part in (*network.zero_convs, network.middle_block_out):
+        part[0].weight.mul_(0.3)  # it pulls, and does not drown the model
+    return comfy.controlnet.ControlNet(network, load_device=torch.device("cpu"))
+
+
+@cache
 def clip(name: str = "sd15"):
     """A CLIP with the stock tokenizer and random weights; SDXL's is a pair."""
     import comfy.sd
@@ -85,6 +102,7 @@ def clip(name: str = "sd15"):
 
 # The host's destructors need its modules; let go before Python takes those down.
 atexit.register(model.cache_clear)
+atexit.register(control_net.cache_clear)
 atexit.register(clip.cache_clear)
 
 

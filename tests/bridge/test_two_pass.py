@@ -22,7 +22,9 @@ def test_each_pass_has_its_own_arguments_and_the_same_chance() -> None:
 
     hook, other, events = Hook(), Hook(), []
     group = SimpleNamespace(hooks=[hook])
-    guider = SimpleNamespace(inner_model="model", conds={
+    patcher = SimpleNamespace(clear_cached_hook_weights=lambda: events.append("weights"))
+    model = SimpleNamespace(current_patcher=patcher)
+    guider = SimpleNamespace(inner_model=model, conds={
         "positive": [{"hooks": group}, {"hooks": SimpleNamespace(hooks=[hook, other])}, {}],
         "negative": [{"hooks": None}]})
     noise, extra_args = torch.randn(2, 4, 8, 8), {"seed": 3}
@@ -45,7 +47,7 @@ def test_each_pass_has_its_own_arguments_and_the_same_chance() -> None:
     found = sample_twice(call, sample, lambda: events.append("between"))
     assert torch.equal(seen[0], expected) and torch.equal(found, expected)
     assert torch.equal(noise, kept) and extra_args == {"seed": 3}
-    assert hook.begun == ["model"] and other.begun == ["model"]
+    assert hook.begun == [model] and other.begun == [model]
     counts = [(e[0], e[3]) if isinstance(e, tuple) else e for e in events]
-    assert counts == [(0, 4), (1, 4), (1, 4), "pass", "between", (2, 4), (3, 4), (3, 4), "pass"]
+    assert counts == [(0, 4), (1, 4), (1, 4), "pass", "weights", "between", (2, 4), (3, 4), (3, 4), "pass"]
     assert all(e[1:3] == ("x0", "x") for e in events if isinstance(e, tuple))

@@ -16,7 +16,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parent))
 from graphs import canvas, directed, plain  # noqa: E402
 
-WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
+WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"), key=lambda path: path.stem)
 # The twins for checkpoints of one's own are run in test_twins.py.
 SHIPPED = [path for path in WORKFLOWS if "CheckpointLoaderSimple" not in path.read_text(encoding="utf-8")]
 

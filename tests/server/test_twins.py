@@ -3,79 +3,77 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny
 import torch
-from attention_director.bridge.demo_model import load_demo_model
-from attention_director.nodes import NODES
-from client import Graph, Server
-from graph import to_prompt
+from client import Server
+from graph import missing_files, to_prompt
+from twins import FOLDER
 
-WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
-TWINS = {"04 Region Prompt - SD1.5 checkpoint": "sd15", "05 Region Prompt - SDXL checkpoint": "sdxl"}
-EDITS = {"11 Attention Edit - SD1.5 checkpoint": "sd15", "12 Attention Edit - SDXL checkpoint": "sdxl"}
-OURS = {node.GET_SCHEMA().node_id: node for node in NODES}
+sys.path.insert(0, str(Path(__file__).parent))
+from bench import Bench  # noqa: E402
+
+FAMILIES = {"(SD1.5)": "sd15", "(SDXL)": "sdxl"}
+TWINS = sorted(path.stem for path in FOLDER.glob("*.json") if path.stem.endswith(tuple(FAMILIES)))
+# What a person brings; the saved banks and predictors are those of the twins before.
+BROUGHT = ("your-checkpoint.safetensors", "your-control-net.safetensors", "your-pictures",
+           "mine_sd15_00001_.safetensors", "mine_sdxl_00001_.safetensors")
 
 
-class Bench:
-    """Runs a graph node by node in this process, with stand-ins for what a checkpoint would bring."""
+@pytest.fixture
+def output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The host's output folder, for nodes that save."""
+    import folder_paths
 
-    def __init__(self, graph: Graph, family: str) -> None:
-        self.graph, self.family = graph, family
-        self.results: dict[str, tuple[Any, ...]] = {}
-        self.pictures: dict[str, torch.Tensor] = {}
+    monkeypatch.setattr(folder_paths, "output_directory", str(tmp_path / "output"))
+    return tmp_path / "output"
 
-    def value(self, given: Any) -> Any:
-        """An input: the output it is linked to, or itself."""
-        return self.outputs(given[0])[given[1]] if isinstance(given, list) else given
 
-    def outputs(self, node_id: str) -> tuple[Any, ...]:
-        if node_id not in self.results:
-            node = self.graph[node_id]
-            inputs = {name: self.value(given) for name, given in node["inputs"].items()}
-            self.results[node_id] = self.run(node_id, node["class_type"], inputs)
-        return self.results[node_id]
-
-    def run(self, node_id: str, kind: str, inputs: dict[str, Any]) -> tuple[Any, ...]:
-        import nodes as host
-
-        if kind == "CheckpointLoaderSimple":
-            return tiny.model(self.family), tiny.clip(self.family), load_demo_model()[2]
-        if kind == "EmptyLatentImage":
-            return ({"samples": torch.zeros(inputs["batch_size"], 4, 16, 16)},)
-        if kind == "SaveImage":
-            self.pictures[node_id] = inputs["images"]
-            return ()
-        if kind in OURS:
-            return OURS[kind].execute(**inputs).args
-        inputs |= {"steps": 2} if kind == "KSampler" else {}
-        made = host.NODE_CLASS_MAPPINGS[kind]
-        return getattr(made(), made.FUNCTION)(**inputs)
+def wired(server: Server, name: str, changes: dict[str, dict[str, Any]] | None = None) -> Bench:
+    """The twin, run to its end on tiny models."""
+    info = server.object_info()
+    graph = to_prompt(json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8")), info)
+    assert set(missing_files(graph, info)) <= set(BROUGHT)
+    family = next(key for label, key in FAMILIES.items() if name.endswith(label))
+    bench = Bench(graph, family, changes)
+    bench.run_all()
+    return bench
 
 
 @pytest.mark.parametrize("name", TWINS)
-def test_a_twin_is_wired_like_its_demo(server: Server, name: str) -> None:
-    workflow = json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
-    bench = Bench(to_prompt(workflow, server.object_info()), TWINS[name])
-    saves = [key for key, node in bench.graph.items() if node["class_type"] == "SaveImage"]
-    with torch.inference_mode():
-        for key in saves:
-            bench.outputs(key)
-    directed, plain = (bench.pictures[key] for key in sorted(saves, key=int))
-    assert directed.shape == plain.shape == (1, 128, 128, 3)
-    assert directed.isfinite().all() and not torch.equal(directed, plain)
+def test_a_twin_is_wired_like_its_demo(server: Server, output: Path, name: str) -> None:
+    bench = wired(server, name)
+    assert bench.pictures and set(bench.results) == set(bench.graph)
+    for picture in bench.pictures.values():
+        assert picture.isfinite().all() and picture.std() > 0.01
+    compare(name, bench)
+    saved = {path.suffix for path in output.rglob("*") if path.is_file()}
+    kinds = {node["class_type"] for node in bench.graph.values()}
+    assert saved == ({".safetensors"} if kinds & {"AttnDirSaveBank", "AttnDirSavePredictor"} else set())
 
 
-@pytest.mark.parametrize("name", EDITS)
-def test_an_edit_twin_draws_source_and_target(server: Server, name: str) -> None:
-    workflow = json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
-    bench = Bench(to_prompt(workflow, server.object_info()), EDITS[name])
-    (save,) = (key for key, node in bench.graph.items() if node["class_type"] == "SaveImage")
-    with torch.inference_mode():
-        bench.outputs(save)
-    source, target = bench.pictures[save]
-    assert source.shape == target.shape == (128, 128, 3)
-    assert source.isfinite().all() and target.isfinite().all() and not torch.equal(source, target)
+def compare(name: str, bench: Bench) -> None:
+    """The nodes act: directed is not plain, a target not its source, two scenes not one."""
+    plain = bench.pictures.get("Plain")
+    if plain is not None:
+        (directed,) = (picture for title, picture in bench.pictures.items() if title != "Plain")
+        assert directed.shape == plain.shape and not torch.equal(directed, plain)
+    if "Attention Edit" in name:
+        source, *targets = bench.pictures["Save Image"]
+        assert targets and not any(torch.equal(source, target) for target in targets)
+    if "Shared Subject" in name:
+        (rows,) = {node["inputs"]["text"] for node in bench.graph.values()
+                   if node["class_type"] == "SharedSubjectAttention"} if "14" not in name else {""}
+        assert all(len(picture) == max(1, len(rows.splitlines())) for picture in bench.pictures.values() if rows)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_control_net_is_heard_by_every_scene(server: Server, family: str) -> None:
+    name = next(name for name in TWINS if name.startswith("19") and name.endswith(family))
+    (heard,), (silent,) = (wired(server, name, changes).pictures.values() for changes in (
+        None, {"ControlNetApplyAdvanced": {"strength": 0.0}}))
+    assert heard.shape == silent.shape and heard.shape[0] == 4
+    assert all(not torch.equal(a, b) for a, b in zip(heard, silent, strict=True))

@@ -1,0 +1,52 @@
+"""What the twins of the example workflows say instead of the demo world's words.
+
+The demo model knows coloured shapes and creatures; a checkpoint draws photographs. Keys are the first
+two digits of a workflow's name. Replaced are whole strings or parts of them, longest first, in prompts,
+phrases, drawn regions and notes alike.
+"""
+
+from __future__ import annotations
+
+FOX = {"a red circle and a blue square on a white background":
+       "a photo of a red fox beside a blue vase on a wooden table",
+       "red circle": "red fox", "blue square": "blue vase"}
+SCENES = {"a creature": "a watercolour of a red fox", "creature": "red fox", "on a white background": "on a sofa",
+          "and a red star on a beige background": "with a red umbrella in the rain",
+          "and a blue square on a grey background": "beside a blue bicycle in a street",
+          "on a black background": "in the snow at night"}
+WORDS: dict[str, dict[str, str]] = {
+    "01": FOX | {"\n\nSwap *Load Demo Model* for *Load Checkpoint* when you know what you want: its outputs stand in "
+                 "the same order.": ""},
+    "02": {"a yellow star, a green triangle and a purple circle on a black background":
+           "a photo of a yellow lemon, a green pear and a purple plum on a black plate",
+           "yellow star": "yellow lemon", "green triangle": "green pear", "purple circle": "purple plum"},
+    "03": {"a creature and a pink star on a grey background": "a photo of a cat and a pink balloon in a grey room",
+           "creature": "cat", "pink star": "pink balloon"},
+    "06": {"a red circle on a white background": "a photo of a red fox in the snow",
+           "a blue circle on a white background": "a photo of a white fox in the snow",
+           "a red star on a white background": "a photo of a red cat in the snow", "circle\nstar": "fox\ncat"},
+    "07": {"a green square on a grey background": "a photo of a green chair in a living room",
+           "a green square and a yellow star on a grey background":
+           "a photo of a green chair and a yellow lamp in a living room"},
+    "08": FOX | {"; here the blue thing turns to another colour": ""},
+    "10": FOX | {"background": "wooden table"},
+    "13": SCENES | {"the creature": "the fox"},
+    "14": SCENES | {"on a beige background": "on a beach", "on a grey background": "in a forest"},
+    "15": {"a creature on a beige background": "a cartoon creature on a beige background",
+           "a creature": "a cartoon creature", "on a white background": "in a forest"},
+    "16": {"a red circle and a blue square on a white background":
+           "a photo of a red ball beside a blue box on a table"},
+    "17": {"Goes on training a predictor, here for 20 steps on one picture to show the wiring. For your own model: "
+           "take Load Guidance Predictor away, give a few hundred pictures with their texts (the core's dataset "
+           "loaders), and 3000 steps.": "A few hundred pictures will do. Interrupting keeps what is trained so far."},
+    "19": SCENES,
+}
+# A sentence that a twin's note adds.
+ADVICE = {
+    "09": " Put your own Load Image in place of the example, and its caption in place of that text.",
+    "13": " Four pictures are drawn at once: where memory is short take 14, the hero in a new scene.",
+    "15": " Put your own Load Image in place of the example, and its caption in place of that text.",
+    "16": " A predictor belongs to one model: make yours with 17, then choose it in Load Guidance Predictor.",
+    "17": " Put pictures and their texts (one .txt beside each) into a folder within ComfyUI's input folder and choose "
+          "it. 3000 steps want a GPU.",
+}

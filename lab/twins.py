@@ -1,0 +1,199 @@
+"""Twins of the example workflows, for checkpoints of one's own: python3 lab/run.py twins writes them again.
+
+Every demo workflow has one for Stable Diffusion 1.5 and one for SDXL: same wires, with Load Checkpoint in
+place of the demo model, sizes and sampling that suit the family, and other words. A test compares the
+committed files with what is derived here.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from twin_control import NAME as CONTROLLED
+from twin_control import with_control_net
+from twin_pictures import mark
+from twin_words import ADVICE, WORDS
+from workflow_edit import Node, Workflow, add, connect, field, of_type, remove, socket, targets
+
+FOLDER = Path(__file__).resolve().parent.parent / "workflows"
+LOADER = "CheckpointLoaderSimple"
+CHECKPOINT = "your-checkpoint.safetensors"
+DEMO_SIDE = 128
+# Widgets in pixels of the drawn picture: node type -> places in widgets_values.
+PIXELS = {"EmptyLatentImage": (0, 1), "RegionPrompt": (2, 3), "SolidMask": (1, 2), "MaskComposite": (0, 1),
+          "AttnDirRegionsFromBoxes": (1, 2), "AttnDirSketch": (1, 2, 3)}
+
+
+@dataclass(frozen=True)
+class Family:
+    """side: pixels of a square picture; wide: factor for pictures that are not square, so that they stay
+    near the area the family was trained on."""
+
+    key: str
+    label: str
+    article: str
+    side: int
+    wide: int
+    cfg: float
+    steps: int
+
+
+FAMILIES = (Family("sd15", "SD1.5", "a Stable Diffusion 1.5", 512, 4, 7.0, 25),
+            Family("sdxl", "SDXL", "an SDXL", 1024, 6, 6.0, 30))
+
+
+def demos() -> list[Path]:
+    """The workflows that load the demo model."""
+    return sorted(path for path in FOLDER.glob("*.json")
+                  if of_type(json.loads(path.read_text(encoding="utf-8")), "AttnDirLoadDemoModel"))
+
+
+def twin_name(stem: str, family: Family) -> str:
+    """Sorts behind its demo, SD1.5 before SDXL."""
+    return f"{stem} ({family.label})"
+
+
+def derive(stem: str, demo: Workflow, family: Family) -> Workflow:
+    """The twin of a workflow of this name; the demo is not changed."""
+    workflow, number = copy.deepcopy(demo), stem[:2]
+    for loader in of_type(workflow, "AttnDirLoadDemoModel"):
+        swap_loader(loader)
+    if of_type(workflow, "AttnDirTrainPredictor"):
+        train_on_a_folder(workflow)
+    enlarge_examples(workflow, family)
+    factor = scale_of(workflow, family)
+    for node in workflow["nodes"]:
+        if node.get("widgets_values") and node["type"] != "AttnDirExampleImage":  # its value names a file
+            fit(node, family, factor)
+            node["widgets_values"] = [own_files(reworded(value, WORDS.get(number, {})), number, family)
+                                      for value in node["widgets_values"]]
+    for note in of_type(workflow, "MarkdownNote"):
+        note["widgets_values"] = [note_of(family, ADVICE.get(number, ""), note["widgets_values"][0])]
+    return workflow
+
+
+def swap_loader(node: Node) -> None:
+    """Load Checkpoint; its outputs stand in the demo model's order, so the wires stay."""
+    node |= {"type": LOADER, "size": [270, 98], "inputs": [field("ckpt_name")], "widgets_values": [CHECKPOINT],
+             "properties": {"Node name for S&R": LOADER}}
+
+
+def scale_of(workflow: Workflow, family: Family) -> int:
+    """How many pixels one of the demo's becomes."""
+    square = all(node["widgets_values"][0] == node["widgets_values"][1]
+                 for node in of_type(workflow, "EmptyLatentImage"))
+    return family.side // DEMO_SIDE if square else family.wide
+
+
+def fit(node: Node, family: Family, factor: int) -> None:
+    """Sizes and sampling of one node."""
+    values = node["widgets_values"]
+    for place in PIXELS.get(node["type"], ()):
+        values[place] *= factor
+    if node["type"] == "KSampler":
+        values[2], values[3] = family.steps, family.cfg
+    if node["type"] == "CLIPTextEncode":
+        values[0] = values[0] or "blurry"
+    if node["type"] == "AttnDirInversion":
+        values[2] = family.steps
+    if node["type"] == "AttnDirBankFromImages":
+        values[2] = 100  # the node's default; the demo takes fewer to be quick
+    if node["type"] == "PrimitiveStringMultiline":
+        values[0] = scaled_boxes(values[0], factor)
+
+
+def scaled_boxes(text: str, factor: int) -> str:
+    """A detector's boxes in pixels, given as JSON."""
+    return json.dumps([{side: value * factor for side, value in box.items()} for box in json.loads(text)])
+
+
+def reworded(value: Any, words: dict[str, str]) -> Any:
+    """A text with its words replaced, longest first and each once; other values as they are."""
+    if not isinstance(value, str) or not words:
+        return value
+    longest = sorted(words, key=len, reverse=True)
+    return re.sub("|".join(map(re.escape, longest)), lambda found: words[found.group()], value)
+
+
+def own_files(value: Any, number: str, family: Family) -> Any:
+    """File names a twin must not share with its demo: saved pictures, banks and predictors."""
+    if not isinstance(value, str):
+        return value
+    value = value.replace(f"attention_director/{number}", f"attention_director/{number}-{family.key}")
+    value = value.replace("subject_banks/hero", f"subject_banks/hero_{family.key}")
+    value = value.replace("guidance_predictors/mine", f"guidance_predictors/mine_{family.key}")
+    value = value.replace("demo_edges.safetensors", f"mine_{family.key}_00001_.safetensors")
+    return re.sub(r"^hero_(\d)", rf"hero_{family.key}_\1", value)
+
+
+def enlarge_examples(workflow: Workflow, family: Family) -> None:
+    """An example picture has the demo's size; a checkpoint wants its own."""
+    for example in of_type(workflow, "AttnDirExampleImage"):
+        fed = targets(workflow, example["id"], 0)
+        number = max(node["id"] for node in workflow["nodes"] if node["type"] != "MarkdownNote") + 1
+        add(workflow, number, "ImageScale", (example["pos"][0], example["pos"][1] + 242), (270, 130),
+            [socket("image", "IMAGE"), field("upscale_method"), field("width", "INT"), field("height", "INT"),
+             field("crop")], [("IMAGE", "IMAGE")], ["lanczos", family.side, family.side, "center"])
+        for node, name in fed:
+            connect(workflow, number, 0, node, name)
+        connect(workflow, example["id"], 0, number, "image")
+
+
+def train_on_a_folder(workflow: Workflow) -> None:
+    """Training starts anew, on the pictures and texts of a folder."""
+    (trainer,), (example,) = (of_type(workflow, kind) for kind in ("AttnDirTrainPredictor", "AttnDirExampleImage"))
+    for loader in of_type(workflow, "AttnDirLoadPredictor"):
+        remove(workflow, loader["id"])
+    remove(workflow, example["id"])
+    add(workflow, example["id"], "LoadImageTextDataSetFromFolder", example["pos"], (300, 102), [field("folder")],
+        [("images", "IMAGE"), ("texts", "STRING")], ["your-pictures"])
+    connect(workflow, example["id"], 0, trainer["id"], "images")
+    connect(workflow, example["id"], 1, trainer["id"], "texts")
+    trainer["widgets_values"][:2] = ["", 3000]
+
+
+def note_of(family: Family, advice: str, said: str) -> str:
+    """What holds for the twin comes first, for notes scroll."""
+    return (f"For {family.article} checkpoint of yours: choose it in Load Checkpoint.{advice}\n\n"
+            f"Wiring checked on tiny random models; not yet verified on real weights.\n\n{said}")
+
+
+def twins() -> Iterator[tuple[str, Workflow, Path, str]]:
+    """(name, workflow, the demo's thumbnail, mark on it) of every twin."""
+    for path in demos():
+        demo = json.loads(path.read_text(encoding="utf-8"))
+        sources = [(path.stem, demo, "")]
+        if path.stem == CONTROLLED.demo:
+            sources.append((CONTROLLED.name, with_control_net(demo), " + ControlNet"))
+        for stem, source, more in sources:
+            for family in FAMILIES:
+                yield (twin_name(stem, family), derive(stem, source, family), path.with_suffix(".jpg"),
+                       family.label + more)
+
+
+def text_of(workflow: Workflow) -> str:
+    return json.dumps(workflow, indent=1) + "\n"
+
+
+def main() -> None:
+    kept = set()
+    for name, workflow, thumbnail, words in twins():
+        (FOLDER / f"{name}.json").write_text(text_of(workflow), encoding="utf-8")
+        (FOLDER / f"{name}.jpg").write_bytes(mark(thumbnail, words))
+        kept.add(name)
+        print(name)
+    suffixes = tuple(f"({family.label})" for family in FAMILIES)
+    for path in FOLDER.iterdir():
+        if path.stem.endswith(suffixes) and path.stem not in kept:
+            path.unlink()  # the twin of a demo that was renamed or is gone
+            print(f"removed {path.name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""The committed twins of the example workflows are what the lab derives from the demos, so they cannot go stale."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from twin_words import ADVICE, WORDS
+from twins import CONTROLLED, FAMILIES, FOLDER, LOADER, demos, text_of, twin_name, twins
+
+AGAIN = "stale: python3 lab/run.py twins writes the twins again"
+NO_TWIN_OF_A_DEMO = "18 Identity Inject - SD1.5 checkpoint"  # no adapter for SDXL exists
+TWINS = {name: (workflow, thumbnail, words) for name, workflow, thumbnail, words in twins()}
+
+
+def committed(name: str) -> str:
+    return (FOLDER / f"{name}.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_a_twin_is_what_is_derived(name: str) -> None:
+    assert committed(name) == text_of(TWINS[name][0]), AGAIN
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_a_twin_carries_its_demos_picture_with_a_mark(name: str) -> None:
+    """Compared as pixels: encoders of other versions write other bytes."""
+    from twin_pictures import mark
+
+    _, thumbnail, words = TWINS[name]
+    derived, found = (np.asarray(Image.open(source), np.float32)
+                      for source in (io.BytesIO(mark(thumbnail, words)), FOLDER / f"{name}.jpg"))
+    demo = np.asarray(Image.open(thumbnail).convert("RGB"), np.float32)
+    assert derived.shape == found.shape == demo.shape
+    assert np.abs(derived - found).mean() < 2, AGAIN
+    height, width = demo.shape[:2]
+    corner = np.s_[-24:, -48:]
+    assert np.abs(found - demo)[corner].mean() > 30, "the mark is seen"
+    assert np.abs(found - demo)[:height // 2, :width // 2].mean() < 4, "the rest is the demo's"
+
+
+def test_every_demo_has_two_twins_and_every_other_workflow_is_one() -> None:
+    expected = {twin_name(stem, family) for stem in [*(path.stem for path in demos()), CONTROLLED.name]
+                for family in FAMILIES}
+    with_checkpoint = {path.stem for path in FOLDER.glob("*.json") if LOADER in path.read_text(encoding="utf-8")}
+    assert with_checkpoint == expected | {NO_TWIN_OF_A_DEMO}
+    assert not {path.stem for path in FOLDER.glob("*.json")} ^ {path.stem for path in FOLDER.glob("*.jpg")}
+
+
+def test_no_word_to_replace_has_left_the_demos() -> None:
+    texts = {path.name[:2]: "\0".join(value for node in json.loads(path.read_text(encoding="utf-8"))["nodes"]
+                                      for value in node.get("widgets_values") or () if isinstance(value, str))
+             for path in demos()}
+    texts[CONTROLLED.name[:2]] = texts[CONTROLLED.demo[:2]]
+    assert set(WORDS) | set(ADVICE) <= set(texts)
+    words = {word for replaced in WORDS.values() for word in replaced}
+    unused = {word for word in words if not any(word in texts[key] for key in WORDS if word in WORDS[key])}
+    assert not unused
+
+
+def wires(workflow: dict[str, Any]) -> None:
+    """A wire is told in three places; they agree, and types fit."""
+    nodes = {node["id"]: node for node in workflow["nodes"]}
+    assert len(nodes) == len(workflow["nodes"])
+    for number, source, slot, target, index, kind in workflow["links"]:
+        output, given = nodes[source]["outputs"][slot], nodes[target]["inputs"][index]
+        assert number in output["links"] and given["link"] == number
+        assert output["type"] in (kind, "*") and kind in given["type"].split(",")
+    numbers = {link[0] for link in workflow["links"]}
+    assert len(numbers) == len(workflow["links"]) and max(numbers) <= workflow["last_link_id"]
+    ends = [link for node in nodes.values() for slot in (*node["inputs"], *node["outputs"])
+            for link in (slot.get("links") or [slot.get("link")]) if link is not None]
+    assert set(ends) == numbers and len(ends) == 2 * len(numbers)
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_a_twin_is_sound(name: str) -> None:
+    workflow = json.loads(committed(name))
+    wires(workflow)
+    text = committed(name)
+    assert "AttnDirLoadDemoModel" not in text and "demo_edges" not in text
+    (note,) = (node for node in workflow["nodes"] if node["type"] == "MarkdownNote")
+    said = note["widgets_values"][0]
+    assert "Wiring checked on tiny random models; not yet verified on real weights." in said
+    assert "Load Demo Model" not in said and "here for 20 steps" not in said
+    side = 1024 if name.endswith("(SDXL)") else 512
+    for node in workflow["nodes"]:
+        if node["type"] == "EmptyLatentImage":
+            width, height, _ = node["widgets_values"]
+            assert width % 64 == height % 64 == 0 and 0.5 * side ** 2 <= width * height <= 1.5 * side ** 2
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_no_node_stands_on_another(name: str) -> None:
+    """By the file's sizes; the browser tests look again in both renderers."""
+    nodes = json.loads(committed(name))["nodes"]
+    boxes = [(n["pos"][0], n["pos"][1] - 30, n["pos"][0] + n["size"][0], n["pos"][1] + n["size"][1]) for n in nodes]
+    meeting = [(a["type"], b["type"]) for i, (a, (x0, y0, x1, y1)) in enumerate(zip(nodes, boxes, strict=True))
+               for b, (u0, v0, u1, v1) in list(zip(nodes, boxes, strict=True))[i + 1:]
+               if x0 < u1 and u0 < x1 and y0 < v1 and v0 < y1]
+    assert not meeting
+
+
+def test_the_demo_is_not_changed_by_deriving() -> None:
+    from twins import derive
+
+    for path in demos():
+        demo = json.loads(path.read_text(encoding="utf-8"))
+        derive(path.stem, demo, FAMILIES[0])
+        assert demo == json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_a_file_of_a_twin_has_a_name_of_its_own() -> None:
+    """Banks, predictors and pictures of a twin do not fall among its demo's."""
+    def names(workflow: dict[str, Any]) -> set[str]:
+        return {value for node in workflow["nodes"] for value in node.get("widgets_values") or ()
+                if isinstance(value, str) and "/" in value and " " not in value}
+
+    seen: dict[str, str] = {}
+    for path in sorted(Path(FOLDER).glob("*.json")):
+        for name in names(json.loads(path.read_text(encoding="utf-8"))):
+            assert seen.setdefault(name, path.stem) == path.stem, (name, path.stem, seen[name])

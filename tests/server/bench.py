@@ -1,0 +1,90 @@
+"""Runs a graph node by node in this process, with stand-ins for what a checkpoint would bring."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import tiny
+import torch
+from attention_director.bridge.demo_model import load_demo_model
+from attention_director.nodes import NODES
+from client import Graph
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bridge"))
+from sketch_scene import predictor  # noqa: E402
+
+OURS = {node.GET_SCHEMA().node_id: node for node in NODES}
+# Nodes of the host that its own `nodes` does not import.
+EXTRAS = {"SolidMask": "nodes_mask:SolidMask", "MaskComposite": "nodes_mask:MaskComposite",
+          "PrimitiveStringMultiline": "nodes_primitive:StringMultiline"}
+# Short runs of small pictures: input name -> value, whatever the workflow says.
+SHORT: dict[str, dict[str, Any]] = {
+    "KSampler": {"steps": 4}, "AttnDirInversion": {"steps": 4}, "AttnDirBankFromImages": {"steps": 10},
+    "AttnDirTrainPredictor": {"steps": 2, "batch_size": 1}, "ImageScale": {"width": 128, "height": 128}}
+
+
+class Bench:
+    """A graph on tiny models of a family. changes: node type -> inputs in place of the graph's."""
+
+    def __init__(self, graph: Graph, family: str, changes: dict[str, dict[str, Any]] | None = None) -> None:
+        self.graph, self.family, self.changes = graph, family, changes or {}
+        self.results: dict[str, tuple[Any, ...]] = {}
+        self.pictures: dict[str, torch.Tensor] = {}  # by the title of the node that shows them
+
+    def run_all(self) -> None:
+        with torch.inference_mode():
+            for key in self.graph:
+                self.outputs(key)
+
+    def value(self, given: Any) -> Any:
+        """An input: the output it is linked to, or itself."""
+        return self.outputs(given[0])[given[1]] if isinstance(given, list) else given
+
+    def outputs(self, node_id: str) -> tuple[Any, ...]:
+        if node_id not in self.results:
+            node = self.graph[node_id]
+            kind = node["class_type"]
+            inputs = {name: self.value(given) for name, given in node["inputs"].items()}
+            inputs |= SHORT.get(kind, {}) | self.changes.get(kind, {})
+            self.results[node_id] = self.run(node["_meta"]["title"], kind, inputs)
+        return self.results[node_id]
+
+    def run(self, title: str, kind: str, inputs: dict[str, Any]) -> tuple[Any, ...]:
+        import nodes as host
+
+        if kind in ("SaveImage", "PreviewImage"):
+            self.pictures[title] = inputs["images"]
+            return ()
+        if (given := self.stand_in(kind, inputs)) is not None:
+            return given
+        if kind in OURS:
+            lists = OURS[kind].GET_SCHEMA().is_input_list
+            return OURS[kind].execute(**(listed(inputs) if lists else inputs)).args
+        if kind in EXTRAS:
+            module, _, name = EXTRAS[kind].partition(":")
+            return getattr(importlib.import_module(f"comfy_extras.{module}"), name).execute(**inputs).args
+        made = host.NODE_CLASS_MAPPINGS[kind]
+        return getattr(made(), made.FUNCTION)(**inputs)
+
+    def stand_in(self, kind: str, inputs: dict[str, Any]) -> tuple[Any, ...] | None:
+        """What files of a person would give."""
+        if kind == "CheckpointLoaderSimple":
+            return tiny.model(self.family), tiny.clip(self.family), load_demo_model()[2]
+        if kind == "ControlNetLoader":
+            return (tiny.control_net(self.family),)
+        if kind == "AttnDirLoadPredictor":
+            return (predictor(tiny.model(self.family)),)
+        if kind == "LoadImageTextDataSetFromFolder":
+            return [torch.rand(1, 128, 128, 3), torch.rand(1, 128, 128, 3)], ["a red fox", "a blue vase"]
+        if kind == "EmptyLatentImage":
+            rows = 16 * inputs["height"] // max(inputs["width"], inputs["height"])
+            return ({"samples": torch.zeros(inputs["batch_size"], 4, rows, 16)},)
+        return None
+
+
+def listed(inputs: dict[str, Any]) -> dict[str, list[Any]]:
+    """Inputs as the host gives them to a node that takes lists."""
+    return {name: given if isinstance(given, list) else [given] for name, given in inputs.items()}
