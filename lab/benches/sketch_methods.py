@@ -15,6 +15,7 @@ from .sketch_cases import Sketch
 
 NODE = "bench"
 STRENGTHS, ENDS = (0.4, 0.8, 1.2, 1.6, 2.0), (0.3, 0.5, 0.7)
+STRENGTH, END = 1.6, 0.5  # the node's defaults, which stand in both sweeps as "ours"
 DENOISE = (0.6, 0.75, 0.9)
 
 
@@ -88,12 +89,11 @@ def sampled(world: World, asked: Asked, seed: int, settings: Settings) -> tuple[
     return latent, time.perf_counter() - started
 
 
-# The defaults are strength 1.6 and end 0.5; they stand in both sweeps as "ours".
 VARIANTS: dict[str, Method] = {
     "unpatched": unpatched,
     **{f"sdedit-{round(100 * d)}": sdedit(d) for d in DENOISE},
     "ours": ours(),
-    **{f"ours-strength-{s}": ours(strength=s) for s in STRENGTHS if s != 1.6},
-    **{f"ours-end-{e}": ours(end=e) for e in ENDS if e != 0.5},
+    **{f"ours-strength-{s}": ours(strength=s) for s in STRENGTHS if s != STRENGTH},
+    **{f"ours-end-{e}": ours(end=e) for e in ENDS if e != END},
     "ours-every-second": ours(every_second_step=True),
 }

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from .results import Row
-from .sketch_methods import ENDS, STRENGTHS
+from .sketch_methods import END, ENDS, STRENGTH, STRENGTHS
 
 WIDTH_PX, HEIGHT_PX, MARGIN_PX = 760, 560, 70
 INK, FAINT, FONT = (40, 40, 40), (225, 225, 225), cv2.FONT_HERSHEY_SIMPLEX
@@ -36,8 +36,10 @@ def plot(rows: Sequence[Row]) -> np.ndarray:
     paper = np.full((HEIGHT_PX, WIDTH_PX, 3), 255, np.uint8)
     axes = Axes(np.array(list(points.values())))
     _grid(paper, axes)
-    _line(paper, axes, points, {_name("strength", s, 1.6): f"strength {s:g}" for s in STRENGTHS}, STRENGTH_RED)
-    _line(paper, axes, points, {_name("end", e, 0.5): f"end {e:g}" for e in ENDS if e != 0.5}, END_BLUE)
+    ends = {_name("end", e, END): "" if e == END else f"end {e:g}" for e in ENDS}
+    strengths = {_name("strength", s, STRENGTH): f"strength {s:g}" for s in STRENGTHS}
+    _line(paper, axes, points, ends, END_BLUE)
+    _line(paper, axes, points, strengths | {"ours": f"ours: strength {STRENGTH:g}, end {END:g}"}, STRENGTH_RED)
     others = [name for name in points if not name.startswith(("ours-strength", "ours-end")) and name != "ours"]
     for name in others:
         _dot(paper, axes, points[name], name, OTHER_GREY)

@@ -16,7 +16,7 @@ from benches.sketch_cases import (
     sketch_scores,
     walked,
 )
-from benches.sketch_methods import ENDS, STRENGTHS, VARIANTS
+from benches.sketch_methods import END, ENDS, STRENGTH, STRENGTHS, VARIANTS
 from benches.sketch_plot import plot
 from world.draw import Settings, load_world
 from world.oracle import look, score_caption
@@ -107,7 +107,8 @@ def test_every_variant_draws_and_is_put_into_rows_and_a_plot():
 def test_the_sweeps_hold_every_strength_and_end_with_the_defaults_once():
     from attention_director.bridge.sketching import SketchOptions
 
-    assert SketchOptions().strength in STRENGTHS and SketchOptions().end in ENDS
+    assert (SketchOptions().strength, SketchOptions().end) == (STRENGTH, END)
+    assert STRENGTH in STRENGTHS and END in ENDS
     names = list(VARIANTS)
     assert sum(n.startswith("ours-strength-") for n in names) == len(STRENGTHS) - 1
     assert sum(n.startswith("ours-end-") for n in names) == len(ENDS) - 1 and names.count("ours") == 1
