@@ -10,15 +10,17 @@ from multiprocessing import get_context
 from statistics import fmean, median
 from typing import Any
 
+import numpy as np
 import torch
 from world.draw import Drawing, Settings, World, draw
 
 from .layout import THREADS_A_WORKER, WORKER, start_worker
 from .memory import peak_bytes
-from .results import Row, mean_row
+from .results import RESULTS, TRIAL, Row, mean_row
+from .sheets import save
 from .subject_cases import SCENES, sample_story, story_scores
 from .subject_methods import VARIANTS
-from .subject_parts import part_scores, recorded
+from .subject_parts import dots, part_scores, recorded
 
 STORIES = 100
 SETTINGS = Settings(steps=25)
@@ -27,6 +29,7 @@ GROWTH, COSTS = (2, 4, 8), ("ours", "ours-one-pass", "whole-batch")
 MEMORY_SETTINGS, REPEATS = Settings(steps=8), 3
 # Masks as the pack reads them from the demo model, and as the paper does.
 MASKS, PARTS = {"through the end token": True, "by the words": False}, 20
+PAGES = 4  # stories whose correspondence is drawn
 
 Values = dict[str, list[float]]
 
@@ -68,13 +71,18 @@ def memory_of(world: World, variant: str, pictures: int) -> float:
     return peak_bytes(lambda: draw(world, model, positive, seeds, MEMORY_SETTINGS, decode=False)) / 1e6
 
 
-def measure_parts(number: int) -> dict[str, Values]:
-    """In a worker: masks and correspondence of one story, by both ways to read the demo model's masks."""
-    out = {}
+def measure_parts(number: int) -> tuple[dict[str, Values], np.ndarray | None]:
+    """In a worker: masks and correspondence of one story, by both ways to read the demo model's masks.
+
+    Of the first stories also a page: where each patch of the last picture draws from.
+    """
+    out, page = {}, None
     for name, through_end in MASKS.items():
         drawing, record = recorded(WORKER["world"], sample_story(number), through_end, SETTINGS)
         out[name] = part_scores(drawing, record)
-    return out
+        if page is None and number < PAGES and "subject_links" in record:
+            page = dots(drawing, record, SCENES - 1)
+    return out, page
 
 
 def rows_of(totals: Mapping[str, Values]) -> list[Row]:
@@ -108,10 +116,13 @@ def run(limit: int | None = None) -> list[Row]:
                 print(f"subject: {done}/{count} stories", flush=True)
         costs = workers.submit(measure_growth, 1 if limit else REPEATS).result()
         parts = list(workers.map(measure_parts, range(min(count, PARTS))))
+    pages = [page for _, page in parts if page is not None]
+    if pages:
+        save("subject-links.png", np.concatenate(pages), TRIAL if limit else RESULTS)
     rows = rows_of(totals)
     ratios = {row["variant"]: row["memory_ratio"] for row in costs if row["images"] == SCENES}
     return [row | ({"memory_ratio": ratios[row["variant"]]} if row["variant"] in ratios else {})
-            for row in rows] + costs + part_rows(parts)
+            for row in rows] + costs + part_rows([scores for scores, _ in parts])
 
 
 def part_rows(parts: list[dict[str, Values]]) -> list[Row]:

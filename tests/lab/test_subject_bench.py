@@ -180,15 +180,17 @@ def read_mask(drawn: np.ndarray) -> np.ndarray:
     return cv2.resize(mask.astype(np.float32), (16, 16), interpolation=cv2.INTER_AREA) >= 0.5
 
 
-def test_parts_are_read_from_a_recorded_run_both_ways():
-    world, story = load_world(), sample_story(1)
-    scores = []
-    for through_end in (True, False):
-        drawing, record = recorded(world, story, through_end, Settings(steps=4))
-        assert record["subject_masks"].shape == (4, 16, 16) and len(record["subject_links"]) == 4
-        scores.append(record["subject_masks"])
-        assert set(part_scores(drawing, record)) == {"mask_iou", "linked", "link_error", "link_chance"}
-    assert not torch.equal(*scores), "the two ways read different maps"
+def test_parts_are_read_from_a_recorded_run_both_ways(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(bench.WORKER, "world", load_world())
+    monkeypatch.setattr(bench, "SETTINGS", Settings(steps=4))
+    found, page = bench.measure_parts(1)
+    assert page is not None and page.shape == (16 * 24, 4 * 16 * 24, 3) and bench.measure_parts(4)[1] is None
+    assert all(set(scores) == {"mask_iou", "linked", "link_error", "link_chance"} for scores in found.values())
+    rows = bench.part_rows([found, found])
+    assert [row["masks"] for row in rows] == list(bench.MASKS) and all(row["stories"] == 2.0 for row in rows)
+    masks = [recorded(load_world(), sample_story(1), end, Settings(steps=3))[1]["subject_masks"]
+             for end in (True, False)]
+    assert masks[0].shape == (4, 16, 16) and not torch.equal(*masks), "the two ways read different maps"
 
 
 def test_the_cost_of_more_pictures_has_rows_of_its_own(monkeypatch: pytest.MonkeyPatch):
