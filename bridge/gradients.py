@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -20,22 +21,39 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
 ATTENTION_OVERRIDE = "optimized_attention_override"
-# id of a weight -> (the weight, its stand-in)
-StandIns = dict[int, tuple[torch.Tensor, torch.Tensor]]
 START = 1.0  # largest entry of a direction in half precision
 
 
+@dataclass
+class StandIns:
+    """What is kept while one module is entered again and again.
+
+    made: id of a weight -> (the weight, its stand-in). stores: the module's dicts of weights and buffers.
+    """
+
+    made: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+    stores: list[dict[str, Any]] = field(default_factory=list)
+
+
 @contextmanager
-def gradients(*modules: torch.nn.Module, known: StandIns | None = None) -> Iterator[None]:
+def gradients(*modules: torch.nn.Module, known: StandIns | None = None, strangers: bool = True) -> Iterator[None]:
     """Autograd on, inference mode off, and gradients can pass through the modules.
 
-    known: a dict to keep while the same modules are entered again and again, which then is faster.
-    Whatever else meets the graph there, such as a patch's keys made in inference mode, is taken by alias.
+    known: to keep while the same module is entered again and again, which then is faster.
+    strangers: whatever else meets the graph there, such as a patch's keys made in inference mode, is taken
+    by alias. That looks at every torch call, so it can be left out where there is nothing of the kind.
     """
-    with torch.inference_mode(False), torch.enable_grad(), _AliasedArguments(), ExitStack() as stack:
+    with torch.inference_mode(False), torch.enable_grad(), ExitStack() as stack:
+        if strangers:
+            stack.enter_context(_AliasedArguments())
         for module in modules:
             stack.enter_context(differentiable_weights(module, known))
         yield
+
+
+def met_a_stranger(error: RuntimeError) -> bool:
+    """Did autograd refuse a tensor that was made in inference mode?"""
+    return "Inference tensors cannot be saved" in str(error)
 
 
 class _AliasedArguments(TorchFunctionMode):
@@ -76,8 +94,9 @@ def differentiable_weights(module: torch.nn.Module, known: StandIns | None = Non
     there are put back afterwards, save where the host has set others meanwhile (its weight hooks do).
     """
     with torch.inference_mode(False):
-        places = list(_places(module))
-        stand_ins = {} if known is None else known
+        known = known or StandIns()
+        known.stores = known.stores or list(_stores(module))
+        places, stand_ins = list(_places(known.stores)), known.made
         for _, _, value in places:
             held = stand_ins.get(id(value))
             if held is None or held[1].data_ptr() != value.data_ptr():
@@ -92,14 +111,18 @@ def differentiable_weights(module: torch.nn.Module, known: StandIns | None = Non
                 values[name] = value
 
 
-def _places(module: torch.nn.Module) -> Iterator[tuple[dict[str, Any], str, torch.Tensor]]:
-    """(store, name, value) of every weight and buffer that a graph cannot take as it is."""
+def _stores(module: torch.nn.Module) -> Iterator[dict[str, Any]]:
+    """Where a module and its parts keep weights and buffers; parts without any are left out."""
     for part in module.modules():
-        stores: tuple[dict[str, Any], ...] = (part._parameters, part._buffers)
-        for values in stores:
-            for name, value in values.items():
-                if value is not None and (value.is_inference() or value.requires_grad):
-                    yield values, name, value
+        yield from (store for store in (part._parameters, part._buffers) if store)
+
+
+def _places(stores: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], str, torch.Tensor]]:
+    """(store, name, value) of every weight and buffer that a graph cannot take as it is."""
+    for values in stores:
+        for name, value in values.items():
+            if value is not None and (value.is_inference() or value.requires_grad):
+                yield values, name, value
 
 
 def constant(value: torch.Tensor) -> torch.Tensor:
@@ -137,12 +160,34 @@ def normal(value: torch.Tensor) -> torch.Tensor:
 
 
 def with_differentiable_attention(model_options: dict[str, Any]) -> dict[str, Any]:
-    """The options with attention by torch's own kernel; sage and flash attention have no backward."""
+    """The options with attention by torch's own operations; sage and flash attention have no backward."""
 
-    def override(_backend: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
-        return attention_pytorch(*args, **kwargs)
+    def override(_backend: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int, *args: Any,
+                 **kwargs: Any) -> torch.Tensor:
+        if not args and _better_explicit(q, k, heads, kwargs):
+            return _explicit(q, k, v, heads, kwargs)
+        return attention_pytorch(q, k, v, heads, *args, **kwargs)
 
     return with_transformer_options(model_options, {ATTENTION_OVERRIDE: override})
+
+
+# Probabilities [B, H, Nq, Nk] that a graph may keep for each layer: 16 MB in float32.
+MOST_PROBABILITIES = 4 * 1024 * 1024
+
+
+def _better_explicit(q: torch.Tensor, k: torch.Tensor, heads: int, options: dict[str, Any]) -> bool:
+    """On a CPU the fused kernel's backward takes twice as long as matmul and softmax, where these are small."""
+    unusual = any(options.get(name) is not None for name in ("mask", "scale")) or options.get("enable_gqa")
+    size = q.shape[0] * heads * q.shape[-2] * k.shape[-2]
+    return q.device.type == "cpu" and q.dtype == torch.float32 and not unusual and size <= MOST_PROBABILITIES
+
+
+def _explicit(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int, options: dict[str, Any]) -> torch.Tensor:
+    """softmax(q k^T / sqrt(D)) v, in and out as the host's backends have it: [B, N, H*D], or [B, H, N, D]."""
+    if not options.get("skip_reshape"):
+        q, k, v = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (q, k, v))
+    out = torch.softmax(q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2), -1) @ v
+    return out if options.get("skip_output_reshape") else out.transpose(1, 2).flatten(2)
 
 
 def with_transformer_options(model_options: dict[str, Any], added: dict[str, Any]) -> dict[str, Any]:

@@ -15,9 +15,11 @@ from ..core.sketch import sketch_loss
 from .dispatch import CALL_KEY, copy_of_control
 from .errors import DirectorError
 from .gradients import (
+    StandIns,
     checkpointed,
     gradient_of,
     gradients,
+    met_a_stranger,
     trainable,
     with_differentiable_attention,
     with_transformer_options,
@@ -82,8 +84,20 @@ class GuidedForward:
 
     def _differentiate(self, forward: Any, network: UNetModel, x: torch.Tensor, options: dict[str, Any],
                        blocks: list[torch.nn.Module]) -> torch.Tensor:
-        known = self.scratch.once(("stand-ins", id(network)), dict)
-        with (gradients(network, known=known), checkpointed(blocks),
+        """Without a look at every argument where nothing of others is in the forward; with one if it was there."""
+        strangers = self.scratch.values.get("strangers") or has_strangers(options)
+        try:
+            return self._graph(forward, network, x, options, blocks, strangers)
+        except RuntimeError as error:
+            if strangers or not met_a_stranger(error):
+                raise
+            self.scratch.values["strangers"] = True
+        return self._graph(forward, network, x, options, blocks, True)
+
+    def _graph(self, forward: Any, network: UNetModel, x: torch.Tensor, options: dict[str, Any],
+               blocks: list[torch.nn.Module], strangers: bool) -> torch.Tensor:
+        known = self.scratch.once(("stand-ins", id(network)), StandIns)
+        with (gradients(network, known=known, strangers=strangers), checkpointed(blocks),
               capturing(network, self.taps, options, cut=True) as (its_options, found)):
             leaf = trainable(x)
             out = forward(leaf, its_options).detach()
@@ -114,6 +128,14 @@ class GuidedForward:
         images, channels = self.wanted.drawn.shape[:2]
         total = gradient[:, :channels].unflatten(0, (-1, images)).sum(0)
         self.gradient = total if self.gradient is None else self.gradient + total
+
+
+def has_strangers(options: dict[str, Any]) -> bool:
+    """May a forward with these options meet tensors of others: of patches, replacements or wrappers?"""
+    wrappers = options.get("wrappers", {}).get(WrappersMP.DIFFUSION_MODEL, {})
+    kinds = (options.get("patches", {}), options.get("patches_replace", {}),
+             {key: found for key, found in wrappers.items() if key != WRAPPER_KEY})
+    return any(any(kind.values()) for kind in kinds)
 
 
 def blocks_of(network: UNetModel) -> list[torch.nn.Module]:

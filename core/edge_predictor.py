@@ -33,8 +33,8 @@ class EdgePredictor(nn.Module):
 
     channels: those of each tap, in order. The paper resizes all taps to the latent's grid and joins
     them (9280 channels for SD1.x) before the first layer. Resizing and that layer are both linear, so
-    here the layer comes first, at each tap's own size, and only its 512 channels are resized: the same
-    numbers in a twentieth of the memory.
+    here the layer comes first, at each tap's own size, taps of one size are summed, and only the sums'
+    512 channels are resized: the same numbers in a twentieth of the memory.
     """
 
     def __init__(self, channels: Sequence[int], latent_channels: int = 4, widths: Sequence[int] = WIDTHS) -> None:
@@ -59,8 +59,13 @@ class EdgePredictor(nn.Module):
         assert isinstance(first, nn.Linear)
         *weights, of_noise = first.weight.split((*self.channels, 1 + SINES), 1)
         total = F.linear(noise_features(sigma.to(of_noise.dtype)), of_noise, first.bias)[:, :, None, None]
+        by_size: dict[torch.Size, torch.Tensor] = {}
         for tap, weight in zip(taps, weights, strict=True):
-            total = total + resized(F.conv2d(tap.to(weight.dtype), weight[:, :, None, None]), grid)
+            seen = (weight @ tap.to(weight.dtype).flatten(2)).unflatten(2, tap.shape[-2:])
+            known = by_size.get(tap.shape[-2:])
+            by_size[tap.shape[-2:]] = seen if known is None else known + seen
+        for seen in by_size.values():
+            total = total + resized(seen, grid)
         return total
 
 

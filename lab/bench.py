@@ -1,16 +1,15 @@
-"""Measure on the tiny world: `python3 lab/run.py bench [world|layout|edit|identity|cost|sheets|all] [--limit N]`."""
+"""Measure on the tiny world: `python3 lab/run.py bench [NAME|all] [--limit N]`, the names being BENCHES."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
 import os
-from pathlib import Path
 
 import engine
 from pack import load_pack
 
-BENCHES = ("world", "layout", "edit", "identity", "cost", "sheets")
+BENCHES = ("world", "layout", "edit", "identity", "subject", "sketch", "cost", "sheets")
 
 
 def main() -> None:
@@ -21,15 +20,14 @@ def main() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     engine.enter()
     load_pack()
-    from benches.results import RESULTS, publish
+    from benches.results import RESULTS, TRIAL, publish
     from world.draw import Settings
 
     print(f"every picture is drawn with {Settings()}", flush=True)
-    trial = Path(__file__).resolve().parent / "runs" / "trial"
     for name in BENCHES if arguments.what == "all" else (arguments.what,):
         rows = importlib.import_module(f"benches.{name}").run(arguments.limit)
         if rows:
-            publish(name, rows, trial if arguments.limit else RESULTS)
+            publish(name, rows, TRIAL if arguments.limit else RESULTS)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import fmean
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
+TRIAL = Path(__file__).resolve().parent.parent / "runs" / "trial"
 Row = dict[str, str | float]
 
 

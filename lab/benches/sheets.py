@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from random import Random
 
 import cv2
@@ -64,9 +65,9 @@ def grid(cells: Sequence[np.ndarray], columns: int) -> np.ndarray:
     return np.concatenate(rows)
 
 
-def save(name: str, picture: np.ndarray) -> None:
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(RESULTS / name), picture[..., ::-1])
+def save(name: str, picture: np.ndarray, folder: Path = RESULTS) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(folder / name), picture[..., ::-1])
     print(f"wrote {name}", flush=True)
 
 

@@ -22,7 +22,7 @@ CLEARLY = 0.85
 
 
 @cache
-def _inside() -> np.ndarray:
+def inside() -> np.ndarray:
     """The coat's pixels on the reading grid, edges and eyes left out: bool [px, px]."""
     radius, middle = READ_PX / 2, READ_PX / 2
     body = coverage(CREATURE, middle, middle, radius, READ_PX) > 0.5
@@ -63,12 +63,12 @@ def worn(coat: Coat, blur_px: float = BLUR_PX) -> np.ndarray:
     u, v = np.broadcast_arrays(axis[None, :], axis[:, None] - 0.18)
     light = _field(coat.pattern, coat.angle, coat.period, u, v) > 0
     drawn = np.where(light[..., None], np.float32(coat.light), np.float32(coat.dark))
-    return cv2.GaussianBlur(drawn, (0, 0), blur_px)[_inside()] if blur_px else drawn[_inside()]
+    return cv2.GaussianBlur(drawn, (0, 0), blur_px)[inside()] if blur_px else drawn[inside()]
 
 
 def distances(picture: np.ndarray, found: Found, coats: Sequence[Coat]) -> np.ndarray:
     """Mean RGB distance between a drawn creature and each coat: [coats]."""
-    pixels = creature_pixels(picture, found)[_inside()]
+    pixels = creature_pixels(picture, found)[inside()]
     return np.array([np.linalg.norm(pixels - worn(coat), axis=1).mean() for coat in coats])
 
 

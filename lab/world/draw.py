@@ -46,12 +46,13 @@ class Drawing:
     """pictures: uint8 [B, H, W, 3] RGB. seconds: of sampling, without decoding, for the whole batch.
 
     evaluations: what the UNet worked through in a step for one image, in whole latents (the prompt
-    and the negative make 2; a crop counts by its area).
+    and the negative make 2; a crop counts by its area). latent: as the sampler gave it.
     """
 
     pictures: np.ndarray
     seconds: float
     evaluations: float
+    latent: torch.Tensor
 
 
 class PixelCount:
@@ -85,8 +86,8 @@ def start_noise(seeds: Sequence[int]) -> torch.Tensor:
 
 
 def draw(world: World, model: Any, positive: Conditioning, seeds: Sequence[int],
-         settings: Settings = Settings()) -> Drawing:
-    """One run of the host's sampler: an image a seed."""
+         settings: Settings = Settings(), decode: bool = True) -> Drawing:
+    """One run of the host's sampler: an image a seed. Without ``decode`` no pictures are made of the latents."""
     import comfy.sample
 
     counter = PixelCount()
@@ -99,10 +100,10 @@ def draw(world: World, model: Any, positive: Conditioning, seeds: Sequence[int],
             counted, noise, settings.steps, settings.cfg, settings.sampler, settings.scheduler, positive,
             world.negative, torch.zeros_like(noise), disable_pbar=True, seed=seeds[0])
         seconds = time.perf_counter() - started
-        decoded = world.vae.decode(latent)
+        decoded = world.vae.decode(latent) if decode else torch.zeros(len(latent), 0, 0, 3)
     pictures = (decoded.clamp(0, 1) * 255).round().to("cpu", torch.uint8).numpy()
     per_step = counter.pixels / (settings.steps * noise.shape[0] * noise.shape[-2] * noise.shape[-1])
-    return Drawing(pictures, seconds, per_step)
+    return Drawing(pictures, seconds, per_step, latent)
 
 
 def draw_captions(world: World, jobs: Sequence[tuple[str, int]], batch: int = 16,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 from attention_director.core.edge_predictor import SINES, WIDTHS, EdgePredictor, noise_features
 from torch import nn
@@ -59,8 +60,8 @@ def test_the_noise_level_is_a_number_and_ten_sines() -> None:
     found = noise_features(torch.tensor([0.0, 1.0, 1e6], dtype=torch.float64))
     assert found.shape == (3, 1 + SINES)
     assert found[0].abs().max() == 0
-    assert float(found[1, 0]) == 0.5 ** 0.5 and abs(float(found[2, 0]) - 1) < 1e-9
-    assert float(found[1, 3]) == math.sin(2 * math.pi * 0.5 ** 0.5 / 4)
+    assert float(found[1, 0]) == pytest.approx(0.5 ** 0.5, abs=1e-15) and abs(float(found[2, 0]) - 1) < 1e-9
+    assert float(found[1, 3]) == pytest.approx(math.sin(2 * math.pi * 0.5 ** 0.5 / 4), abs=1e-15)
 
 
 def test_each_pixel_is_read_alone() -> None:

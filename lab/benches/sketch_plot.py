@@ -1,0 +1,82 @@
+"""Fidelity against realism: one picture of all variants of the sketch bench."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from .results import Row
+from .sketch_methods import END, ENDS, STRENGTH, STRENGTHS
+
+WIDTH_PX, HEIGHT_PX, MARGIN_PX = 760, 560, 70
+INK, FAINT, FONT = (40, 40, 40), (225, 225, 225), cv2.FONT_HERSHEY_SIMPLEX
+STRENGTH_RED, END_BLUE, OTHER_GREY = (196, 64, 54), (40, 90, 200), (110, 110, 110)
+_TICKS = 5
+
+
+class Axes:
+    """Where a pair of values lies on the paper. low, high: (x, y) of the corners."""
+
+    def __init__(self, points: np.ndarray) -> None:
+        room = np.maximum(0.08 * np.ptp(points, axis=0), 0.01)
+        self.low, self.high = points.min(0) - room, points.max(0) + room
+
+    def at(self, point: Sequence[float]) -> tuple[int, int]:
+        x, y = (np.asarray(point) - self.low) / (self.high - self.low)
+        return (round(MARGIN_PX + x * (WIDTH_PX - 2 * MARGIN_PX)),
+                round(HEIGHT_PX - MARGIN_PX - y * (HEIGHT_PX - 2 * MARGIN_PX)))
+
+
+def plot(rows: Sequence[Row]) -> np.ndarray:
+    """Realism to the right, edge F1 upwards: uint8 [H, W, 3] RGB. Rows of all kinds together are drawn."""
+    points = {str(row["variant"]): (float(row["realism"]), float(row["edge_f1"]))
+              for row in rows if row.get("drawing") == "all"}
+    paper = np.full((HEIGHT_PX, WIDTH_PX, 3), 255, np.uint8)
+    axes = Axes(np.array(list(points.values())))
+    _grid(paper, axes)
+    ends = {_name("end", e, END): "" if e == END else f"end {e:g}" for e in ENDS}
+    strengths = {_name("strength", s, STRENGTH): f"strength {s:g}" for s in STRENGTHS}
+    _line(paper, axes, points, ends, END_BLUE)
+    _line(paper, axes, points, strengths | {"ours": f"ours: strength {STRENGTH:g}, end {END:g}"}, STRENGTH_RED)
+    others = [name for name in points if not name.startswith(("ours-strength", "ours-end")) and name != "ours"]
+    for name in others:
+        _dot(paper, axes, points[name], name, OTHER_GREY)
+    return paper
+
+
+def _name(what: str, value: float, default: float) -> str:
+    return "ours" if value == default else f"ours-{what}-{value}"
+
+
+def _grid(paper: np.ndarray, axes: Axes) -> None:
+    """Ticks, and what the axes show."""
+    for i in range(_TICKS + 1):
+        x, y = axes.low + (axes.high - axes.low) * i / _TICKS
+        for start, end in (((x, axes.low[1]), (x, axes.high[1])), ((axes.low[0], y), (axes.high[0], y))):
+            cv2.line(paper, axes.at(start), axes.at(end), FAINT, 1)
+        left, bottom = axes.at((x, axes.low[1]))
+        cv2.putText(paper, f"{x:.2f}", (left - 14, bottom + 18), FONT, 0.4, INK, 1, cv2.LINE_AA)
+        left, bottom = axes.at((axes.low[0], y))
+        cv2.putText(paper, f"{y:.2f}", (left - 36, bottom + 4), FONT, 0.4, INK, 1, cv2.LINE_AA)
+    cv2.putText(paper, "realism: share of the picture in tones of the world", (MARGIN_PX, HEIGHT_PX - 22), FONT, 0.45,
+                INK, 1, cv2.LINE_AA)
+    cv2.putText(paper, "edge F1 within 2 px of the sketch", (MARGIN_PX, 34), FONT, 0.45, INK, 1, cv2.LINE_AA)
+
+
+def _line(paper: np.ndarray, axes: Axes, points: dict[str, tuple[float, float]], names: dict[str, str],
+          tone: tuple[int, int, int]) -> None:
+    """A sweep: its dots in order, joined."""
+    found = [(points[name], label) for name, label in names.items() if name in points]
+    for (a, _), (b, _) in zip(found[:-1], found[1:], strict=True):
+        cv2.line(paper, axes.at(a), axes.at(b), tone, 1, cv2.LINE_AA)
+    for point, label in found:
+        _dot(paper, axes, point, label, tone)
+
+
+def _dot(paper: np.ndarray, axes: Axes, point: tuple[float, float], label: str, tone: tuple[int, int, int]) -> None:
+    x, y = axes.at(point)
+    cv2.circle(paper, (x, y), 5, tone, cv2.FILLED, cv2.LINE_AA)
+    width = cv2.getTextSize(label, FONT, 0.42, 1)[0][0]
+    cv2.putText(paper, label, (min(x + 9, WIDTH_PX - width - 4), y - 7), FONT, 0.42, tone, 1, cv2.LINE_AA)
