@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--out", default=str(root / "assets" / "tiny_world.safetensors"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scenes", type=int, default=28000, help="pictures to train the UNet on")
-    parser.add_argument("--unet-steps", type=int, nargs="+", default=[3600, 6000],
+    parser.add_argument("--unet-steps", type=int, nargs="+", default=[12000],
                         help="steps of each round of the learning rate; a round more goes on from what is there")
     parser.add_argument("--learning-rate", type=float, default=6e-4, help="its peak")
     parser.add_argument("--from", dest="begin", metavar="FILE",

@@ -120,7 +120,7 @@ def edge_scores(edges: np.ndarray, lines: np.ndarray) -> tuple[float, float]:
 
 def realism(picture: np.ndarray) -> float:
     """The share of a picture that has a tone of the world; smears, haze and colours of no name have none."""
-    tones = np.float32([*COLOURS.values(), *BACKGROUNDS.values()])
+    tones = np.array([*COLOURS.values(), *BACKGROUNDS.values()], np.float32)
     apart = np.linalg.norm(picture[:, :, None].astype(np.float32) - tones, axis=-1).min(-1)
     return float((apart < _OF_THE_WORLD_RGB).mean())
 

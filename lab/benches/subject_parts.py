@@ -75,7 +75,7 @@ def dots(drawing: Drawing, record: Record, image: int) -> np.ndarray:
     h, w = record["subject_links_grid"]
     pages = [cv2.resize(p, (w * CELL_PX, h * CELL_PX), interpolation=cv2.INTER_NEAREST) for p in drawing.pictures]
     links = list(_links(record, image))
-    hues = np.uint8([[[round(179 * n / max(1, len(links))), 255, 255] for n in range(len(links))]])
+    hues = np.array([[[round(179 * n / max(1, len(links))), 255, 255] for n in range(len(links))]], np.uint8)
     tones = cv2.cvtColor(hues, cv2.COLOR_HSV2RGB)[0].tolist() if links else []
     for (patch, anchor, source), tone in zip(links, tones, strict=True):
         for page, at, width in ((image, patch, cv2.FILLED), (anchor, source, 2)):
