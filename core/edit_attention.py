@@ -224,7 +224,9 @@ def _mixed(values: torch.Tensor, mixing: _Mixing, call: AttentionCall) -> torch.
     """What rides on the keys [B, H, Nk, D], mixed in the rows that are edited, repetition by repetition."""
     targets, copied = call.index(mixing.targets), mixing.copied.to(values.dtype)
     own = take_rows(values, targets).unflatten(2, (-1, copied.shape[-1]))
-    return values.index_copy(0, targets, (copied[:, None, None] @ own).flatten(2, 3))
+    mixed = (copied[:, None, None] @ own).flatten(2, 3)
+    # Laid out in memory as the host's own values: rows left alone are then computed as without us, bit for bit.
+    return values.transpose(1, 2).index_copy(0, targets, mixed.transpose(1, 2)).transpose(1, 2)
 
 
 def self_limit(latent_grid: tuple[int, int], floor: int, most: int) -> int:

@@ -50,7 +50,8 @@ def make_call(kind: str, grid: tuple[int, int], rows: tuple[RowSpan, ...], *, la
 
     def draw(count: int, spread: float) -> torch.Tensor:
         shape = (rows[-1].stop, heads, count, width)
-        return (torch.randn(shape, generator=generator, dtype=torch.float64) * spread).to(dtype)
+        drawn = (torch.randn(shape, generator=generator, dtype=torch.float64) * spread).to(dtype)
+        return drawn.transpose(1, 2).contiguous().transpose(1, 2)  # heads beside each other, as the host has them
 
     return AttentionCall(draw(pixels, 3.0), draw(keys, 1.0), draw(keys, 1.0), LayerAddress("input", 1, 0, kind),
                          grid, latent or grid, rows, Step(1.0, progress), Scratch())

@@ -33,6 +33,23 @@ def expected(call: AttentionCall, made: EditAttention, row: int, source: int, nu
     return edited_map(a_source, a_target, planned.map, planned.factors, gate) @ call.v[row]
 
 
+def reaches_unchanged(call: AttentionCall, made: EditAttention, row: int) -> bool:
+    """Whether a row enters the innermost attention as it came, bit for bit, and is touched by nothing after.
+
+    What a kernel makes of the same numbers at another address may differ by a rounding on some processors.
+    """
+    entered: list[AttentionCall] = []
+
+    def same(inner: AttentionCall) -> torch.Tensor:
+        entered.append(inner)
+        return torch.zeros_like(inner.q)
+
+    left = Chain().append(made).attend(call, same)
+    return not left[row].any() and all(torch.equal(getattr(entered[0], name)[row], getattr(call, name)[row])
+                                       and getattr(entered[0], name).stride() == getattr(call, name).stride()
+                                       for name in "qkv")
+
+
 def assert_rows(call: AttentionCall, made: EditAttention, targets: dict[int, tuple[int, int]]) -> None:
     """Target rows {row: (source row, edit)} are the paper's, all others untouched."""
     got, plain = run(call, made), innermost(call)
@@ -41,7 +58,8 @@ def assert_rows(call: AttentionCall, made: EditAttention, targets: dict[int, tup
             torch.testing.assert_close(got[row], expected(call, made, row, *targets[row]), rtol=0, atol=EXACT)
             assert (got[row] - plain[row]).abs().max() > 1e-3, "the edit must do something here"
         else:
-            assert torch.equal(got[row], plain[row])
+            torch.testing.assert_close(got[row], plain[row], rtol=0, atol=EXACT)
+            assert reaches_unchanged(call, made, row)
 
 
 @pytest.mark.parametrize("prompts,kind", [(SWAP, "replace"), (ADD, "refine")], ids=["replace", "refine"])
@@ -113,14 +131,16 @@ def test_repeated_prompts_of_unequal_length(tiles: int) -> None:
     single = cross_call(prompts, 2, keys=154)
     short_k, short_v = (x[2, :, :77].repeat(1, 2, 1) for x in (single.k, single.v))
     k, v = (torch.stack((x[0], x[1], short, x[3])) for x, short in ((single.k, short_k), (single.v, short_v)))
-    call = replace(single, k=k.repeat(1, 1, tiles, 1), v=v.repeat(1, 1, tiles, 1))
+    k, v = (x.repeat(1, 1, tiles, 1).transpose(1, 2).contiguous().transpose(1, 2) for x in (k, v))  # as the host has it
+    call = replace(single, k=k, v=v)
     planned = made.edits[0]
     source, target = probabilities(call.q[2], k[2][:, :77]), probabilities(call.q[3], k[3])
     gate = torch.ones(154, dtype=torch.float64)
     wanted = edited_map(source, target, planned.map, planned.factors, gate) @ v[3]
     got = run(call, made)
     torch.testing.assert_close(got[3], wanted, rtol=0, atol=EXACT)
-    assert torch.equal(got[:3], innermost(call)[:3])
+    torch.testing.assert_close(got[:3], innermost(call)[:3], rtol=0, atol=EXACT)
+    assert all(reaches_unchanged(call, made, row) for row in range(3))
 
 
 def test_words_that_another_node_appended_are_copied() -> None:

@@ -56,7 +56,7 @@ def test_likeness_knows_the_same_coat_anywhere_and_strangers_after_the_vae():
     pictures = []
     coats = [sample_coat(rng) for _ in range(16)]
     for coat in coats:
-        for radius in (24.0, 36.0):
+        for radius in (30.0, 36.0):  # at 24 px the VAE itself loses patterns: likeness 0.74 there, see lab/NOTES.md
             x, y = (rng.uniform(radius + 1, 127 - radius) for _ in range(2))
             pictures.append(picture(coat, x, y, radius, rng.choice(list(BACKGROUNDS))))
     creatures = [read(p) for p in round_trip(load_world(), np.stack(pictures))]
@@ -64,7 +64,7 @@ def test_likeness_knows_the_same_coat_anywhere_and_strangers_after_the_vae():
     same = [same_subject(a, b) for a, b in zip(creatures[::2], creatures[1::2], strict=True) if a and b]
     others = [same_subject(a, b) for a, b in combinations(creatures[::2], 2) if a and b]
     for which in (0, 1):
-        assert fmean(s[which] for s in same) >= 0.9, [s[which] for s in same]
+        assert fmean(s[which] for s in same) >= 0.95, [s[which] for s in same]
         assert fmean(o[which] for o in others) <= 0.15, sorted(o[which] for o in others)[-10:]
 
 

@@ -73,7 +73,7 @@ def test_seed_and_cfg_count_where_they_should() -> None:
 
 def test_example_pictures() -> None:
     names = example_names()
-    assert len(names) == 3 and AttnDirExampleImage.INPUT_TYPES()["required"]["name"][1]["options"] == names
+    assert len(names) == 4 and AttnDirExampleImage.INPUT_TYPES()["required"]["name"][1]["options"] == names
     for name in names:
         image, mask = AttnDirExampleImage.execute(name).args
         assert image.shape == (1, 128, 128, 3) and mask.shape == (1, 128, 128) and image.dtype == torch.float32
