@@ -11,6 +11,8 @@ WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 # The others need a checkpoint of one's own.
 SHIPPED = [path for path in WORKFLOWS if "CheckpointLoaderSimple" not in path.read_text(encoding="utf-8")]
 
+SAVERS = "const savers = app.graph.nodes.filter((n) => /^(SaveImage|PreviewImage)$/.test(n.type) && !n.mode);"
+
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_an_example_workflow_opens_without_a_red_node(renderer: Editor, path: Path) -> None:
@@ -34,10 +36,13 @@ def test_an_example_workflow_is_queued_and_its_pictures_are_seen(editor: Editor,
     editor.use_vue(False)
     editor.load(path)
     assert editor.queue(seconds=500) == "execution_success"
-    editor.page.wait_for_function("""() => {
-        const savers = app.graph.nodes.filter((n) => /^(SaveImage|PreviewImage)$/.test(n.type) && !n.mode);
+    # The classic renderer loads a picture when its node comes into view.
+    editor.page.evaluate(f"""() => {{ {SAVERS} const view = app.canvas.ds;
+        view.scale = 0.5; view.offset = [300 - savers[0].pos[0], 300 - savers[0].pos[1]];
+        app.canvas.setDirty(true, true); }}""")
+    editor.page.wait_for_function(f"""() => {{ {SAVERS}
         return savers.length && savers.every((n) => n.imgs?.length && n.imgs.every((i) => i.naturalWidth > 0));
-    }""", timeout=20_000)
+    }}""", timeout=20_000)
     assert not editor.errors, editor.errors
 
 

