@@ -23,6 +23,10 @@ from .reencode import reencode
 from .region_list import RegionList, stack_masks
 
 
+# What unbound_words is called in the rule.
+UNBOUND = {"everywhere": "everywhere", "background": "background", "paper": "nowhere"}
+
+
 @dataclass(frozen=True)
 class RegionOptions:
     """What a preset fixes."""
@@ -32,8 +36,10 @@ class RegionOptions:
     reencode: bool
 
     def with_words(self, unbound_words: str, uncovered: str) -> RegionOptions:
-        rule = replace(self.rule, everywhere=unbound_words == "everywhere", background=uncovered == "background")
-        return replace(self, rule=rule)
+        """By the node's two options; words that act in the background alone make it a region."""
+        unbound: Any = UNBOUND[unbound_words]
+        background = uncovered == "background" or unbound == "background"
+        return replace(self, rule=replace(self.rule, unbound=unbound, background=background))
 
 
 @dataclass(frozen=True)

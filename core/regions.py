@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -29,8 +30,9 @@ class RegionRule:
     cross, self_: strength in cross- and self-attention (w^c, w^s). size_adaptation: how much a large
     region is spared. flatten: 1 moves logits to the row's extremes and so levels those inside a
     region; 0 keeps their order. margin: logits by which a region's own keys pass the row's range.
-    everywhere: words of no region count as a region of the whole canvas. background: pixels of no
-    region are one region. bind_padding: end and padding tokens are dealt out among the regions.
+    unbound: words of no region act "everywhere" (a region of the whole canvas), in the "background"
+    alone (which must be on), or "nowhere". background: pixels of no region are one region.
+    bind_padding: end and padding tokens are dealt out among the regions.
     """
 
     cross: float = 1.0
@@ -38,7 +40,7 @@ class RegionRule:
     size_adaptation: float = 1.0
     flatten: float = 1.0
     margin: float = 0.0
-    everywhere: bool = True
+    unbound: Literal["everywhere", "background", "nowhere"] = "everywhere"
     background: bool = True
     bind_padding: bool = False
     value_range: bool = True
@@ -177,19 +179,20 @@ class RegionAttention:
         """Which tokens of a prompt belong to which region: bool [R', T].
 
         R' is the regions, then the background where the rule has one, then "everywhere" where it has,
-        which also takes the words that another node appended.
+        which also takes the words that another node appended, whose meaning is not known.
         """
         shares = share_tokens(tag, row, self.phrases, self.rule.bind_padding, self.rule.background)
         groups = [w + p for w, p in zip(shares.words, shares.padding, strict=True)]
+        unbound, nowhere = self.rule.unbound, self.rule.unbound == "nowhere"
         if self.rule.background:
-            groups.append(shares.rest_padding)
-        if self.rule.everywhere:
-            groups.append(shares.rest_words)
+            groups.append(shares.rest_padding + (shares.rest_words if unbound == "background" else ()))
+        if not nowhere:
+            groups.append(shares.rest_words if unbound == "everywhere" else ())
         members = torch.zeros(len(groups), len(tag.rows[row].pieces), dtype=torch.bool)
         for n, positions in enumerate(groups):
             members[n, list(positions)] = True
         appended = torch.zeros(len(groups), tag.appended, dtype=torch.bool)
-        if self.rule.everywhere:
+        if not nowhere:
             appended[-1] = True
         return torch.cat((members.repeat(1, len(tag.starts(row))), appended), dim=1)
 

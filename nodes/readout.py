@@ -23,7 +23,7 @@ class AttnDirReadout(io.ComfyNode):
             description="Shows where each phrase was read, how well it landed in its region, or the mask of an edit, "
                         "for a run with Record Attention.",
             search_aliases=["DAAM", "attention map", "heat map", "cross attention", "landing score", "edit mask"],
-            has_intermediate_output=True,
+            is_output_node=True,
             hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Model.Input("model", tooltip="The model that goes to the sampler, with Record Attention on it."),

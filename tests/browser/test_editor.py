@@ -36,13 +36,13 @@ def test_an_example_workflow_is_queued_and_its_pictures_are_seen(editor: Editor,
     editor.use_vue(False)
     editor.load(path)
     assert editor.queue(seconds=500) == "execution_success"
-    # The classic renderer loads a picture when its node comes into view.
-    editor.page.evaluate(f"""() => {{ {SAVERS} const view = app.canvas.ds;
-        view.scale = 0.5; view.offset = [300 - savers[0].pos[0], 300 - savers[0].pos[1]];
-        app.canvas.setDirty(true, true); }}""")
-    editor.page.wait_for_function(f"""() => {{ {SAVERS}
-        return savers.length && savers.every((n) => n.imgs?.length && n.imgs.every((i) => i.naturalWidth > 0));
-    }}""", timeout=20_000)
+    count = editor.page.evaluate(f"() => {{ {SAVERS} return savers.length; }}")
+    assert count
+    for n in range(count):  # the classic renderer loads a picture when its node comes into view
+        editor.page.evaluate(f"""(n) => {{ {SAVERS} const at = savers[n].pos;
+            app.canvas.ds.offset = [300 - at[0], 200 - at[1]]; app.canvas.setDirty(true, true); }}""", n)
+        editor.page.wait_for_function(f"""(n) => {{ {SAVERS} const {{ imgs }} = savers[n];
+            return imgs?.length && imgs.every((i) => i.naturalWidth > 0); }}""", arg=n, timeout=20_000)
     assert not editor.errors, editor.errors
 
 

@@ -46,8 +46,7 @@ def test_mask_files_become_regions_in_one_step(renderer: Editor, tmp_path: Path)
     box, ring = renderer.regions()
     assert box["boxes"] == [[0.25, 0.125, 0.75, 0.5]] and box["phrase"] == ring["phrase"] == ""
     assert [(s["fill"], s["erase"]) for s in ring["strokes"]] == [(True, True)], "the hole of the ring"
-    renderer.find(".ad-region").first.click()
-    renderer.drag_words("red", "circle")
+    renderer.drag_words("red", "circle")  # the first is selected already
     assert renderer.regions()[0]["phrase"] == "red circle"
     renderer.page.keyboard.press("Escape")
     undo(renderer)

@@ -45,7 +45,7 @@ def test_a_stronger_region_gathers_more_of_its_pixels_attention(seed: int, rule:
         own = pixels_of(0).nonzero().flatten().tolist()
         if kind == "cross":
             members = method(["red hat", "dog"], MASKS, rule=rule).token_members(tag(TEXT), 0)
-            own = (members[0] | members[-1] if rule.everywhere else members[0]).nonzero().flatten().tolist()
+            own = (members[0] | members[-1] if rule.unbound == "everywhere" else members[0]).nonzero().flatten().tolist()
             assert {2, 3} <= set(own) and 6 not in own and (own == [2, 3] or rule is not PAPER)
         steps = [mass(call, own, method(["red hat", "dog"], MASKS, (strength, 1.0), rule))[:, inside]
                  for strength in (0.0, 0.25, 0.5, 1.0, 1.5, 2.0)]
@@ -63,7 +63,7 @@ def test_the_general_rule_as_a_dense_bias(kind: str, flatten: float, value_range
     call = make_call(kind, (6, 6), (RowSpan(0, 1, tag(TEXT)),), latent=(12, 12))
     made = method(["red hat", "dog"], MASKS, (0.8, 0.4), rule)
     queries = naive.pixel_sets(MASKS, (12, 12), (6, 6), False)
-    keys = queries if kind == "self" else naive.token_sets(77, [(2, 3), (6,)], (), False)
+    keys = queries if kind == "self" else naive.token_sets(77, [(2, 3), (6,)], (), "nowhere")
     r = naive.shares_region(queries, keys)
     weight = rule.cross if kind == "cross" else rule.self_
     a = torch.tensor(naive.amounts(queries, weight, 0.5, (0.8, 0.4)), dtype=torch.float64)[:, None]

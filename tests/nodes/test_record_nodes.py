@@ -32,7 +32,7 @@ def test_sockets_and_defaults() -> None:
     assert (defaults["start_percent"], defaults["end_percent"]) == (0.0, 1.0)
     show = next(i for i in readout.inputs if i.id == "show").as_dict()
     assert show["options"] == ["heat maps", "landing", "edit mask", "subjects", "edges"]
-    assert readout.has_intermediate_output and record.display_name == "Record Attention"
+    assert readout.is_output_node and record.display_name == "Record Attention"
     assert all("DAAM" in s.search_aliases for s in (record, readout))
     advanced = {i.id for i in (*record.inputs, *readout.inputs) if i.as_dict().get("advanced")}
     assert advanced == {"start_percent", "end_percent", "step"}

@@ -13,6 +13,7 @@ import { createWiredRow } from "./wired_row.js";
  * @property {(text: string, warns?: boolean) => void} tell
  * @property {(from: string | File[]) => Promise<import("./importing.js").Picture[]>} masks
  * @property {() => void} unlink
+ * @property {() => void} arrived regions from elsewhere are in the drawing
  */
 
 /** @param {Desk} desk */
@@ -26,6 +27,7 @@ export function createArrivals(desk) {
     const next = { ...desk.drawing(), regions: all };
     desk.unlink(); // before the edit, so that both are one step of undo
     desk.commit(next, regions.length);
+    desk.arrived();
   };
   const row = createWiredRow(copy);
   return {
@@ -42,7 +44,9 @@ export function createArrivals(desk) {
       const readings = (await desk.masks(from)).map(read);
       const found = withMasks(desk.drawing(), readings);
       desk.tell(found.said, found.warns);
-      if (found.drawing !== desk.drawing()) desk.commit(found.drawing, 0);
+      if (found.drawing === desk.drawing()) return;
+      desk.commit(found.drawing, 0);
+      desk.arrived();
     },
     /** @type {(to: CanvasRenderingContext2D, w: number, h: number, unit: number) => void} */
     paint: (to, w, h, unit) => paintGhosts(to, w, h, unit, wired.regions, desk.drawing().regions.length),
