@@ -22,7 +22,6 @@ from .prompt import Conditioning, phrase, take_prompt, with_key
 from .reencode import reencode
 from .region_list import RegionList, stack_masks
 
-
 # What unbound_words is called in the rule.
 UNBOUND = {"everywhere": "everywhere", "background": "background", "paper": "nowhere"}
 

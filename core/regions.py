@@ -29,7 +29,8 @@ class RegionRule:
 
     cross, self_: strength in cross- and self-attention (w^c, w^s). size_adaptation: how much a large
     region is spared. flatten: 1 moves logits to the row's extremes and so levels those inside a
-    region; 0 keeps their order. margin: logits by which a region's own keys pass the row's range.
+    region; 0 keeps their order. margin: logits by which a region's own keys pass the row's range;
+    words that act everywhere have it only where no region is.
     unbound: words of no region act "everywhere" (a region of the whole canvas), in the "background"
     alone (which must be on), or "nowhere". background: pixels of no region are one region.
     bind_padding: end and padding tokens are dealt out among the regions.
@@ -130,8 +131,9 @@ class RegionAttention:
         weight = self.schedule.weight(call.step.progress)
         strength = (self.rule.cross if call.layer.kind == "cross" else self.rule.self_) * weight
         a = (geometry.factor * strength).clamp(0.0, 1.0)
-        reach = self._reach(call, spans, a.dtype) + self.rule.margin
-        bias = LowRankBias((a * reach)[..., None] * geometry.left, geometry.right)
+        reach = self._reach(call, spans, a.dtype)
+        left = reach[..., None] * geometry.left + self.rule.margin * geometry.foremost
+        bias = LowRankBias(a[..., None] * left, geometry.right)
         scale = (1.0 - self.rule.flatten * a)[..., None].to(call.q.dtype)
         return attend(replace(call, q=call.q * scale, bias=bias + call.bias))
 
@@ -165,7 +167,8 @@ class RegionAttention:
                 if call.layer.kind == "self":
                     part = self_geometry(pixels)
                 else:
-                    part = cross_geometry(pixels, self.token_members(span.tag, image % len(span.tag.rows)), keys)
+                    members = self.token_members(span.tag, image % len(span.tag.rows))
+                    part = cross_geometry(pixels, members, keys, len(self.phrases))
                 parts[row] = replace(part, factor=self._factor(pixels))
         return _stack(parts, grids.shape[-1], keys)
 
@@ -201,15 +204,18 @@ class RegionAttention:
 class _Geometry:
     """R as columns: R[i, j] = sum_c left[i, c] right[j, c]; factor: what scales a at each pixel.
 
-    One image: left [Nq, C], right [Nk, C], factor [Nq]. Stacked: [B, 1, Nq, C], [B, 1, Nk, C], [B, 1, Nq].
+    foremost: as left, for the keys that get the margin too: "everywhere" only in the background.
+    One image: left, foremost [Nq, C], right [Nk, C], factor [Nq]. Stacked: [B, 1, Nq, C], [B, 1, Nk, C],
+    [B, 1, Nq].
     """
 
     left: torch.Tensor
+    foremost: torch.Tensor
     right: torch.Tensor
     factor: torch.Tensor
 
     def to(self, device: torch.device, dtype: torch.dtype) -> _Geometry:
-        return _Geometry(*(t.to(device, dtype) for t in (self.left, self.right, self.factor)))
+        return _Geometry(*(t.to(device, dtype) for t in (self.left, self.foremost, self.right, self.factor)))
 
 
 def self_geometry(pixels: torch.Tensor) -> _Geometry:
@@ -219,32 +225,34 @@ def self_geometry(pixels: torch.Tensor) -> _Geometry:
     """
     patterns, which = membership_patterns(pixels)
     share = (patterns.float() @ patterns.float().T > 0).float()
-    return _Geometry(which @ share, which, torch.zeros(pixels.shape[1]))
+    return _Geometry(which @ share, which @ share, which, torch.zeros(pixels.shape[1]))
 
 
-def cross_geometry(pixels: torch.Tensor, tokens: torch.Tensor, keys: int) -> _Geometry:
+def cross_geometry(pixels: torch.Tensor, tokens: torch.Tensor, keys: int, regions: int) -> _Geometry:
     """R of cross-attention: the token belongs to a region that covers the pixel.
 
-    pixels: bool [R, N]; tokens: bool [R', T], where rows past R cover the whole canvas. The tokens
-    are repeated to ``keys`` columns as the host repeats a short context; what remains is nobody's.
+    pixels: bool [R, N], the first ``regions`` of them drawn; tokens: bool [R', T], where rows past R cover
+    the whole canvas. The tokens are repeated to ``keys`` columns as the host repeats a short context;
+    what remains is nobody's.
     """
     patterns, which = membership_patterns(tokens)
     whole = torch.ones(len(tokens) - len(pixels), pixels.shape[1])
-    covers = torch.cat((pixels.float(), whole))
-    left = (patterns.float() @ covers > 0).float().T
+    behind = whole * ~pixels[:regions].any(0)
+    left, foremost = ((patterns.float() @ torch.cat((pixels.float(), rest)) > 0).float().T for rest in (whole, behind))
     right = which.repeat(keys // tokens.shape[1], 1)
     right = torch.cat((right, right.new_zeros(keys - len(right), right.shape[1])))
-    return _Geometry(left, right, torch.zeros(pixels.shape[1]))
+    return _Geometry(left, foremost, right, torch.zeros(pixels.shape[1]))
 
 
 def _stack(parts: Sequence[_Geometry | None], queries: int, keys: int) -> _Geometry:
     columns = max(part.left.shape[1] for part in parts if part is not None)
-    left = torch.zeros(len(parts), 1, queries, columns)
+    left, foremost = torch.zeros(2, len(parts), 1, queries, columns)
     right = torch.zeros(len(parts), 1, keys, columns)
     factor = torch.zeros(len(parts), 1, queries, dtype=torch.float64)
     for row, part in enumerate(parts):
         if part is not None:
             left[row, 0, :, :part.left.shape[1]] = part.left
+            foremost[row, 0, :, :part.left.shape[1]] = part.foremost
             right[row, 0, :, :part.right.shape[1]] = part.right
             factor[row, 0] = part.factor
-    return _Geometry(left, right, factor)
+    return _Geometry(left, foremost, right, factor)

@@ -4,7 +4,7 @@ import { contentOf } from "./readout/content.js";
 import { KEY, parse } from "./readout/data.js";
 import { createView } from "./readout/view.js";
 import { addStyle } from "./shared/dom.js";
-import { isTravelling, outputOf, passToGraph, watch, widgetOf } from "./shared/host.js";
+import { hideOutputImages, isTravelling, outputOf, passToGraph, watch, widgetOf } from "./shared/host.js";
 import { attachLife } from "./shared/life.js";
 
 /** @typedef {import("../tests/web/host").GraphNode} GraphNode */
@@ -26,7 +26,7 @@ const viewers = new Map();
 
 /** @param {GraphNode} node */
 function addViewer(node) {
-  node.hideOutputImages = true; // the viewer shows what the sheet would
+  hideOutputImages(node); // the viewer shows what the sheet would
   const view = createView({ graph: (event) => passToGraph(app, event) });
   const widget = node.addDOMWidget(NAME, "ATTN_DIR_READOUT_VIEW", view.element, {
     serialize: false, getMinHeight: () => MIN_HEIGHT + 2 * MARGIN, margin: MARGIN, hideOnZoom: false, socketless: true,

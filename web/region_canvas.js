@@ -2,9 +2,9 @@
 import { app } from "../../scripts/app.js";
 import { createView } from "./regions/view.js";
 import { addStyle } from "./shared/dom.js";
-import { isTravelling, passToGraph, promptOf, recordStep, setWidget, travel, watch, watchLinks, widgetOf } from "./shared/host.js";
+import { hideOutputImages, isTravelling, outputOf, passToGraph, promptOf, recordStep, setWidget, travel, watch, watchLinks, widgetOf } from "./shared/host.js";
 import { attachLife } from "./shared/life.js";
-import { addressOf, choices, load, loadFile, nodeOf, outputOf, picturesOf, pixelsOf, upload } from "./shared/pictures.js";
+import { addressOf, choices, load, loadFile, nodeOf, picturesOf, pixelsOf, upload } from "./shared/pictures.js";
 import { wiredBoxes } from "./regions/box_source.js";
 import { MAX_REGIONS } from "./regions/drawing.js";
 import { NONE, ofBoxes, parseWired } from "./regions/wired.js";
@@ -120,7 +120,7 @@ function attach(node, view, showBackground) {
   const readPrompt = () => view.setPrompt(promptOf(node));
   const readSize = () => view.setSize(Number(widgetOf(node, "width")?.value), Number(widgetOf(node, "height")?.value));
   const readWired = wiredReader(node, view);
-  node.hideOutputImages = true; // the canvas shows what the picture would
+  hideOutputImages(node); // the canvas shows what the picture would
   const readAll = () => {
     readPrompt();
     readSize();

@@ -1,7 +1,7 @@
 // The Sketch node's pad in the graph editor: ties sketch/view.js to its node, if the pack has that node.
 import { app } from "../../scripts/app.js";
 import { addStyle } from "./shared/dom.js";
-import { isTravelling, passToGraph, recordStep, setWidget, sourceOf, travel, watch, watchLinks, widgetOf } from "./shared/host.js";
+import { hideOutputImages, isTravelling, passToGraph, recordStep, setWidget, sourceOf, travel, watch, watchLinks, widgetOf } from "./shared/host.js";
 import { attachLife } from "./shared/life.js";
 import { load, pictureOf } from "./shared/pictures.js";
 import { createView } from "./sketch/view.js";
@@ -21,7 +21,7 @@ const places = new Map();
 
 /** @param {GraphNode} node @param {string} name */
 function sketchPad(node, name) {
-  node.hideOutputImages = true; // the pad shows what the picture would
+  hideOutputImages(node); // the pad shows what the picture would
   const view = createView({
     change: () => recordStep(app),
     history: (which) => travel(app, which),

@@ -45,7 +45,8 @@ def test_a_stronger_region_gathers_more_of_its_pixels_attention(seed: int, rule:
         own = pixels_of(0).nonzero().flatten().tolist()
         if kind == "cross":
             members = method(["red hat", "dog"], MASKS, rule=rule).token_members(tag(TEXT), 0)
-            own = (members[0] | members[-1] if rule.unbound == "everywhere" else members[0]).nonzero().flatten().tolist()
+            shared = members[0] | members[-1] if rule.unbound == "everywhere" else members[0]
+            own = shared.nonzero().flatten().tolist()
             assert {2, 3} <= set(own) and 6 not in own and (own == [2, 3] or rule is not PAPER)
         steps = [mass(call, own, method(["red hat", "dog"], MASKS, (strength, 1.0), rule))[:, inside]
                  for strength in (0.0, 0.25, 0.5, 1.0, 1.5, 2.0)]
@@ -70,6 +71,26 @@ def test_the_general_rule_as_a_dense_bias(kind: str, flatten: float, value_range
     scores = call.q[0] @ call.k[0].transpose(-1, -2) / call.q.shape[-1] ** 0.5
     reach = scores.amax(-1, True) - scores.amin(-1, True) if value_range else 1.0
     truth = torch.softmax((1 - flatten * a) * scores + a * (reach + 2.5) * r, -1) @ call.v[0]
+    torch.testing.assert_close(run(call, made)[0], truth, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_words_that_act_everywhere_have_the_margin_behind_the_regions_only(background: bool) -> None:
+    """s' = s + a (range R + margin F), where F holds "everywhere" only at pixels of no region."""
+    rule = RegionRule(margin=2.5, flatten=0.0, size_adaptation=0.0, background=background)
+    call = make_call("cross", (6, 6), (RowSpan(0, 1, tag(TEXT)),), latent=(12, 12))
+    made = method(["red hat", "dog"], MASKS, (0.8, 0.4), rule)
+    queries = naive.pixel_sets(MASKS, (12, 12), (6, 6), background)
+    keys = naive.token_sets(77, [(2, 3), (6,)], layout(TEXT).own(), "everywhere")
+    a = torch.tensor(naive.amounts(queries, 1.0, 0.0, (0.8, 0.4)), dtype=torch.float64)[:, None]
+    everywhere = {naive.EVERYWHERE}
+    r = naive.shares_region([regions | everywhere for regions in queries], keys)
+    foremost = naive.shares_region(
+        [regions if regions - {naive.BACKGROUND} else regions | everywhere for regions in queries], keys)
+    assert (foremost < r).any() and (foremost != naive.shares_region(queries, keys)).any()
+    scores = call.q[0] @ call.k[0].transpose(-1, -2) / call.q.shape[-1] ** 0.5
+    reach = scores.amax(-1, True) - scores.amin(-1, True)
+    truth = torch.softmax(scores + a * (reach * r + 2.5 * foremost), -1) @ call.v[0]
     torch.testing.assert_close(run(call, made)[0], truth, rtol=0, atol=1e-10)
 
 

@@ -45,6 +45,7 @@ export interface GraphNode {
   outputs?: Slot[];
   imgs?: HTMLImageElement[];
   hideOutputImages?: boolean;
+  onDrawBackground?: () => void;
   graph?: Graph;
   subgraph?: Graph;
   comfyClass?: string;

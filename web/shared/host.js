@@ -64,10 +64,11 @@ export function sourceOf(node, name) {
   return null;
 }
 
-/** What a node's last run gave to show, as the page keeps it. @param {App} app @param {GraphNode} node @returns {Record<string, any> | undefined} */
+/** What the last run told of a node: a subgraph's nodes are named after it too, since ids begin anew in each.
+ * @param {App} app @param {GraphNode} node @returns {Record<string, any> | undefined} */
 export function outputOf(app, node) {
-  const inside = node.graph?.id !== undefined && node.graph.isRootGraph === false;
-  return app.nodeOutputs?.[inside ? `${node.graph?.id}:${node.id}` : String(node.id)];
+  const inRoot = !app.rootGraph || !node.graph || node.graph === app.rootGraph;
+  return app.nodeOutputs?.[inRoot ? String(node.id) : `${node.graph?.id}:${node.id}`];
 }
 
 /** @param {NonNullable<GraphNode["graph"]>} graph @param {number} id */
@@ -112,4 +113,14 @@ export function passToGraph(app, event) {
 export function focusSoon(element, frames = 60) {
   if (element.isConnected) element.focus({ preventScroll: true });
   if (document.activeElement !== element && frames > 0) requestAnimationFrame(() => focusSoon(element, frames - 1));
+}
+
+/**
+ * Show no pictures of the host's beneath this node's own editor.
+ * Nodes 2.0 reads the flag; the classic renderer adds them where it draws a node's background.
+ * @param {GraphNode} node
+ */
+export function hideOutputImages(node) {
+  node.hideOutputImages = true;
+  node.onDrawBackground = () => {};
 }

@@ -1,17 +1,11 @@
 // Pictures that nodes of the graph show, as backgrounds: LoadImage, previews, results of the last run.
+import { outputOf } from "./host.js";
 
 /** @typedef {import("../../tests/web/host").App} App */
 /** @typedef {import("../../tests/web/host").GraphNode} GraphNode */
 
 const NODE = "node:";
 const FILE = "file:";
-
-/** What the last run told of a node: a subgraph's nodes are named after it too, since ids begin anew in each.
- * @param {App} app @param {GraphNode} node */
-export function outputOf(app, node) {
-  const inRoot = !app.rootGraph || !node.graph || node.graph === app.rootGraph;
-  return app.nodeOutputs?.[inRoot ? String(node.id) : `${node.graph?.id}:${node.id}`];
-}
 
 /** Where a node's picture is, or "". @param {App} app @param {GraphNode} node */
 export function pictureOf(app, node) {
@@ -24,7 +18,7 @@ export function pictureOf(app, node) {
 /** Where all pictures of a node are. @param {App} app @param {GraphNode} node @returns {string[]} */
 export function picturesOf(app, node) {
   const shown = (node.imgs ?? []).map((image) => image.src);
-  const told = (outputOf(app, node)?.images ?? []).map((image) => app.api.apiURL(`/view?${new URLSearchParams(image)}`));
+  const told = (outputOf(app, node)?.images ?? []).map((/** @type {Record<string, string>} */ image) => app.api.apiURL(`/view?${new URLSearchParams(image)}`));
   return told.length > shown.length ? told : shown;
 }
 

@@ -1,4 +1,5 @@
-import { addressOf, choices, nodeOf, outputOf, picturesOf } from "../../../web/shared/pictures.js";
+import { outputOf } from "../../../web/shared/host.js";
+import { addressOf, choices, nodeOf, picturesOf } from "../../../web/shared/pictures.js";
 
 const image = (filename) => ({ filename, type: "temp", subfolder: "" });
 const rootGraph = { id: "r", nodes: [] };
