@@ -7,7 +7,7 @@ import math
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -28,11 +28,11 @@ UNBOUND = {"everywhere": "everywhere", "background": "background", "paper": "now
 
 @dataclass(frozen=True)
 class RegionOptions:
-    """What a preset fixes."""
+    """What a preset fixes. reencode: what a region's words are encoded with, "" for no encoding of their own."""
 
     rule: RegionRule
     schedule: Schedule
-    reencode: bool
+    reencode: Literal["", "alone", "rest"]
 
     def with_words(self, unbound_words: str, uncovered: str) -> RegionOptions:
         """By the node's two options; words that act in the background alone make it a region."""
@@ -74,7 +74,7 @@ def direct(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Condi
                              uncovered=strength)
     directed = install(model, method)
     if options.reencode:
-        conditioning = reencode(clip, conditioning, tag, phrases, options.rule.bind_padding, options.rule.background)
+        conditioning = reencode(clip, conditioning, tag, phrases, with_rest=options.reencode == "rest")
     return Directed(directed, with_key(conditioning, tag, key), shown, preview)
 
 

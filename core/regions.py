@@ -33,7 +33,6 @@ class RegionRule:
     words that act everywhere have it only where no region is.
     unbound: words of no region act "everywhere" (a region of the whole canvas), in the "background"
     alone (which must be on), or "nowhere". background: pixels of no region are one region.
-    bind_padding: end and padding tokens are dealt out among the regions.
     """
 
     cross: float = 1.0
@@ -43,7 +42,6 @@ class RegionRule:
     margin: float = 0.0
     unbound: Literal["everywhere", "background", "nowhere"] = "everywhere"
     background: bool = True
-    bind_padding: bool = False
     value_range: bool = True
 
 
@@ -52,35 +50,18 @@ class TokenShares:
     """Which tokens of one prompt belong to which region.
 
     words: positions of each region's phrase, () where this prompt lacks it or the phrase is empty.
-    padding: end and padding positions dealt to each region. rest_words, rest_padding: the same for
-    the background, whose words are those of no region.
+    rest: the words of no region.
     """
 
     words: tuple[tuple[int, ...], ...]
-    padding: tuple[tuple[int, ...], ...]
-    rest_words: tuple[int, ...]
-    rest_padding: tuple[int, ...]
+    rest: tuple[int, ...]
 
 
-def share_tokens(tag: PromptTag, row: int, phrases: Sequence[Phrase], bind_padding: bool,
-                 background: bool) -> TokenShares:
-    """Deal out the tokens of prompt ``row`` of a tag among regions and background.
-
-    In a causal text encoder the end token and the padding carry the whole caption. With
-    ``bind_padding`` they go round in turn, to each region with words and to the background. The
-    first position of every 77-token chunk is its begin token and belongs to nobody.
-    """
-    layout = tag.rows[row]
+def share_tokens(tag: PromptTag, row: int, phrases: Sequence[Phrase]) -> TokenShares:
+    """Deal out the words of prompt ``row`` of a tag; begin, end and padding tokens belong to nobody."""
     words = tuple(tag.find(phrase)[row] or () for phrase in phrases)
     bound = {position for span in words for position in span}
-    spare = [i for i, piece in enumerate(layout.pieces) if piece is None and i % 77] if bind_padding else []
-    takers = [n for n, span in enumerate(words) if span]
-    turns = len(takers) + background
-    padding: list[tuple[int, ...]] = [()] * len(words)
-    for turn, n in enumerate(takers):
-        padding[n] = tuple(spare[turn::turns])
-    rest = tuple(spare[len(takers)::turns]) if background else ()
-    return TokenShares(words, tuple(padding), tuple(p for p in layout.own() if p not in bound), rest)
+    return TokenShares(words, tuple(p for p in tag.rows[row].own() if p not in bound))
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,18 +165,17 @@ class RegionAttention:
         R' is the regions, then the background where the rule has one, then "everywhere" where it has,
         which also takes the words that another node appended, whose meaning is not known.
         """
-        shares = share_tokens(tag, row, self.phrases, self.rule.bind_padding, self.rule.background)
-        groups = [w + p for w, p in zip(shares.words, shares.padding, strict=True)]
-        unbound, nowhere = self.rule.unbound, self.rule.unbound == "nowhere"
+        shares, unbound = share_tokens(tag, row, self.phrases), self.rule.unbound
+        groups = list(shares.words)
         if self.rule.background:
-            groups.append(shares.rest_padding + (shares.rest_words if unbound == "background" else ()))
-        if not nowhere:
-            groups.append(shares.rest_words if unbound == "everywhere" else ())
+            groups.append(shares.rest if unbound == "background" else ())
+        if unbound != "nowhere":
+            groups.append(shares.rest if unbound == "everywhere" else ())
         members = torch.zeros(len(groups), len(tag.rows[row].pieces), dtype=torch.bool)
         for n, positions in enumerate(groups):
             members[n, list(positions)] = True
         appended = torch.zeros(len(groups), tag.appended, dtype=torch.bool)
-        if not nowhere:
+        if unbound != "nowhere":
             appended[-1] = True
         return torch.cat((members.repeat(1, len(tag.starts(row))), appended), dim=1)
 

@@ -18,12 +18,11 @@ from .schema import CATEGORY, Regions, canvas_size, editor, known, number, perce
 NODE = "RegionPrompt"
 WIRED = "attention_director_wired"  # read by web/region_canvas.js
 
-# Chosen on the tiny world, see lab/NOTES.md: every region hears its own words and its own share of the
-# end and padding tokens, keys of others fall below the row's range, and the rule holds to the end.
+# Chosen on the tiny world, see lab/NOTES.md: keys of others fall below the row's range by a margin, logits keep
+# their order, and the rule holds to the end.
 STRONG = RegionOptions(
-    RegionRule(cross=1.0, self_=0.15, size_adaptation=0.0, flatten=0.0, margin=2.0, bind_padding=True),
-    Schedule(0.0, 1.0, 0.5), reencode=True)
-PAPER = RegionOptions(RegionRule(), Schedule(0.0, 0.3, 5.0), reencode=True)
+    RegionRule(cross=1.0, self_=0.15, size_adaptation=0.0, flatten=0.0, margin=4.0), Schedule(0.0, 1.0, 0.5), "rest")
+PAPER = RegionOptions(RegionRule(), Schedule(0.0, 0.3, 5.0), "alone")
 
 
 # Largest value of each number that preset custom reveals; a linked one passes by the widget's limits.
@@ -41,7 +40,8 @@ def custom_options(values: dict[str, Any]) -> RegionOptions:
         raise DirectorError(NODE, f"start_percent {start:g} lies after end_percent {end:g}; swap them.")
     rule = RegionRule(cross=values["cross_strength"], self_=values["self_strength"],
                       size_adaptation=values["size_adaptation"])
-    return RegionOptions(rule, Schedule(start, end, values["decay_power"]), values["reencode_phrases"])
+    encoded = "alone" if values["reencode_phrases"] else ""
+    return RegionOptions(rule, Schedule(start, end, values["decay_power"]), encoded)
 
 
 def custom_inputs(note: str = "") -> list[Any]:

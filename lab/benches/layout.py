@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -104,13 +105,18 @@ def run(limit: int | None = None) -> list[Row]:
     """One row a variant; ``limit`` is a number of layouts, for a trial. Seconds are medians."""
     count = limit or LAYOUTS
     jobs = 1 if torch.cuda.is_available() else max(1, (os.cpu_count() or 2) // THREADS_A_WORKER)
-    totals: dict[str, dict[str, list[float]]] = {v: defaultdict(list) for v in VARIANTS}
     with ProcessPoolExecutor(jobs, get_context("spawn"), start_worker, (THREADS_A_WORKER,)) as workers:
-        for done, scores in enumerate(workers.map(measure_layout, range(count)), 1):
-            for variant, values in scores.items():
-                for name, found in values.items():
-                    totals[variant][name].extend(found)
-            if done % 10 == 0 or done == count:
-                print(f"layout: {done}/{count} layouts", flush=True)
+        return rows_of(workers.map(measure_layout, range(count)), count)
+
+
+def rows_of(layouts: Iterable[dict[str, dict[str, list[float]]]], count: int) -> list[Row]:
+    """One row a variant over all layouts, each as ``measure_layout`` gives it."""
+    totals: dict[str, dict[str, list[float]]] = {v: defaultdict(list) for v in VARIANTS}
+    for done, scores in enumerate(layouts, 1):
+        for variant, values in scores.items():
+            for name, found in values.items():
+                totals[variant][name].extend(found)
+        if done % 10 == 0 or done == count:
+            print(f"layout: {done}/{count} layouts", flush=True)
     return [mean_row(v, values) | {"seconds": median(values["seconds"]), "pictures": float(len(values["missing"]))}
             for v, values in totals.items()]

@@ -1,4 +1,4 @@
-"""Each region's words encoded on their own: what changes in the conditioning, and what must not."""
+"""Each region's words in an encoding of their own: what changes in the conditioning, and what must not."""
 
 from __future__ import annotations
 
@@ -45,26 +45,23 @@ def test_weights_of_the_prompt_are_kept() -> None:
     assert (changed[0, 2:4] - alone(clip, "red hat")[1:3]).abs().max() > 1e-2
 
 
-@pytest.mark.parametrize("uncovered", ["background", "paper"])
-def test_strong_deals_end_and_padding_out(uncovered: str) -> None:
-    """In turn to the regions and the background, each share that of its owner's own encoding.
-
-    The background's words are encoded without the regions' as well.
-    """
+def test_strong_leaves_out_the_other_regions_words_and_keeps_the_rest() -> None:
     model, clip, _ = family()
     host = host_encode(clip, PROMPT)[0][0][0]
-    changed = region_prompt(model, clip, preset="strong", uncovered=uncovered).positive[0][0][0]
-    owners = [alone(clip, "red hat"), alone(clip, "blue dog")]
-    if uncovered == "background":
-        owners.append(alone(clip, "a and a on the grass"))
-    for turn, position in enumerate(range(11, 77)):
-        torch.testing.assert_close(changed[position], owners[turn % len(owners)][position])
-    unbound = [1, 4, 5, 8, 9, 10]
-    if uncovered == "background":
-        torch.testing.assert_close(changed[unbound], owners[-1][1:1 + len(unbound)])
-    else:
-        assert torch.equal(changed[unbound], host[unbound])
-    assert torch.equal(changed[0], host[0])
+    changed = region_prompt(model, clip, preset="strong").positive[0][0][0]
+    hat, dog = alone(clip, "a red hat and a on the grass"), alone(clip, "a and a blue dog on the grass")
+    torch.testing.assert_close(changed[[2, 3]], hat[[2, 3]])
+    torch.testing.assert_close(changed[[6, 7]], dog[[4, 5]])
+    kept = [p for p in range(77) if p not in (2, 3, 6, 7)]
+    assert torch.equal(changed[kept], host[kept])
+    assert (changed[[2, 3]] - alone(clip, "red hat")[[1, 2]]).abs().max() > 1e-2
+
+
+def test_strong_in_a_prompt_of_more_than_a_chunk_takes_the_words_alone() -> None:
+    model, clip, _ = family()
+    changed = region_prompt(model, clip, "a red hat " + " ".join(["tree"] * 90), regions(("red hat", left())),
+                            preset="strong").positive[0][0]
+    torch.testing.assert_close(changed[0, 2:4], alone(clip, "red hat")[1:3])
 
 
 def test_a_long_prompt_is_changed_where_the_phrase_stands() -> None:

@@ -10,14 +10,13 @@ import torch
 from attention_director.core.call import AttentionCall, RowSpan
 from attention_director.core.layers import LayerAddress
 from attention_director.core.regions import RegionRule, share_tokens
-from attention_director.core.tokens import PromptTag
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from region_cases import PAPER, boxes, innermost, layout, make_call, method, phrase, run, tag
 
 TEXT = "a red hat and a dog"
 MASKS = boxes(16, 16, (0, 0, 9, 8), (5, 6, 16, 16))
-STRONG = RegionRule(size_adaptation=0.0, flatten=0.0, margin=4.0, bind_padding=True)
+STRONG = RegionRule(size_adaptation=0.0, flatten=0.0, margin=4.0)
 
 
 def mass(call: AttentionCall, key_columns: list[int], *methods) -> torch.Tensor:
@@ -36,8 +35,7 @@ def pixels_of(region: int) -> torch.Tensor:
 def test_a_stronger_region_gathers_more_of_its_pixels_attention(seed: int, rule: RegionRule) -> None:
     """On pixels of one region alone, in every row: the keys that share a region with it never lose.
 
-    With the paper's rule these are the region's own words; "everywhere" adds the prompt's other words,
-    and a strong rule the region's share of the padding.
+    With the paper's rule these are the region's own words; "everywhere" adds the prompt's other words.
     """
     inside = pixels_of(0) & ~pixels_of(1)
     for kind in ("cross", "self"):
@@ -94,26 +92,19 @@ def test_words_that_act_everywhere_have_the_margin_behind_the_regions_only(backg
     torch.testing.assert_close(run(call, made)[0], truth, rtol=0, atol=1e-10)
 
 
-def test_padding_is_dealt_out_in_turn_to_regions_with_words_and_the_background() -> None:
-    long = PromptTag((layout(TEXT, 154),))
-    phrases = [phrase("red hat"), phrase(""), phrase("dog")]
-    shares = share_tokens(long, 0, phrases, bind_padding=True, background=True)
-    spare = [p for p in range(7, 154) if p != 77]  # past the words, without the second chunk's begin token
-    assert shares.words == ((2, 3), (), (6,)) and shares.rest_words == (1, 4, 5)
-    assert [list(p) for p in (*shares.padding, shares.rest_padding)] == [spare[0::3], [], spare[1::3], spare[2::3]]
-    without = share_tokens(long, 0, phrases, bind_padding=True, background=False)
-    assert sorted(p for share in without.padding for p in share) == spare and without.rest_padding == ()
-    unbound = share_tokens(long, 0, phrases, bind_padding=False, background=True)
-    assert unbound.padding == ((), (), ()) and unbound.rest_padding == ()
-    nobody = share_tokens(long, 0, [phrase("")], bind_padding=True, background=False)
-    assert nobody.padding == ((),) and nobody.rest_words == tuple(range(1, 7))
+def test_words_are_dealt_out_to_their_regions_and_the_rest() -> None:
+    shares = share_tokens(tag(TEXT), 0, [phrase("red hat"), phrase(""), phrase("dog")])
+    assert shares.words == ((2, 3), (), (6,)) and shares.rest == (1, 4, 5)
+    nobody = share_tokens(tag(TEXT), 0, [phrase("")])
+    assert nobody.words == ((),) and nobody.rest == tuple(range(1, 7))
 
 
-def test_no_token_belongs_to_two_regions_and_begin_tokens_to_none() -> None:
+def test_no_token_belongs_to_two_regions_and_begin_end_and_padding_to_none() -> None:
     members = method(["red hat", "dog"], MASKS, rule=STRONG).token_members(tag(TEXT), 0)
     assert members.shape == (4, 77)  # two regions, the background, the words of no region
-    assert members.sum(0)[1:].eq(1).all() and not members[:, 0].any()
-    assert members[3].nonzero().flatten().tolist() == [1, 4, 5]
+    assert members.nonzero().tolist() == [[0, 2], [0, 3], [1, 6], [3, 1], [3, 4], [3, 5]]
+    behind = method(["red hat", "dog"], MASKS, rule=replace(STRONG, unbound="background"))
+    assert behind.token_members(tag(TEXT), 0).nonzero().tolist() == [[0, 2], [0, 3], [1, 6], [2, 1], [2, 4], [2, 5]]
     paper = method(["red hat", "dog"], MASKS).token_members(tag(TEXT), 0)
     assert paper.nonzero().tolist() == [[0, 2], [0, 3], [1, 6]]
 
