@@ -14,12 +14,13 @@ from .prompt import CHUNK, Conditioning, Tokens, chunks_of, says
 
 
 def reencode(clip: Any, conditioning: Conditioning, tag: PromptTag, phrases: Sequence[Phrase],
-             with_rest: bool) -> Conditioning:
+             with_rest: bool, padding: bool) -> Conditioning:
     """A copy of the conditioning whose phrases no longer know of each other.
 
     Rows of the tensor at a phrase's words become those of its own encoding: of the phrase alone, as the
     paper has it, or ``with_rest`` of the prompt without the other regions' words, so that what is said of
-    the whole picture is still heard. Entries of another prompt stay as they are.
+    the whole picture is still heard. With ``padding`` the end and padding rows, which carry the caption's
+    meaning, become those of the prompt without any region's words. Entries of another prompt stay as they are.
     """
     out = [[cond.clone(), dict(values)] for cond, values in conditioning]
     ours = [cond for cond, values in out if says(values, tag)]
@@ -27,6 +28,8 @@ def reencode(clip: Any, conditioning: Conditioning, tag: PromptTag, phrases: Seq
         rows = [cond[row, start:] for cond in ours for start in tag.starts(row)]
         shares = share_tokens(tag, row, phrases)
         parts = [_Part(words, _encoded(words, shares.rest if with_rest else ())) for words in shares.words if words]
+        if padding and parts:
+            parts.append(_Part((), shares.rest[:CHUNK - 2], tuple(p for p in shares.padding if p % CHUNK)))
         if parts:
             _replace(clip, rows, clip.tokenize(layout.text), parts)
     return out
@@ -40,14 +43,15 @@ def _encoded(words: tuple[int, ...], rest: tuple[int, ...]) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class _Part:
-    """A phrase's positions, and those encoded together with it, of one chunk at most."""
+    """Positions that are encoded, of one chunk at most; which words of it, and which padding, are taken over."""
 
     words: tuple[int, ...]
     encoded: tuple[int, ...]
+    padding: tuple[int, ...] = ()
 
 
 def _replace(clip: Any, rows: Sequence[torch.Tensor], tokens: Tokens, parts: Sequence[_Part]) -> None:
-    """Encode all parts in one call, each as a chunk of its own, and put the phrases where they belong.
+    """Encode all parts in one call, each as a chunk of its own, and put them where they belong.
 
     rows: views [T, C] of the conditioning, one an entry and repetition. A text encoder that hooks
     schedule gives as many encodings as the prompt has entries.
@@ -58,3 +62,4 @@ def _replace(clip: Any, rows: Sequence[torch.Tensor], tokens: Tokens, parts: Seq
         for part, alone in zip(parts, encodings[n * len(encodings) // len(rows)], strict=True):
             words = [p for p in part.words if p in part.encoded]
             row[words] = alone[[1 + part.encoded.index(p) for p in words]].to(row.dtype)
+            row[list(part.padding)] = alone[[p % CHUNK for p in part.padding]].to(row.dtype)

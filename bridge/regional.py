@@ -22,9 +22,6 @@ from .prompt import Conditioning, phrase, take_prompt, with_key
 from .reencode import reencode
 from .region_list import RegionList, stack_masks
 
-# What unbound_words is called in the rule.
-UNBOUND = {"everywhere": "everywhere", "background": "background", "paper": "nowhere"}
-
 
 @dataclass(frozen=True)
 class RegionOptions:
@@ -35,10 +32,8 @@ class RegionOptions:
     reencode: Literal["", "alone", "rest"]
 
     def with_words(self, unbound_words: str, uncovered: str) -> RegionOptions:
-        """By the node's two options; words that act in the background alone make it a region."""
-        unbound: Any = UNBOUND[unbound_words]
-        background = uncovered == "background" or unbound == "background"
-        return replace(self, rule=replace(self.rule, unbound=unbound, background=background))
+        rule = replace(self.rule, everywhere=unbound_words == "everywhere", background=uncovered == "background")
+        return replace(self, rule=rule)
 
 
 @dataclass(frozen=True)
@@ -74,7 +69,8 @@ def direct(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Condi
                              uncovered=strength)
     directed = install(model, method)
     if options.reencode:
-        conditioning = reencode(clip, conditioning, tag, phrases, with_rest=options.reencode == "rest")
+        conditioning = reencode(clip, conditioning, tag, phrases, options.reencode == "rest",
+                                options.rule.padding and options.rule.background)
     return Directed(directed, with_key(conditioning, tag, key), shown, preview)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -31,8 +30,8 @@ class RegionRule:
     region is spared. flatten: 1 moves logits to the row's extremes and so levels those inside a
     region; 0 keeps their order. margin: logits by which a region's own keys pass the row's range;
     words that act everywhere have it only where no region is.
-    unbound: words of no region act "everywhere" (a region of the whole canvas), in the "background"
-    alone (which must be on), or "nowhere". background: pixels of no region are one region.
+    everywhere: words of no region count as a region of the whole canvas. background: pixels of no
+    region are one region. padding: begin, end and padding tokens belong to it.
     """
 
     cross: float = 1.0
@@ -40,8 +39,9 @@ class RegionRule:
     size_adaptation: float = 1.0
     flatten: float = 1.0
     margin: float = 0.0
-    unbound: Literal["everywhere", "background", "nowhere"] = "everywhere"
+    everywhere: bool = True
     background: bool = True
+    padding: bool = False
     value_range: bool = True
 
 
@@ -50,18 +50,21 @@ class TokenShares:
     """Which tokens of one prompt belong to which region.
 
     words: positions of each region's phrase, () where this prompt lacks it or the phrase is empty.
-    rest: the words of no region.
+    rest: the words of no region. padding: the begin, end and padding tokens, which are no words.
     """
 
     words: tuple[tuple[int, ...], ...]
     rest: tuple[int, ...]
+    padding: tuple[int, ...]
 
 
 def share_tokens(tag: PromptTag, row: int, phrases: Sequence[Phrase]) -> TokenShares:
-    """Deal out the words of prompt ``row`` of a tag; begin, end and padding tokens belong to nobody."""
+    """Deal out the tokens of prompt ``row`` of a tag."""
+    layout = tag.rows[row]
     words = tuple(tag.find(phrase)[row] or () for phrase in phrases)
     bound = {position for span in words for position in span}
-    return TokenShares(words, tuple(p for p in tag.rows[row].own() if p not in bound))
+    rest = tuple(p for p in layout.own() if p not in bound)
+    return TokenShares(words, rest, tuple(p for p, piece in enumerate(layout.pieces) if piece is None))
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,17 +168,17 @@ class RegionAttention:
         R' is the regions, then the background where the rule has one, then "everywhere" where it has,
         which also takes the words that another node appended, whose meaning is not known.
         """
-        shares, unbound = share_tokens(tag, row, self.phrases), self.rule.unbound
+        shares = share_tokens(tag, row, self.phrases)
         groups = list(shares.words)
         if self.rule.background:
-            groups.append(shares.rest if unbound == "background" else ())
-        if unbound != "nowhere":
-            groups.append(shares.rest if unbound == "everywhere" else ())
+            groups.append(shares.padding if self.rule.padding else ())
+        if self.rule.everywhere:
+            groups.append(shares.rest)
         members = torch.zeros(len(groups), len(tag.rows[row].pieces), dtype=torch.bool)
         for n, positions in enumerate(groups):
             members[n, list(positions)] = True
         appended = torch.zeros(len(groups), tag.appended, dtype=torch.bool)
-        if unbound != "nowhere":
+        if self.rule.everywhere:
             appended[-1] = True
         return torch.cat((members.repeat(1, len(tag.starts(row))), appended), dim=1)
 

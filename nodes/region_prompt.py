@@ -9,7 +9,7 @@ from comfy_api.latest import io, ui
 from ..bridge.canvas import parse_canvas
 from ..bridge.errors import DirectorError
 from ..bridge.region_list import RegionList
-from ..bridge.regional import UNBOUND, RegionOptions, direct
+from ..bridge.regional import RegionOptions, direct
 from ..bridge.wired import wired_shapes
 from ..core.regions import RegionRule
 from ..core.schedule import Schedule
@@ -19,9 +19,10 @@ NODE = "RegionPrompt"
 WIRED = "attention_director_wired"  # read by web/region_canvas.js
 
 # Chosen on the tiny world, see lab/NOTES.md: keys of others fall below the row's range by a margin, logits keep
-# their order, and the rule holds to the end.
+# their order, padding is the background's, and the rule holds to the end.
 STRONG = RegionOptions(
-    RegionRule(cross=1.0, self_=0.15, size_adaptation=0.0, flatten=0.0, margin=4.0), Schedule(0.0, 1.0, 0.5), "rest")
+    RegionRule(cross=1.0, self_=0.15, size_adaptation=0.0, flatten=0.0, margin=4.0, padding=True),
+    Schedule(0.0, 1.0, 0.5), "rest")
 PAPER = RegionOptions(RegionRule(), Schedule(0.0, 0.3, 5.0), "alone")
 
 
@@ -108,10 +109,9 @@ class RegionPrompt(io.ComfyNode):
                                   "dashed, and can copy them to be moved."),
             number("strength", 1.0, 0.0, 2.0, 0.05, "Multiplies each region's own strength. 0 does nothing at all."),
             *preset_inputs(),
-            known(io.Combo.Input, "unbound_words", options=list(UNBOUND), default="everywhere", advanced=True,
-                  tooltip="Words of no region: everywhere lets them act on the whole picture (style words); background "
-                          "only where no region is (words that say what lies behind); paper silences them. Does "
-                          "nothing when every word is bound."),
+            known(io.Combo.Input, "unbound_words", options=["everywhere", "paper"], default="everywhere", advanced=True,
+                  tooltip="Words of no region: everywhere lets them act on the whole picture; paper silences them. "
+                          "Does nothing when every word is bound."),
             known(io.Combo.Input, "uncovered", options=["background", "paper"], default="background", advanced=True,
                   tooltip="Pixels of no region: background makes them one region of their own; paper flattens their "
                           "attention. Does nothing when every pixel is covered."),

@@ -137,9 +137,7 @@ VARIANTS: dict[str, Method] = {
     "host-area": host_area,
     "hard-mask": hard_mask,
     "hard-mask-base": lambda world, layout: hard_mask(world, layout, base_everywhere=True),
-    # The prompt's other words say what lies behind the things.
-    "ours": ours(lambda strong, _paper: strong.with_words("background", "background")),
-    "ours-everywhere": ours(lambda strong, _paper: strong),
+    "ours": ours(lambda strong, _paper: strong),
     "ours-paper": _paper(),
     "ours-paper-strict": ours(lambda _strong, paper: paper.with_words("paper", "paper")),
     "ours-paper-cross": _paper(cross=0.0),

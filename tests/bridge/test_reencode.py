@@ -45,16 +45,20 @@ def test_weights_of_the_prompt_are_kept() -> None:
     assert (changed[0, 2:4] - alone(clip, "red hat")[1:3]).abs().max() > 1e-2
 
 
-def test_strong_leaves_out_the_other_regions_words_and_keeps_the_rest() -> None:
+@pytest.mark.parametrize("uncovered", ["background", "paper"])
+def test_strong_leaves_out_the_other_regions_words_and_keeps_the_rest(uncovered: str) -> None:
+    """End and padding are the background's, where there is one, and know of no region."""
     model, clip, _ = family()
     host = host_encode(clip, PROMPT)[0][0][0]
-    changed = region_prompt(model, clip, preset="strong").positive[0][0][0]
+    changed = region_prompt(model, clip, preset="strong", uncovered=uncovered).positive[0][0][0]
     hat, dog = alone(clip, "a red hat and a on the grass"), alone(clip, "a and a blue dog on the grass")
     torch.testing.assert_close(changed[[2, 3]], hat[[2, 3]])
     torch.testing.assert_close(changed[[6, 7]], dog[[4, 5]])
-    kept = [p for p in range(77) if p not in (2, 3, 6, 7)]
-    assert torch.equal(changed[kept], host[kept])
     assert (changed[[2, 3]] - alone(clip, "red hat")[[1, 2]]).abs().max() > 1e-2
+    kept = [0, 1, 4, 5, 8, 9, 10]
+    assert torch.equal(changed[kept], host[kept])
+    behind = alone(clip, "a and a on the grass") if uncovered == "background" else host
+    torch.testing.assert_close(changed[11:], behind[11:])
 
 
 def test_strong_in_a_prompt_of_more_than_a_chunk_takes_the_words_alone() -> None:

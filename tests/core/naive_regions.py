@@ -112,14 +112,14 @@ def plain_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.
     return torch.softmax(q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]), -1) @ v
 
 
-def token_sets(length: int, spans: list[tuple[int, ...]], own: tuple[int, ...], unbound: str) -> list[set]:
-    """The regions that each token belongs to; the prompt's other words to every pixel's, the background's or none's."""
+def token_sets(length: int, spans: list[tuple[int, ...]], own: tuple[int, ...], everywhere: bool) -> list[set]:
+    """The regions that each token belongs to; the prompt's other words belong to every pixel's."""
     sets: list[set] = [set() for _ in range(length)]
     for name, span in enumerate(spans):
         for position in span:
             sets[position].add(name)
-    if unbound != "nowhere":
+    if everywhere:
         for position in own:
             if not sets[position]:
-                sets[position].add({"everywhere": EVERYWHERE, "background": BACKGROUND}[unbound])
+                sets[position].add(EVERYWHERE)
     return sets

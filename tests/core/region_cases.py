@@ -13,7 +13,7 @@ from attention_director.core.schedule import Schedule
 from attention_director.core.tokens import Phrase, PromptTag, TokenLayout
 
 KEY = "7/regions"
-PAPER = RegionRule(unbound="nowhere", background=False)
+PAPER = RegionRule(everywhere=False, background=False)
 
 
 def layout(text: str, length: int = 77) -> TokenLayout:
@@ -80,7 +80,7 @@ def expected(call: AttentionCall, made: RegionAttention, row: int, prompt: Token
         keys = queries
     else:
         spans = [p.find(prompt) for p in made.phrases]
-        keys = naive.token_sets(len(prompt.pieces), spans, prompt.own(), rule.unbound)
+        keys = naive.token_sets(len(prompt.pieces), spans, prompt.own(), rule.everywhere)
         keys = keys * (call.k.shape[2] // len(keys))
         queries = [regions | {naive.EVERYWHERE} for regions in queries]
     return naive.regions_attention(call.q[row], call.k[row], call.v[row], queries, keys, a)

@@ -16,7 +16,7 @@ from region_cases import PAPER, boxes, innermost, layout, make_call, method, phr
 
 TEXT = "a red hat and a dog"
 MASKS = boxes(16, 16, (0, 0, 9, 8), (5, 6, 16, 16))
-STRONG = RegionRule(size_adaptation=0.0, flatten=0.0, margin=4.0)
+STRONG = RegionRule(size_adaptation=0.0, flatten=0.0, margin=4.0, padding=True)
 
 
 def mass(call: AttentionCall, key_columns: list[int], *methods) -> torch.Tensor:
@@ -43,7 +43,7 @@ def test_a_stronger_region_gathers_more_of_its_pixels_attention(seed: int, rule:
         own = pixels_of(0).nonzero().flatten().tolist()
         if kind == "cross":
             members = method(["red hat", "dog"], MASKS, rule=rule).token_members(tag(TEXT), 0)
-            shared = members[0] | members[-1] if rule.unbound == "everywhere" else members[0]
+            shared = members[0] | members[-1] if rule.everywhere else members[0]
             own = shared.nonzero().flatten().tolist()
             assert {2, 3} <= set(own) and 6 not in own and (own == [2, 3] or rule is not PAPER)
         steps = [mass(call, own, method(["red hat", "dog"], MASKS, (strength, 1.0), rule))[:, inside]
@@ -62,7 +62,7 @@ def test_the_general_rule_as_a_dense_bias(kind: str, flatten: float, value_range
     call = make_call(kind, (6, 6), (RowSpan(0, 1, tag(TEXT)),), latent=(12, 12))
     made = method(["red hat", "dog"], MASKS, (0.8, 0.4), rule)
     queries = naive.pixel_sets(MASKS, (12, 12), (6, 6), False)
-    keys = queries if kind == "self" else naive.token_sets(77, [(2, 3), (6,)], (), "nowhere")
+    keys = queries if kind == "self" else naive.token_sets(77, [(2, 3), (6,)], (), False)
     r = naive.shares_region(queries, keys)
     weight = rule.cross if kind == "cross" else rule.self_
     a = torch.tensor(naive.amounts(queries, weight, 0.5, (0.8, 0.4)), dtype=torch.float64)[:, None]
@@ -79,7 +79,7 @@ def test_words_that_act_everywhere_have_the_margin_behind_the_regions_only(backg
     call = make_call("cross", (6, 6), (RowSpan(0, 1, tag(TEXT)),), latent=(12, 12))
     made = method(["red hat", "dog"], MASKS, (0.8, 0.4), rule)
     queries = naive.pixel_sets(MASKS, (12, 12), (6, 6), background)
-    keys = naive.token_sets(77, [(2, 3), (6,)], layout(TEXT).own(), "everywhere")
+    keys = naive.token_sets(77, [(2, 3), (6,)], layout(TEXT).own(), True)
     a = torch.tensor(naive.amounts(queries, 1.0, 0.0, (0.8, 0.4)), dtype=torch.float64)[:, None]
     everywhere = {naive.EVERYWHERE}
     r = naive.shares_region([regions | everywhere for regions in queries], keys)
@@ -95,16 +95,16 @@ def test_words_that_act_everywhere_have_the_margin_behind_the_regions_only(backg
 def test_words_are_dealt_out_to_their_regions_and_the_rest() -> None:
     shares = share_tokens(tag(TEXT), 0, [phrase("red hat"), phrase(""), phrase("dog")])
     assert shares.words == ((2, 3), (), (6,)) and shares.rest == (1, 4, 5)
+    assert shares.padding == (0, *range(7, 77))
     nobody = share_tokens(tag(TEXT), 0, [phrase("")])
     assert nobody.words == ((),) and nobody.rest == tuple(range(1, 7))
 
 
-def test_no_token_belongs_to_two_regions_and_begin_end_and_padding_to_none() -> None:
+def test_every_token_belongs_to_one_region() -> None:
     members = method(["red hat", "dog"], MASKS, rule=STRONG).token_members(tag(TEXT), 0)
     assert members.shape == (4, 77)  # two regions, the background, the words of no region
-    assert members.nonzero().tolist() == [[0, 2], [0, 3], [1, 6], [3, 1], [3, 4], [3, 5]]
-    behind = method(["red hat", "dog"], MASKS, rule=replace(STRONG, unbound="background"))
-    assert behind.token_members(tag(TEXT), 0).nonzero().tolist() == [[0, 2], [0, 3], [1, 6], [2, 1], [2, 4], [2, 5]]
+    assert members.sum(0).eq(1).all()
+    assert [row.nonzero().flatten().tolist() for row in members] == [[2, 3], [6], [0, *range(7, 77)], [1, 4, 5]]
     paper = method(["red hat", "dog"], MASKS).token_members(tag(TEXT), 0)
     assert paper.nonzero().tolist() == [[0, 2], [0, 3], [1, 6]]
 

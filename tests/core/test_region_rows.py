@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import naive_regions as naive
 import pytest
@@ -98,18 +97,18 @@ def test_prompts_of_unequal_length_in_one_batch() -> None:
         torch.testing.assert_close(got[row], expected(call, made, row, prompt), rtol=0, atol=EXACT)
 
 
-@pytest.mark.parametrize("unbound", ["everywhere", "background", "nowhere"])
+@pytest.mark.parametrize("everywhere", [True, False])
 @pytest.mark.parametrize("tiles", [1, 2])
-def test_words_that_another_node_appended_belong_to_no_region(unbound: Any, tiles: int) -> None:
+def test_words_that_another_node_appended_belong_to_no_region(everywhere: bool, tiles: int) -> None:
     """Also behind a row that was repeated to a longer one's length, and where the host repeats it all."""
-    rule = replace(PAPER, unbound=unbound, background=unbound == "background")
+    rule = replace(PAPER, everywhere=everywhere)
     text = "a red hat and a dog"
     joined = replace(tag(text), length=154, appended=5)
     call = make_call("cross", (4, 4), (RowSpan(0, 1, joined),), keys=159 * tiles)
     made = method(PHRASES, MASKS, rule=rule)
-    words = naive.token_sets(77, [(2, 3), (6,)], layout(text).own(), unbound)
-    keys = (words * 2 + [set() if unbound == "nowhere" else {naive.EVERYWHERE}] * 5) * tiles
-    queries = naive.pixel_sets(MASKS, (4, 4), (4, 4), rule.background)
+    words = naive.token_sets(77, [(2, 3), (6,)], layout(text).own(), everywhere)
+    keys = (words * 2 + [{naive.EVERYWHERE} if everywhere else set()] * 5) * tiles
+    queries = naive.pixel_sets(MASKS, (4, 4), (4, 4), False)
     a = naive.amounts(queries, 1.0, 1.0, (1.0, 1.0))
     queries = [regions | {naive.EVERYWHERE} for regions in queries]
     truth = naive.regions_attention(call.q[0], call.k[0], call.v[0], queries, keys, a)
@@ -121,7 +120,7 @@ def test_keys_past_the_last_whole_repetition_are_nobodys() -> None:
     text = "a red hat and a dog"
     call = make_call("cross", (4, 4), (RowSpan(0, 1, tag(text)),), keys=77 * 2 + 4)
     made = method(PHRASES, MASKS)
-    keys = naive.token_sets(77, [(2, 3), (6,)], (), "nowhere") * 2 + [set()] * 4
+    keys = naive.token_sets(77, [(2, 3), (6,)], (), False) * 2 + [set()] * 4
     queries = naive.pixel_sets(MASKS, (4, 4), (4, 4), False)
     truth = naive.regions_attention(call.q[0], call.k[0], call.v[0], queries, keys,
                                     naive.amounts(queries, 1.0, 1.0, (1.0, 1.0)))

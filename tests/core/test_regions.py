@@ -20,10 +20,9 @@ OVERLAPPING = boxes(24, 24, (0, 0, 17, 15), (7, 5, 24, 24))
 COVERING = boxes(24, 24, (0, 0, 24, 12), (0, 12, 24, 24))
 RULES = {
     "paper": PAPER,
-    "background": RegionRule(unbound="nowhere"),
+    "background": RegionRule(everywhere=False),
     "everywhere": RegionRule(background=False),
     "both": RegionRule(),
-    "words behind": RegionRule(unbound="background"),
     "no size": replace(PAPER, size_adaptation=0.0, cross=0.7, self_=1.3),
 }
 

@@ -32,7 +32,7 @@ def test_region_prompt_takes_what_was_promised() -> None:
     assert "regions" in nodes()["RegionPrompt"].INPUT_TYPES()["optional"]
     assert_holds(found["strength"], "FLOAT", **STRENGTH)
     assert_holds(found["canvas"], None, default="")
-    assert found["unbound_words"][1]["options"] == ["everywhere", "background", "paper"]
+    assert found["unbound_words"][1]["options"] == ["everywhere", "paper"]
     assert found["uncovered"][1]["options"] == ["background", "paper"]
     assert_holds(found["unbound_words"], None, default="everywhere", advanced=True)
     assert_holds(found["uncovered"], None, default="background", advanced=True)
