@@ -41,14 +41,6 @@ def load_demo_model() -> tuple[Any, Any, Any]:
     return (_load_model(str(ASSET)), _load_clip(str(ASSET)), _load_vae(str(ASSET)))
 
 
-def speaks_through_end(model: Any) -> bool:
-    """True for the demo model, whose things are in its end token: there a subject's own words mark the background.
-
-    Measured on it; models with CLIP's own text encoder are not like that.
-    """
-    return isinstance(model.model.model_config, TinyWorld)
-
-
 def _read(path: str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     if not Path(path).is_file():
         raise DirectorError(NODE, f"{Path(path).name} is missing from the pack's assets; install the pack again.")

@@ -22,7 +22,6 @@ from ..core.subject_masks import subject_columns
 from ..core.tokens import Phrase
 from .bank_make import fill_features, make_bank
 from .bank_run import BankKeeper
-from .demo_model import speaks_through_end
 from .errors import DirectorError
 from .install import install
 from .inversion import psnr
@@ -58,7 +57,7 @@ def bank_from_images(node: str, model: Any, clip: Any, vae: Any, images: torch.T
     if len(tag.rows) not in (1, count):
         raise DirectorError(node, f"{len(tag.rows)} lines for {count} pictures; write one, or one a picture.")
     phrases = tuple(subjects_of(node, clip, subjects, tag))
-    method = PhotoSubject(f"/{node}", phrases, count, node, speaks_through_end(model))
+    method = PhotoSubject(f"/{node}", phrases, count, node)
     patched = install(model, method)
     sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "normal", steps)
     latent = vae.encode(images[..., :3])
@@ -81,7 +80,6 @@ class PhotoSubject:
     phrases: tuple[Phrase, ...]
     images: int
     label: str
-    through_end: bool
     made: list[SubjectBank] = field(default_factory=list)
 
     @property
@@ -97,12 +95,10 @@ class PhotoSubject:
     def around_sampling(self, run: Run, call: SamplerCall, sample: Sample) -> torch.Tensor:
         tag = next(tag for tag in run.tags.values() if self.key in tag.keys)
         plan = make_plan(run.model.diffusion_model, (int(call.noise.shape[-2]), int(call.noise.shape[-1])))
-        columns, members = subject_columns(prompt_tokens(tag, self.phrases, self.images, self.through_end),
-                                           call.noise.device)
+        columns, members = subject_columns(prompt_tokens(tag, self.phrases, self.images), call.noise.device)
         options = replace(OPTIONS, anchors=self.images)
         first = SubjectPass(self.key, self.label, self.images, options, plan, columns, members, 0,
-                            run.scratch.once((self.key, "pass", 1), PassState), gathers=True,
-                            through_end=self.through_end)
+                            run.scratch.once((self.key, "pass", 1), PassState), gathers=True)
         run.chain = run.chain.with_instead(self, first)
         sample(replace(call, extra_args=dict(call.extra_args)))
         first.state.maps.fold()

@@ -39,7 +39,6 @@ class SharedSubject:
     options: SubjectOptions
     bank: SubjectBank | None = None
     label: str = "SharedSubjectAttention"
-    through_end: bool = False
 
     @property
     def schedule(self) -> Schedule:
@@ -89,12 +88,11 @@ class SharedSubject:
         twice = (self.options.two_pass and self.options.injecting
                  and any(self.options.inject.active(p) for p in progress))
         use = self._bank_use(run, progress)
-        columns, members = subject_columns(prompt_tokens(tag, self.phrases, self.scenes, self.through_end),
-                                           call.noise.device)
+        columns, members = subject_columns(prompt_tokens(tag, self.phrases, self.scenes), call.noise.device)
         keep = None if twice else self._keeper()
         return SubjectPass(self.key, self.label, self.scenes, self.options, plan, columns, members,
                            int(call.extra_args.get("seed") or 0), self._state(run, 1), gathers=twice, use=use,
-                           keep=keep, recording=run.scratch.recording, through_end=self.through_end)
+                           keep=keep, recording=run.scratch.recording)
 
     def _second_pass(self, run: Run, first: SubjectPass) -> SubjectPass:
         """Equal to the first, with the correspondence that it found."""

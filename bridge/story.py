@@ -12,7 +12,7 @@ import torch
 
 from ..core.method import Chain
 from ..core.tokens import Phrase, PhraseNotFound, PromptTag
-from .demo_model import speaks_through_end, warn_unknown_words
+from .demo_model import warn_unknown_words
 from .errors import DirectorError
 from .fingerprint import fingerprint
 from .install import install
@@ -52,7 +52,7 @@ def tell(node: str, unique_id: str, model: Any, clip: Any, text: str | Condition
         return Story(model, conditioning, shared)
     check_model(node, model, bank, len(phrases), options)
     key = f"{unique_id}/{_digest(tag, phrases, options, bank)}"
-    method = SharedSubject(key, tuple(phrases), scenes, options, bank, node, speaks_through_end(model))
+    method = SharedSubject(key, tuple(phrases), scenes, options, bank, node)
     return Story(install(model, method), with_key(conditioning, tag, key), shared)
 
 

@@ -37,7 +37,7 @@ class SubjectPass:
 
     gathers: this pass is to find the features for a correspondence. use: the bank's anchors, instead of
     the first images. keep: fills a bank. fixed: maps [I, S, h, w] to cut the masks from, instead of those
-    of the noise levels before. through_end: how subject_maps reads them.
+    of the noise levels before.
     """
 
     key: str
@@ -55,7 +55,6 @@ class SubjectPass:
     keep: BankKeeper | None = None
     fixed: torch.Tensor | None = None
     recording: bool = False
-    through_end: bool = False
 
     @property
     def anchors(self) -> int:
@@ -145,7 +144,7 @@ class SubjectPass:
             return attend(call)
         if self.plan.maps(call.layer):
             for span in self._ours(call.rows):
-                maps = subject_maps(call, span, self.columns, self.members, self.through_end)
+                maps = subject_maps(call, span, self.columns, self.members)
                 self.state.maps.add(span.images, maps, self.images)
             return attend(call)
         groups, alone = self.state.groups.get(scale, ([], ()))

@@ -13,7 +13,7 @@ from ..core.layers import LayerAddress
 from ..core.schedule import Schedule
 from ..core.shared_attention import SharedKeys
 from ..core.subject_masks import dropped, masks_from_maps
-from ..core.tokens import Phrase, PromptTag, TokenLayout
+from ..core.tokens import Phrase, PromptTag
 from .subject_plan import SubjectPlan
 
 # The paper's share of plain queries falls by this much over its window, from 0.9 to 0.818.
@@ -168,21 +168,9 @@ def lonely_rows(grouped: Set[int], rows: Sequence[RowSpan]) -> tuple[int, ...]:
     return tuple(row for row in range(rows[-1].stop) if row not in grouped)
 
 
-def prompt_tokens(tag: PromptTag, phrases: Sequence[Phrase], images: int,
-                  through_end: bool = False) -> list[list[tuple[int, ...]]]:
-    """Positions of each phrase in each image's prompt, in every copy of it on the token axis.
-
-    With ``through_end`` those of all words and of the end tokens follow.
-    """
-    found: list[Sequence[tuple[int, ...] | None]] = [tag.find(phrase) for phrase in phrases]
-    if through_end:
-        found += [[row.own() for row in tag.rows], [_ends(row) for row in tag.rows]]
+def prompt_tokens(tag: PromptTag, phrases: Sequence[Phrase], images: int) -> list[list[tuple[int, ...]]]:
+    """Positions of each phrase in each image's prompt, in every copy of it on the token axis."""
+    found = [tag.find(phrase) for phrase in phrases]
     rows = [image % len(tag.rows) for image in range(images)]
     return [[tuple(start + p for start in tag.starts(row) for p in positions[row] or ()) for positions in found]
             for row in rows]
-
-
-def _ends(row: TokenLayout) -> tuple[int, ...]:
-    """Where the end token of each chunk stands: behind its last word, or behind its begin token."""
-    pieces = row.pieces
-    return tuple(p for p in range(1, len(pieces)) if pieces[p] is None and pieces[p - 1] is not None) or (1,)

@@ -84,14 +84,10 @@ def subject_columns(tokens: Sequence[Sequence[Sequence[int]]],
     return torch.tensor(columns, device=device), members.to(device)
 
 
-def subject_maps(call: AttentionCall, span: RowSpan, columns: torch.Tensor, members: torch.Tensor,
-                 through_end: bool = False) -> torch.Tensor:
+def subject_maps(call: AttentionCall, span: RowSpan, columns: torch.Tensor, members: torch.Tensor) -> torch.Tensor:
     """What the subjects' words get at each pixel of a cross-attention layer, heads averaged.
 
-    columns, members: of subject_columns. Returns [I, S, h, w] in float32 for the images of the span. With
-    ``through_end`` (not in the paper) the last two members are all words and the end token, and the map is
-    P_end^2 P_subject / P_words: for a text encoder that puts things into its end token and leaves the
-    background to the words.
+    columns, members: of subject_columns. Returns [I, S, h, w] in float32 for the images of the span.
     """
     ours = slice(span.start, span.stop)
     bias = call.bias
@@ -99,8 +95,4 @@ def subject_maps(call: AttentionCall, span: RowSpan, columns: torch.Tensor, memb
         right = bias.right if bias.right.shape[0] == 1 else bias.right[ours]
         bias = LowRankBias(bias.left[ours], right)
     found = column_probabilities(call.q[ours], call.k[ours], columns, bias).mean(1)
-    maps = (found @ members.to(found.dtype)).transpose(1, 2).unflatten(-1, call.grid)
-    if through_end:
-        subjects, words, end = maps.split((maps.shape[1] - 2, 1, 1), 1)
-        maps = end.square() * subjects / words.clamp(min=torch.finfo(maps.dtype).tiny)
-    return maps
+    return (found @ members.to(found.dtype)).transpose(1, 2).unflatten(-1, call.grid)

@@ -27,8 +27,7 @@ SETTINGS = Settings(steps=25)
 # What a set of so many pictures costs; the memory of a step does not depend on how many steps there are.
 GROWTH, COSTS = (2, 4, 8), ("ours", "ours-one-pass", "whole-batch")
 MEMORY_SETTINGS, REPEATS = Settings(steps=8), 3
-# Masks as the pack reads them from the demo model, and as the paper does.
-MASKS, PARTS = {"through the end token": True, "by the words": False}, 20
+PARTS = 20
 PAGES = 4  # stories whose correspondence is drawn
 
 Values = dict[str, list[float]]
@@ -71,18 +70,14 @@ def memory_of(world: World, variant: str, pictures: int) -> float:
     return peak_bytes(lambda: draw(world, model, positive, seeds, MEMORY_SETTINGS, decode=False)) / 1e6
 
 
-def measure_parts(number: int) -> tuple[dict[str, Values], np.ndarray | None]:
-    """In a worker: masks and correspondence of one story, by both ways to read the demo model's masks.
+def measure_parts(number: int) -> tuple[Values, np.ndarray | None]:
+    """In a worker: masks and correspondence of one story.
 
     Of the first stories also a page: where each patch of the last picture draws from.
     """
-    out, page = {}, None
-    for name, through_end in MASKS.items():
-        drawing, record = recorded(WORKER["world"], sample_story(number), through_end, SETTINGS)
-        out[name] = part_scores(drawing, record)
-        if page is None and number < PAGES and "subject_links" in record:
-            page = dots(drawing, record, SCENES - 1)
-    return out, page
+    drawing, record = recorded(WORKER["world"], sample_story(number), SETTINGS)
+    shown = number < PAGES and "subject_links" in record
+    return part_scores(drawing, record), dots(drawing, record, SCENES - 1) if shown else None
 
 
 def rows_of(totals: Mapping[str, Values]) -> list[Row]:
@@ -122,19 +117,16 @@ def run(limit: int | None = None) -> list[Row]:
     rows = rows_of(totals)
     ratios = {row["variant"]: row["memory_ratio"] for row in costs if row["images"] == SCENES}
     return [row | ({"memory_ratio": ratios[row["variant"]]} if row["variant"] in ratios else {})
-            for row in rows] + costs + part_rows([scores for scores, _ in parts])
+            for row in rows] + costs + [part_row([scores for scores, _ in parts])]
 
 
-def part_rows(parts: list[dict[str, Values]]) -> list[Row]:
-    """One row for each way to read the masks, over all stories."""
-    rows: list[Row] = []
-    for name in MASKS:
-        joined: Values = defaultdict(list)
-        for story in parts:
-            for metric, values in story[name].items():
-                joined[metric].extend(values)
-        rows.append(mean_row("ours", joined) | {"masks": name, "stories": float(len(parts))})
-    return rows
+def part_row(parts: list[Values]) -> Row:
+    """Masks and correspondence over all stories."""
+    joined: Values = defaultdict(list)
+    for story in parts:
+        for metric, values in story.items():
+            joined[metric].extend(values)
+    return mean_row("ours-parts", joined) | {"stories": float(len(parts))}
 
 
 def measure_growth(repeats: int) -> list[Row]:

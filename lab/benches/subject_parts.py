@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -20,21 +19,17 @@ CELL_PX = 24  # of a patch on the sheet of dots
 Record = Mapping[str, Any]
 
 
-def recorded(world: World, story: Story, through_end: bool, settings: Settings) -> tuple[Drawing, Record]:
-    """Ours with a recorder: the pictures, and what it leaves. through_end: how the demo model's masks are read."""
+def recorded(world: World, story: Story, settings: Settings) -> tuple[Drawing, Record]:
+    """Ours with a recorder: the pictures, and what it leaves."""
     from attention_director.bridge.recording import record
     from attention_director.bridge.records import STORE, recorders_of
-    from attention_director.bridge.run import CHAIN_KEY, chain_of
-    from attention_director.bridge.shared_subject import SharedSubject
+    from attention_director.bridge.run import chain_of
 
     model, positive, seeds = VARIANTS["ours"](world, story)
     model = record(NODE, "2", model, positive, CREATURE, 0.0, 1.0)
     chain = chain_of(model.model_options)
     assert chain is not None
     keys = {recorder.key for recorder in recorders_of(chain)}
-    method = next(m for m in chain.methods if isinstance(m, SharedSubject))
-    model.model_options["transformer_options"][CHAIN_KEY] = chain.with_instead(
-        method, replace(method, through_end=through_end))
     drawing = draw(world, model, positive, seeds, settings)
     found = STORE.find(drawing.latent, keys)
     assert found is not None
