@@ -34,7 +34,8 @@ PLACE = """(id) => { const node = app.graph.nodes.find((n) => n.id == id), view 
 BOX = """(id) => { const node = app.graph.nodes.find((n) => n.id == id), view = app.canvas.ds;
     const at = app.canvas.canvas.getBoundingClientRect();
     return [at.left + node.pos[0] + view.offset[0], at.top + node.pos[1] + view.offset[1], ...node.size]; }"""
-WAKE = """() => { const find = (type) => app.graph.nodes.filter((n) => n.type === type);
+BADGES = "(mode) => app.extensionManager.setting.set('Comfy.NodeBadge.NodeSourceBadgeMode', mode)"
+WAKE = """async () => { await app.refreshComboInNodes(); const find = (type) => app.graph.nodes.filter((n) => n.type === type);
     const [bank] = find("AttnDirLoadBank"), user = find("SharedSubjectAttention").find((n) =>
         n.inputs.some((i) => i.name === "bank" && i.link != null));
     bank.mode = 0; bank.connect(0, user, user.inputs.findIndex((i) => i.name === "bank")); }"""
@@ -55,12 +56,15 @@ SHOWN = workflows()
 
 @pytest.fixture
 def classic(editor: Editor) -> Iterator[Editor]:
-    """The classic renderer, in a window that holds the tallest node."""
+    """The classic renderer, in a window that holds the tallest node, without the badges above nodes."""
     editor.use_vue(False)
+    badges = editor.page.evaluate("() => app.extensionManager.setting.get('Comfy.NodeBadge.NodeSourceBadgeMode')")
+    editor.page.evaluate(BADGES, "None")
     before = editor.page.viewport_size
     editor.page.set_viewport_size(VIEW)
     yield editor
     editor.page.set_viewport_size(before)
+    editor.page.evaluate(BADGES, badges)
 
 
 def opened(path: Path) -> dict[str, Any]:
