@@ -11,9 +11,10 @@ FOX = {"a red circle and a blue square on a white background":
        "a photo of a red fox beside a blue vase on a wooden table",
        "red circle": "red fox", "blue square": "blue vase"}
 SCENES = {"a creature": "a watercolour of a red fox", "creature": "red fox", "on a white background": "on a sofa",
-          "and a red star on a beige background": "with a red umbrella in the rain",
-          "and a blue square on a grey background": "beside a blue bicycle in a street",
-          "on a black background": "in the snow at night"}
+          "on a beige background": "with a red umbrella in the rain",
+          "on a grey background": "beside a blue bicycle in a street", "on a black background": "in the snow at night"}
+SMALL_MODEL = {" *variety* is 0 and the injection late here, which suits the small demo model; the node's own defaults "
+               "are the paper's.": ""}
 WORDS: dict[str, dict[str, str]] = {
     "01": FOX | {"\n\nSwap *Load Demo Model* for *Load Checkpoint* when you know what you want: its outputs stand in "
                  "the same order.": ""},
@@ -30,16 +31,16 @@ WORDS: dict[str, dict[str, str]] = {
            "a photo of a green chair and a yellow lamp in a living room"},
     "08": FOX | {"; here the blue thing turns to another colour": ""},
     "10": FOX | {"background": "wooden table"},
-    "13": SCENES | {"the creature": "the fox"},
-    "14": SCENES | {"on a beige background": "on a beach", "on a grey background": "in a forest"},
-    "15": {"a creature on a beige background": "a cartoon creature on a beige background",
+    "13": SCENES | SMALL_MODEL | {"the creature": "the fox"},
+    "14": SCENES | SMALL_MODEL | {"on a beige background": "on a beach", "on a grey background": "in a forest"},
+    "15": SMALL_MODEL | {"a creature on a beige background": "a cartoon creature on a beige background",
            "a creature": "a cartoon creature", "on a white background": "in a forest"},
     "16": {"a red circle and a blue square on a white background":
            "a photo of a red ball beside a blue box on a table"},
     "17": {"Goes on training a predictor, here for 20 steps on one picture to show the wiring. For your own model: "
            "take Load Guidance Predictor away, give a few hundred pictures with their texts (the core's dataset "
            "loaders), and 3000 steps.": "A few hundred pictures will do. Interrupting keeps what is trained so far."},
-    "19": SCENES,
+    "19": SCENES | SMALL_MODEL,
 }
 # A sentence that a twin's note adds.
 ADVICE = {

@@ -29,6 +29,9 @@ DEMO_SIDE = 128
 PIXELS = {"EmptyLatentImage": (0, 1), "RegionPrompt": (2, 3), "SolidMask": (1, 2), "MaskComposite": (0, 1),
           "AttnDirRegionsFromBoxes": (1, 2), "AttnDirSketch": (1, 2, 3)}
 
+# Where the demo departs from the paper for its small model: node type -> {place: (the demo's, the paper's)}.
+PUBLISHED = {"SharedSubjectAttention": {8: (0.0, 0.5), 11: (0.3, 0.1), 12: (0.9, 0.32)}}  # variety, injection's window
+
 
 @dataclass(frozen=True)
 class Family:
@@ -96,6 +99,8 @@ def fit(node: Node, family: Family, factor: int) -> None:
     values = node["widgets_values"]
     for place in PIXELS.get(node["type"], ()):
         values[place] *= factor
+    for place, (ours, papers) in PUBLISHED.get(node["type"], {}).items():
+        values[place] = papers if values[place] == ours else values[place]
     if node["type"] == "KSampler":
         values[2], values[3] = family.steps, family.cfg
     if node["type"] == "CLIPTextEncode":

@@ -74,20 +74,31 @@ def ours(**changes: Any) -> Method:
     return method
 
 
+def small(**changes: Any) -> Method:
+    """As the example workflows set the node for the demo model: no dropout of keys, and a late injection."""
+    def method(world: World, story: Story) -> Asked:
+        from attention_director.core.schedule import Schedule
+
+        return ours(**{"variety": 0.0, "inject": Schedule(0.3, 0.9)} | changes)(world, story)
+
+    return method
+
+
 def without_sharing(world: World, story: Story) -> Asked:
     from attention_director.core.schedule import Schedule
 
-    return ours(share=Schedule(0.0, 0.0))(world, story)
+    return small(share=Schedule(0.0, 0.0))(world, story)
 
 
 VARIANTS: dict[str, Method] = {
     "unpatched": unpatched,
     "shared-seed": shared_seed,
     "whole-batch": whole_batch,
-    "ours": ours(),
-    "ours-one-pass": ours(two_pass=False),
+    "ours": small(),
+    "ours-one-pass": small(two_pass=False),
     "ours-sdsa": without_sharing,
-    "ours-injection": ours(injection=0.0),
-    "ours-dropout": ours(variety=0.0),
-    "ours-blend": ours(query_blend=0.0),
+    "ours-injection": small(injection=0.0),
+    "ours-blend": small(query_blend=0.0),
+    "ours-paper": ours(),
+    "ours-paper-dropout": ours(variety=0.0),
 }

@@ -35,7 +35,8 @@ BOX = """(id) => { const node = app.graph.nodes.find((n) => n.id == id), view = 
     const at = app.canvas.canvas.getBoundingClientRect();
     return [at.left + node.pos[0] + view.offset[0], at.top + node.pos[1] + view.offset[1], ...node.size]; }"""
 BADGES = "(mode) => app.extensionManager.setting.set('Comfy.NodeBadge.NodeSourceBadgeMode', mode)"
-WAKE = """async () => { await app.refreshComboInNodes(); const find = (type) => app.graph.nodes.filter((n) => n.type === type);
+WAKE = """async () => { await app.refreshComboInNodes();
+    const find = (type) => app.graph.nodes.filter((n) => n.type === type);
     const [bank] = find("AttnDirLoadBank"), user = find("SharedSubjectAttention").find((n) =>
         n.inputs.some((i) => i.name === "bank" && i.link != null));
     bank.mode = 0; bank.connect(0, user, user.inputs.findIndex((i) => i.name === "bank")); }"""
