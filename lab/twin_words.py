@@ -13,6 +13,7 @@ FOX = {"a red circle and a blue square on a white background":
 SCENES = {"a creature": "a watercolour of a red fox", "creature": "red fox", "on a white background": "on a sofa",
           "on a beige background": "with a red umbrella in the rain",
           "on a grey background": "beside a blue bicycle in a street", "on a black background": "in the snow at night"}
+PEOPLE = {"creature#1": "man", "creature#2": "woman"}
 SMALL_MODEL = {" *variety* is 0 and the injection late here, which suits the small demo model; the node's own defaults "
                "are the paper's.": ""}
 WORDS: dict[str, dict[str, str]] = {
@@ -41,7 +42,15 @@ WORDS: dict[str, dict[str, str]] = {
            "take Load Guidance Predictor away, give a few hundred pictures with their texts (the core's dataset "
            "loaders), and 3000 steps.": "A few hundred pictures will do. Interrupting keeps what is trained so far."},
     "19": SCENES | SMALL_MODEL,
+    "20": {"a creature and a green triangle on a black background": "a photo of a woman and a green parrot in a garden",
+           "creature": "woman"},
+    "21": PEOPLE | {"a creature and a creature on a grey background":
+                    "a photo of a man and a woman reading books in a garden"},
+    "22": PEOPLE | {"a creature and a creature on a white background":
+                    "a photo of a man and a woman in a white room"},
 }
+PORTRAITS = (" Choose FastComposer's adapter in Load Identity Adapter (its own terms apply), and wire portraits of "
+             "people who agreed to it, in your own Load Image, in place of the examples.")
 # A sentence that a twin's note adds.
 ADVICE = {
     "09": " Put your own Load Image in place of the example, and its caption in place of that text.",
@@ -50,4 +59,5 @@ ADVICE = {
     "16": " A predictor belongs to one model: make yours with 17, then choose it in Load Guidance Predictor.",
     "17": " Put pictures and their texts (one .txt beside each) into a folder within ComfyUI's input folder and choose "
           "it. 3000 steps want a GPU.",
+    **dict.fromkeys(("20", "21", "22"), PORTRAITS),
 }

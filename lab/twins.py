@@ -1,8 +1,8 @@
 """Twins of the example workflows, for checkpoints of one's own: python3 lab/run.py twins writes them again.
 
-Every demo workflow has one for Stable Diffusion 1.5 and one for SDXL: same wires, with Load Checkpoint in
-place of the demo model, sizes and sampling that suit the family, and other words. A test compares the
-committed files with what is derived here.
+Every demo workflow has one for Stable Diffusion 1.5 and, where weights for it exist, one for SDXL: same
+wires, with Load Checkpoint in place of the demo model, sizes and sampling that suit the family, and other
+words. A test compares the committed files with what is derived here.
 """
 
 from __future__ import annotations
@@ -55,6 +55,11 @@ def demos() -> list[Path]:
     """The workflows that load the demo model."""
     return sorted(path for path in FOLDER.glob("*.json")
                   if of_type(json.loads(path.read_text(encoding="utf-8")), "AttnDirLoadDemoModel"))
+
+
+def families_of(demo: Workflow) -> tuple[Family, ...]:
+    """Whom a twin is for: adapters for identities exist for Stable Diffusion 1.5 alone."""
+    return FAMILIES[:1] if of_type(demo, "AttnDirLoadAdapter") else FAMILIES
 
 
 def twin_name(stem: str, family: Family) -> str:
@@ -127,13 +132,14 @@ def reworded(value: Any, words: dict[str, str]) -> Any:
 
 
 def own_files(value: Any, number: str, family: Family) -> Any:
-    """File names a twin must not share with its demo: saved pictures, banks and predictors."""
+    """File names a twin must not share with its demo: saved pictures, banks, predictors and adapters."""
     if not isinstance(value, str):
         return value
     value = value.replace(f"attention_director/{number}", f"attention_director/{number}-{family.key}")
     value = value.replace("subject_banks/hero", f"subject_banks/hero_{family.key}")
     value = value.replace("guidance_predictors/mine", f"guidance_predictors/mine_{family.key}")
     value = value.replace("demo_edges.safetensors", f"mine_{family.key}_00001_.safetensors")
+    value = value.replace("demo_identity.safetensors", "pytorch_model.bin")
     return re.sub(r"^hero_(\d)", rf"hero_{family.key}_\1", value)
 
 
@@ -177,7 +183,7 @@ def twins() -> Iterator[tuple[str, Workflow, Path, str]]:
         if path.stem == CONTROLLED.demo:
             sources.append((CONTROLLED.name, with_control_net(demo), " + ControlNet"))
         for stem, source, more in sources:
-            for family in FAMILIES:
+            for family in families_of(source):
                 yield (twin_name(stem, family), derive(stem, source, family), path.with_suffix(".jpg"),
                        family.label + more)
 

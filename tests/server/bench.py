@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import tiny
 import torch
+from attention_director.bridge.adapter_file import load_adapter
 from attention_director.bridge.demo_model import load_demo_model
 from attention_director.nodes import NODES
 from client import Graph
+from identity_files import published, save
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bridge"))
 from sketch_scene import predictor  # noqa: E402
@@ -77,12 +80,20 @@ class Bench:
             return (tiny.control_net(self.family),)
         if kind == "AttnDirLoadPredictor":
             return (predictor(tiny.model(self.family)),)
+        if kind == "AttnDirLoadAdapter":
+            return adapter(), ""
         if kind == "LoadImageTextDataSetFromFolder":
             return [torch.rand(1, 128, 128, 3), torch.rand(1, 128, 128, 3)], ["a red fox", "a blue vase"]
         if kind == "EmptyLatentImage":
             rows = 16 * inputs["height"] // max(inputs["width"], inputs["height"])
             return ({"samples": torch.zeros(inputs["batch_size"], 4, rows, 16)},)
         return None
+
+
+def adapter() -> Any:
+    """A file of the published layout, read as the node reads it."""
+    with TemporaryDirectory() as folder:
+        return load_adapter("test", save(Path(folder) / "adapter.safetensors", published()))[0]
 
 
 def listed(inputs: dict[str, Any]) -> dict[str, list[Any]]:
