@@ -24,7 +24,6 @@ class IdentityInject(io.ComfyNode):
             description="Puts the subjects of your pictures into the prompt, each bound to its own words, with no "
                         "tuning. Needs an adapter for your model: the published one is for Stable Diffusion 1.5 and "
                         "people.",
-            is_experimental=True,
             search_aliases=["FastComposer", "identity", "face reference", "multi subject", "PhotoMaker"],
             hidden=[io.Hidden.unique_id],
             inputs=[
