@@ -208,7 +208,8 @@ def self_geometry(pixels: torch.Tensor) -> _Geometry:
     """
     patterns, which = membership_patterns(pixels)
     share = (patterns.float() @ patterns.float().T > 0).float()
-    return _Geometry(which @ share, which @ share, which, torch.zeros(pixels.shape[1]))
+    left = which @ share
+    return _Geometry(left, left, which, torch.zeros(pixels.shape[1]))
 
 
 def cross_geometry(pixels: torch.Tensor, tokens: torch.Tensor, keys: int, regions: int) -> _Geometry:
