@@ -131,8 +131,8 @@ def test_repeated_prompts_of_unequal_length(tiles: int) -> None:
     single = cross_call(prompts, 2, keys=154)
     short_k, short_v = (x[2, :, :77].repeat(1, 2, 1) for x in (single.k, single.v))
     k, v = (torch.stack((x[0], x[1], short, x[3])) for x, short in ((single.k, short_k), (single.v, short_v)))
-    k, v = (x.repeat(1, 1, tiles, 1).transpose(1, 2).contiguous().transpose(1, 2) for x in (k, v))  # as the host has it
-    call = replace(single, k=k, v=v)
+    tiled = (x.repeat(1, 1, tiles, 1).transpose(1, 2).contiguous().transpose(1, 2) for x in (k, v))
+    call = replace(single, **dict(zip("kv", tiled, strict=True)))  # laid out as the host has it
     planned = made.edits[0]
     source, target = probabilities(call.q[2], k[2][:, :77]), probabilities(call.q[3], k[3])
     gate = torch.ones(154, dtype=torch.float64)

@@ -91,8 +91,7 @@ export function createView(on) {
     [said, alarmed] = [text, warns];
     refresh();
   };
-  const arrivals = createArrivals({ drawing: () => drawing, commit: (next, index) => commit(next, index), tell, masks: on.masks, unlink: on.unlink,
-    arrived: () => root.focus({ preventScroll: true }) }); // for the keys that edit them
+  const arrivals = createArrivals({ drawing: () => drawing, commit: (next, index) => commit(next, index), tell, masks: on.masks, unlink: on.unlink, arrived: () => root.focus({ preventScroll: true }) });
 
   const pad = createPad({
     down: (point, event) => {
