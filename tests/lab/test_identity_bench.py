@@ -81,3 +81,16 @@ def bench_settings():
 def test_the_ceiling_is_high() -> None:
     row = bench.ceiling(load_world(), 8)
     assert row["match_one"] >= 0.85 and row["match_two"] >= 0.8
+
+
+def test_the_shipped_adapter_brings_its_subjects_into_the_picture() -> None:
+    """Eight prompts with one creature each: by words alone a match is chance, one in twenty."""
+    from attention_director.bridge.adapter_folder import DEMO, adapter_path
+
+    assert adapter_path("test", DEMO).stat().st_size <= 8_000_000
+    world, asks = load_world(), bench.variants()
+    totals = {name: defaultdict(list) for name in ("unpatched", "ours")}
+    for number in range(8):
+        bench.measure(world, {name: asks[name] for name in totals}, sample_case(number, 1), totals)
+    matched = {name: sum(values["match_one"]) for name, values in totals.items()}
+    assert matched["ours"] >= 4 and matched["ours"] >= matched["unpatched"] + 3, matched
