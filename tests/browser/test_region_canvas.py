@@ -98,9 +98,10 @@ def test_undo_and_redo_keep_the_focus(renderer: Editor) -> None:
         renderer.page.wait_for_timeout(300)
         renderer.page.wait_for_function(RESTORED)
         renderer.page.wait_for_timeout(600)
+        # The next key counts once the focus is back on the canvas that the step put in place.
+        renderer.page.wait_for_function(f"() => document.activeElement.closest('{PAD}')", timeout=5000)
         assert len(renderer.regions()) == count, keys
     assert renderer.widget("canvas") == full
-    renderer.page.wait_for_function(f"() => document.activeElement.closest('{PAD}')", timeout=5000)
     renderer.drag(0.6, 0.1, 0.9, 0.3)
     assert len(renderer.regions()) == 3, "what is on the page is the canvas of the node"
 
