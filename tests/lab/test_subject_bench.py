@@ -200,7 +200,7 @@ def test_the_cost_of_more_pictures_has_rows_of_its_own(monkeypatch: pytest.Monke
     rows = bench.growth(world, repeats=1)
     assert [(row["variant"], row["images"]) for row in rows] == [
         ("ours", 2.0), ("whole-batch", 2.0), ("ours", 4.0), ("whole-batch", 4.0)]
-    # Not above 1 as a law: where the host's own attention is the hungriest moment, ours in parts needs less.
+    # Not above 1 on every processor: one gave 1.10, another 0.97 for the same run, so only nonsense is refused.
     assert all(0.8 < row["memory_ratio"] < 3.0 for row in rows)
     assert bench.memory_of(world, "unpatched", 4) > 1.5 * bench.memory_of(world, "unpatched", 2)
 
