@@ -10,9 +10,10 @@ import pickle
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import comfy.utils
 import safetensors.torch
@@ -35,13 +36,17 @@ NAMED = 4  # so many names in a sentence, all of them in the report
 
 @dataclass(frozen=True, eq=False)
 class Adapter:
-    """What IdentityInject needs of a file. unet: a whole UNet by diffusers names; low_rank: changes of one."""
+    """What IdentityInject needs of a file. unet: a whole UNet by diffusers names; low_rank: changes of one.
+
+    key: names what was read this time; a file read again may hold something else.
+    """
 
     name: str
     fuse: FuseModule
     tower: Any
     unet: Weights
     low_rank: Weights
+    key: UUID = field(default_factory=uuid4)
 
     @property
     def width(self) -> int:

@@ -6,6 +6,7 @@ Method: FastComposer, arXiv 2305.10431. Written from the paper; no code copied.
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid5
 
 import comfy.lora
 import comfy.utils
@@ -28,17 +29,24 @@ def with_unet(node: str, model: Any, adapter: Adapter, strength: float, base: An
     clone = model.clone()
     if adapter.low_rank:
         _add_low_rank(node, clone, adapter, strength)
-        return clone
-    weights = host_weights(node, model, adapter)
+    else:
+        _add_whole(node, clone, adapter, strength, base)
+    # The same patches on the same model have the same name, so that the host does not put them on the weights
+    # again when only a picture or the prompt has changed.
+    clone.patches_uuid = uuid5(adapter.key, f"{model.patches_uuid}/{strength}/{base and base.patches_uuid}")
+    return clone
+
+
+def _add_whole(node: str, clone: Any, adapter: Adapter, strength: float, base: Any) -> None:
+    weights = host_weights(node, clone, adapter)
     if base is None:
         _expect_all(node, adapter, weights, clone.add_patches({k: (w,) for k, w in weights.items()}, strength,
                                                               1.0 - strength))
-        return clone
-    _check_base(node, model, base)
+        return
+    _check_base(node, clone, base)
     _expect_all(node, adapter, weights, clone.add_patches({k: (w,) for k, w in weights.items()}, strength))
     removed = base.get_key_patches(PREFIX)
     _expect_all(node, adapter, removed, clone.add_patches(removed, -strength))
-    return clone
 
 
 def host_weights(node: str, model: Any, adapter: Adapter) -> Weights:

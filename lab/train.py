@@ -14,7 +14,7 @@ def train_world(arguments: argparse.Namespace) -> None:
     """VAE, then latents, then UNet and text encoder, then one file in assets/."""
     import torch
     from world.checkpoint import read_checkpoint, write_checkpoint
-    from world.train_unet import encode_scenes, train_unet
+    from world.train_unet import Scenes, encode_scenes, train_unet
     from world.train_vae import train_vae
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -26,10 +26,11 @@ def train_world(arguments: argparse.Namespace) -> None:
         vae, begin = read_checkpoint(Path(arguments.begin))
     else:
         vae = train_vae(folder, arguments.seed, device)
-    pictures = encode_scenes(folder, vae, arguments.scenes, arguments.seed, device)
-    weights = train_unet(folder, pictures, arguments.unet_steps, arguments.seed, device,
+    scenes = Scenes(arguments.seed, arguments.creatures)
+    pictures = encode_scenes(folder, vae, arguments.scenes, scenes, device)
+    weights = train_unet(folder, pictures, arguments.unet_steps, scenes, device,
                          arguments.learning_rate, begin)
-    facts = {"seed": arguments.seed, "scenes": arguments.scenes, "unet_steps": arguments.unet_steps,
+    facts = {"seed": arguments.seed, "scenes": arguments.scenes, "creatures": arguments.creatures, "unet_steps": arguments.unet_steps,
              "learning_rate": arguments.learning_rate, "begun_with": arguments.begin and Path(arguments.begin).name,
              "device": str(device)}
     print("wrote", write_checkpoint(Path(arguments.out), vae, weights, facts))
@@ -58,6 +59,7 @@ def main() -> None:
     parser.add_argument("--out", default=str(root / "assets" / "tiny_world.safetensors"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scenes", type=int, default=28000, help="pictures to train the UNet on")
+    parser.add_argument("--creatures", type=float, default=0.4, help="share of the pictures that show creatures")
     parser.add_argument("--unet-steps", type=int, nargs="+", default=[12000],
                         help="steps of each round of the learning rate; a round more goes on from what is there")
     parser.add_argument("--learning-rate", type=float, default=6e-4, help="its peak")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -81,6 +81,7 @@ def measure(world: World, asks: dict[str, Ask], case: Case, totals: dict[str, di
         found = scores(drawing.pictures[0], case)
         into = totals[variant]
         into["seconds"].append(drawing.seconds)
+        into["a_step"].append(drawing.a_step)
         for metric in ("match", "drawn"):
             into[f"{metric}_{name}"].append(found[metric])
         into["obedience"].append(found["obedience"])
@@ -109,7 +110,11 @@ def ceiling(world: World, count: int) -> Row:
 
 
 def run(limit: int | None = None) -> list[Row]:
-    """One row a variant; ``limit`` is a number of cases of each kind, for a trial. time_ratio is of medians."""
+    """One row a variant; ``limit`` is a number of cases of each kind, for a trial.
+
+    time_ratio is of whole runs, each with new references and so with patches put on the weights; step_ratio of
+    steps. Both of medians.
+    """
     world, asks = load_world(), variants()
     totals: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in asks}
     counts = {1: limit or ONE, 2: limit or TWO}
@@ -118,9 +123,15 @@ def run(limit: int | None = None) -> list[Row]:
             measure(world, asks, sample_case(number, creatures), totals)
             if (number + 1) % 10 == 0 or number + 1 == count:
                 print(f"identity: {number + 1}/{count} prompts with {creatures}", flush=True)
-    plain = median(totals["unpatched"].pop("seconds"))
-    rows = [ceiling(world, min(50, counts[1]))]
+    return [ceiling(world, min(50, counts[1])), *rows_of(totals)]
+
+
+def rows_of(totals: Mapping[str, Mapping[str, list[float]]]) -> list[Row]:
+    """One row a variant, its times relative to the unpatched ones of this run."""
+    rows = []
     for name, values in totals.items():
-        seconds = median(values.pop("seconds")) if "seconds" in values else plain
-        rows.append(mean_row(name, values) | {"time_ratio": seconds / plain})
+        times = {ratio: median(values[which]) / median(totals["unpatched"][which])
+                 for ratio, which in (("time_ratio", "seconds"), ("step_ratio", "a_step"))}
+        means = mean_row(name, {k: v for k, v in values.items() if k not in ("seconds", "a_step")})
+        rows.append(means | times | {"prompts": float(len(values["seconds"]))})
     return rows

@@ -11,7 +11,7 @@ from world.draw import World, draw_captions, load_world
 from world.oracle import look, recovered, score_caption
 from world.render import render
 from world.scene import CREATURE, Scene
-from world.train_unet import scene
+from world.train_unet import Scenes
 
 from .results import Row, mean_row
 
@@ -23,7 +23,7 @@ def held_out(seed: int = 0) -> Iterator[Scene]:
     index = 0
     while True:
         index -= 1
-        yield scene(seed, index)
+        yield Scenes(seed)[index]
 
 
 def captioned(things: int, count: int) -> list[Scene]:

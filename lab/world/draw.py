@@ -10,6 +10,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -43,7 +45,8 @@ class World:
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """pictures: uint8 [B, H, W, 3] RGB. seconds: of sampling, without decoding, for the whole batch.
+    """pictures: uint8 [B, H, W, 3] RGB. seconds: of sampling, without decoding, for the whole batch; a_step: of the
+    median step alone, without what comes before the first, such as putting patches on weights.
 
     evaluations: what the UNet worked through in a step for one image, in whole latents (the prompt
     and the negative make 2; a crop counts by its area). latent: as the sampler gave it.
@@ -53,6 +56,7 @@ class Drawing:
     seconds: float
     evaluations: float
     latent: torch.Tensor
+    a_step: float = 0.0
 
 
 class PixelCount:
@@ -93,17 +97,19 @@ def draw(world: World, model: Any, positive: Conditioning, seeds: Sequence[int],
     counter = PixelCount()
     counted = model.clone()
     counted.set_model_unet_function_wrapper(counter)
+    ends: list[float] = []
     with torch.inference_mode():
         noise = start_noise(seeds)
         started = time.perf_counter()
         latent = comfy.sample.sample(
             counted, noise, settings.steps, settings.cfg, settings.sampler, settings.scheduler, positive,
-            world.negative, torch.zeros_like(noise), disable_pbar=True, seed=seeds[0])
+            world.negative, torch.zeros_like(noise), disable_pbar=True, seed=seeds[0],
+            callback=lambda *_: ends.append(time.perf_counter()))
         seconds = time.perf_counter() - started
         decoded = world.vae.decode(latent) if decode else torch.zeros(len(latent), 0, 0, 3)
     pictures = (decoded.clamp(0, 1) * 255).round().to("cpu", torch.uint8).numpy()
     per_step = counter.pixels / (settings.steps * noise.shape[0] * noise.shape[-2] * noise.shape[-1])
-    return Drawing(pictures, seconds, per_step, latent)
+    return Drawing(pictures, seconds, per_step, latent, median(b - a for a, b in pairwise(ends)) if ends[1:] else 0.0)
 
 
 def draw_captions(world: World, jobs: Sequence[tuple[str, int]], batch: int = 16,

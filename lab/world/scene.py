@@ -83,6 +83,13 @@ def sample_coat(rng: Random) -> Coat:
                 rng.choice((0.0, 45.0, 90.0, 135.0)), rng.uniform(0.42, 0.6))
 
 
+def _coats(rng: Random, count: int, twins: float) -> list[Coat]:
+    """One coat for all, by the chance ``twins``, or one for each."""
+    if count > 1 and rng.random() < twins:
+        return [sample_coat(rng)] * count
+    return [sample_coat(rng) for _ in range(count)]
+
+
 def _place(rng: Random, count: int, scale: float) -> list[tuple[float, float, float]] | None:
     """Centres and radii for ``count`` things that overlap at most slightly; None when stuck."""
     low, high = _RADIUS_PX[count]
@@ -105,22 +112,27 @@ def place_things(rng: Random, count: int) -> list[tuple[float, float, float]]:
             return placed
 
 
-def sample_scene(rng: Random, creatures: float = 0.2) -> Scene:
-    """A random scene; ``creatures`` is the chance that a creature is in it."""
+def sample_scene(rng: Random, creatures: float = 0.4, twins: float = 0.7) -> Scene:
+    """A random scene.
+
+    ``creatures`` is the chance that any is in it; ``twins`` the chance that those of one scene all wear one
+    coat, so that a model learns what photographs teach: things of one name near each other look alike.
+    """
     background = rng.choice(list(BACKGROUNDS))
     draw = rng.random()
     if draw < 0.02:
         return Scene(background)
     with_creature = draw < 0.02 + creatures
-    weights = {1: 0.55, 2: 0.35, 3: 0.10} if with_creature else _COUNT_WEIGHTS
+    weights = {1: 0.35, 2: 0.45, 3: 0.20} if with_creature else _COUNT_WEIGHTS
     count = rng.choices(list(weights), list(weights.values()))[0]
     creature_count = 0
     if with_creature:
-        creature_count = 2 if count >= 2 and rng.random() < 0.35 else 1
+        creature_count = rng.randint(2, count) if count >= 2 and rng.random() < 0.7 else 1
+    coats = _coats(rng, creature_count, twins)
     things, taken = [], set()
     for i, (x, y, r) in enumerate(place_things(rng, count)):
         if i < creature_count:
-            things.append(Thing(CREATURE, "", x, y, r, sample_coat(rng)))
+            things.append(Thing(CREATURE, "", x, y, r, coats[i]))
             continue
         while True:
             look = (rng.choice(list(COLOURS)), rng.choice(SHAPES))

@@ -11,7 +11,7 @@ import torch
 
 from .caption import caption
 from .render import render
-from .train_unet import scene
+from .train_unet import Scenes
 
 BATCH = 8
 LEARNING_RATE = 1e-3  # a tenth of the width the paper reads learns faster than its 1e-4
@@ -22,7 +22,7 @@ FIRST_SCENE = 500_000  # the UNet has not seen these
 
 def scenes(count: int, seed: int, first: int = FIRST_SCENE) -> tuple[torch.Tensor, list[str]]:
     """Pictures [N, 128, 128, 3] in 0..1 and their captions."""
-    found = [scene(seed, first + i) for i in range(count)]
+    found = [Scenes(seed)[first + i] for i in range(count)]
     pictures = np.stack([render(one)[0] for one in found])
     return (torch.from_numpy(pictures).float() / 255,
             [caption(one, Random(f"{seed}/predictor/{i}")) for i, one in enumerate(found)])

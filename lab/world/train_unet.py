@@ -43,9 +43,15 @@ SNR_OF_SIGHT = 0.05  # a thing covers some 25 latent cells: it shows through far
 MOST_THINGS = 4
 
 
-def scene(seed: int, index: int) -> Scene:
-    """Training scene ``index``; held-out scenes have negative indices."""
-    return sample_scene(Random(f"{seed}/scene/{index}"))
+@dataclass(frozen=True)
+class Scenes:
+    """Training scenes by their number; ``creatures`` is the share of those that show any."""
+
+    seed: int
+    creatures: float = 0.4
+
+    def __getitem__(self, index: int) -> Scene:
+        return sample_scene(Random(f"{self.seed}/scene/{index}"), self.creatures)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,17 +65,17 @@ class Pictures:
         return len(self.latents)
 
 
-def encode_scenes(folder: Path, vae_weights: dict[str, torch.Tensor], count: int, seed: int,
+def encode_scenes(folder: Path, vae_weights: dict[str, torch.Tensor], count: int, scenes: Scenes,
                   device: torch.device) -> Pictures:
     """The first ``count`` scenes; kept in ``folder``."""
-    path = folder / f"scenes-{count}.pt"
+    path = folder / f"scenes-{count}-{scenes.seed}-{scenes.creatures:g}.pt"
     if not path.exists():
-        save_state(path, vars(_encoded(folder, vae_weights, count, seed, device)))
+        save_state(path, vars(_encoded(folder, vae_weights, count, scenes, device)))
     return Pictures(**torch.load(path, weights_only=True))
 
 
 @torch.inference_mode()
-def _encoded(folder: Path, vae_weights: dict[str, torch.Tensor], count: int, seed: int,
+def _encoded(folder: Path, vae_weights: dict[str, torch.Tensor], count: int, scenes: Scenes,
              device: torch.device) -> Pictures:
     vae = build_vae()
     vae.load_state_dict(vae_weights, strict=False)  # a checkpoint leaves out the host's own scale and shift
@@ -77,7 +83,7 @@ def _encoded(folder: Path, vae_weights: dict[str, torch.Tensor], count: int, see
     log = Log(folder / "training.log", "latents", count)
     latents, coverage = [], []
     for start in range(0, count, 64):
-        drawn = [render(scene(seed, i)) for i in range(start, min(start + 64, count))]
+        drawn = [render(scenes[i]) for i in range(start, min(start + 64, count))]
         x = torch.from_numpy(np.stack([picture for picture, _ in drawn])).to(device).permute(0, 3, 1, 2)
         with autocast(device):
             z = encoder((x.float() / 255).contiguous(memory_format=torch.channels_last))
@@ -131,13 +137,13 @@ def losses(unet, context: torch.Tensor, latents: torch.Tensor, where: Places,
     return denoising.mean(), (seen * supervision_loss(attention.read, where)).mean()
 
 
-def batch(pictures: Pictures, words: Words, step: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, Places]:
+def batch(pictures: Pictures, words: Words, step: int, scenes: Scenes) -> tuple[torch.Tensor, torch.Tensor, Places]:
     """Latents [B, 4, h, w], caption rows [B, 77] and places of one step; the same for the same step."""
-    rng = Random(f"{seed}/unet/{step}")
+    rng = Random(f"{scenes.seed}/unet/{step}")
     indices = [rng.randrange(len(pictures)) for _ in range(BATCH)]
-    scenes = [scene(seed, i) for i in indices]
-    rows = words.rows(["" if rng.random() < EMPTY_CAPTIONS else caption(s, rng) for s in scenes])
-    where = places(words, rows, scenes, pictures.coverage[indices].float() / 255)
+    shown = [scenes[i] for i in indices]
+    rows = words.rows(["" if rng.random() < EMPTY_CAPTIONS else caption(s, rng) for s in shown])
+    where = places(words, rows, shown, pictures.coverage[indices].float() / 255)
     return pictures.latents[indices].float(), rows, where
 
 
@@ -150,13 +156,13 @@ def learning_rate_at(step: int, rounds: Sequence[int], peak: float = PEAK_LR) ->
     raise ValueError("step lies after the last round")
 
 
-def train_unet(folder: Path, pictures: Pictures, rounds: Sequence[int], seed: int, device: torch.device,
+def train_unet(folder: Path, pictures: Pictures, rounds: Sequence[int], scenes: Scenes, device: torch.device,
                peak: float = PEAK_LR, begin: dict[str, torch.Tensor] | None = None) -> dict[str, torch.Tensor]:
     """Train (or go on training) UNet and text encoder; returns the averaged weights.
 
     ``begin``: weights to begin with instead of chance.
     """
-    torch.manual_seed(seed)
+    torch.manual_seed(scenes.seed)
     steps = sum(rounds)
     words = Words()
     net = torch.nn.ModuleDict({"unet": build_unet(), "text": TextEncoder(len(words.ids) + 1)}).to(device)
@@ -169,8 +175,8 @@ def train_unet(folder: Path, pictures: Pictures, rounds: Sequence[int], seed: in
     path = folder / "unet.pt"
     first = resume(path, net, optimiser, average)
     for step in range(first, steps):
-        seed_step(seed, step)
-        x, rows, where = (part.to(device) for part in batch(pictures, words, step, seed))
+        seed_step(scenes.seed, step)
+        x, rows, where = (part.to(device) for part in batch(pictures, words, step, scenes))
         for group in optimiser.param_groups:
             group["lr"] = learning_rate_at(step, rounds, peak)
         with autocast(device):

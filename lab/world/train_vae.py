@@ -54,7 +54,7 @@ def crops(rng: Random, count: int) -> torch.Tensor:
     """Random crops of fresh pictures: [count, 3, CROP_PX, CROP_PX] in 0..1, two from a picture."""
     out = []
     while len(out) < count:
-        picture, masks = render(sample_scene(rng, creatures=0.4))
+        picture, masks = render(sample_scene(rng))
         seen = masks.any(0)
         for _ in range(2):
             x, y = (rng.randrange(0, picture.shape[0] - CROP_PX + 1) for _ in range(2))

@@ -206,6 +206,29 @@ def test_low_rank_changes_are_added(tmp_path: Path) -> None:
     assert changed == len(files.low_rank(model)) // 2
 
 
+def test_weights_are_patched_again_only_when_they_change(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another picture or prompt keeps the patched weights of the last run; another strength does not."""
+    model, clip, negative = family()
+    plain_weights(model)
+    patched: list[str] = []
+    own = type(model).patch_weight_to_device
+    monkeypatch.setattr(type(model), "patch_weight_to_device",
+                        lambda self, key, *a, **k: (patched.append(key), own(self, key, *a, **k))[1])
+
+    def run(text: str, subjects: Any, **options: Any) -> torch.Tensor:
+        patched.clear()
+        return tiny.sample(*files.identity(model, clip, given, text, subjects, **options), negative)
+
+    run(TEXT, files.subjects())
+    assert patched
+    warm = run("a blue dog and a red hat", files.subjects()[::-1])
+    assert not patched
+    run("a blue dog and a red hat", files.subjects()[::-1], strength_model=0.5)
+    assert patched
+    cold = run("a blue dog and a red hat", files.subjects()[::-1])
+    assert patched and torch.equal(warm, cold)
+
+
 def test_strength_model_zero_leaves_the_weights_alone(given: Any) -> None:
     model, clip, _ = family()
     out, _ = files.identity(model, clip, given, TEXT, strength_model=0.0)

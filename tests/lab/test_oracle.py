@@ -8,7 +8,7 @@ import torch
 from world.oracle import layout_scores, look, overlap, recovered, score_caption
 from world.render import render
 from world.scene import BACKGROUNDS, COLOURS, SHAPES, Scene, Thing
-from world.train_unet import scene
+from world.train_unet import Scenes
 
 TWO = (Thing("star", "red", 36, 36, 26), Thing("circle", "blue", 92, 90, 26))
 
@@ -16,7 +16,7 @@ TWO = (Thing("star", "red", 36, 36, 26), Thing("circle", "blue", 92, 90, 26))
 def test_right_about_rendered_scenes():
     found, backgrounds, extra, exact = [], 0, 0, []
     for index in range(300):
-        s = scene(0, -1 - index)
+        s = Scenes(0)[-1 - index]
         picture, masks = render(s)
         seen = look(picture)
         found += recovered(seen.objects, s.things, masks)
@@ -35,7 +35,7 @@ def test_right_after_a_vae_round_trip():
     _, _, vae = load_demo_model()
     found = []
     for start in range(0, 100, 20):
-        scenes = [scene(0, -1 - index) for index in range(start, start + 20)]
+        scenes = [Scenes(0)[-1 - index] for index in range(start, start + 20)]
         drawn = [render(s) for s in scenes]
         pictures = torch.from_numpy(np.stack([picture for picture, _ in drawn])).float() / 255
         with torch.inference_mode():

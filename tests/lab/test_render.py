@@ -9,17 +9,17 @@ import numpy as np
 from world.caption import FILLERS, caption, plain_caption, vocabulary
 from world.render import render
 from world.scene import BACKGROUNDS, COLOURS, CREATURE, Scene, Thing
-from world.train_unet import scene
+from world.train_unet import Scenes
 
-HELD_OUT = [scene(0, -1 - i) for i in range(60)]
+HELD_OUT = [Scenes(0)[-1 - i] for i in range(60)]
 
 
 def test_the_same_scene_gives_the_same_bytes():
     for index in (-1, -2, -3, 5):
-        first, second = scene(0, index), scene(0, index)
+        first, second = Scenes(0)[index], Scenes(0)[index]
         assert first == second
         assert render(first)[0].tobytes() == render(second)[0].tobytes()
-    assert scene(0, -1) != scene(0, 1) and scene(0, -1) != scene(1, -1)
+    assert Scenes(0)[-1] != Scenes(0)[1] and Scenes(0)[-1] != Scenes(1)[-1]
 
 
 def test_masks_are_disjoint_and_one_a_thing():

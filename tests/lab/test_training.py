@@ -11,6 +11,7 @@ from world import train_unet, train_vae, training
 from world.checkpoint import read_checkpoint, write_checkpoint
 
 CPU = torch.device("cpu")
+SCENES = train_unet.Scenes(0)
 
 
 @pytest.fixture(autouse=True)
@@ -55,14 +56,14 @@ def test_a_finished_checkpoint_is_a_beginning(tmp_path: Path) -> None:
     again = write_checkpoint(tmp_path / "again.safetensors", vae, weights, {})
     stored, written = load_file(path), load_file(again)
     assert stored.keys() == written.keys() and all(torch.equal(stored[k], written[k]) for k in stored)
-    begun = train_unet.train_unet(tmp_path, pictures(), [1], 0, CPU, peak=0.0, begin=weights)
+    begun = train_unet.train_unet(tmp_path, pictures(), [1], SCENES, CPU, peak=0.0, begin=weights)
     assert all(torch.equal(begun[key], weights[key]) for key in weights)
 
 
 def test_unet_goes_on_with_another_round(tmp_path: Path) -> None:
-    first = {k: v.clone() for k, v in train_unet.train_unet(tmp_path, pictures(), [2], 0, CPU).items()}
+    first = {k: v.clone() for k, v in train_unet.train_unet(tmp_path, pictures(), [2], SCENES, CPU).items()}
     state = torch.load(tmp_path / "unet.pt", weights_only=True)
-    second = train_unet.train_unet(tmp_path, pictures(), [2, 1], 0, CPU)
+    second = train_unet.train_unet(tmp_path, pictures(), [2, 1], SCENES, CPU)
     assert state["step"] == 2 and torch.load(tmp_path / "unet.pt", weights_only=True)["step"] == 3
     assert any(not torch.equal(first[key], second[key]) for key in first)
 
