@@ -16,6 +16,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python3 lab/run.py bench", description=__doc__)
     parser.add_argument("what", nargs="?", default="all", choices=[*BENCHES, "all"])
     parser.add_argument("--limit", type=int, help="a trial of so many captions, layouts or edits, kept in runs/trial")
+    parser.add_argument("--publish", action="store_true", help="keep a trial in results; its rows say how many there were")
     arguments = parser.parse_args()
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     engine.enter()
@@ -27,7 +28,7 @@ def main() -> None:
     for name in BENCHES if arguments.what == "all" else (arguments.what,):
         rows = importlib.import_module(f"benches.{name}").run(arguments.limit)
         if rows:
-            publish(name, rows, TRIAL if arguments.limit else RESULTS)
+            publish(name, rows, TRIAL if arguments.limit and not arguments.publish else RESULTS)
 
 
 if __name__ == "__main__":

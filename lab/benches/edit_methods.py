@@ -16,7 +16,7 @@ from .edit_cases import Edit
 NODE = "bench"
 SETTINGS = Settings()
 REAL = Settings(steps=30, sampler="ddim", scheduler="normal")  # what an inversion is made for
-REMOVED = -2.0  # the weight that takes a word's thing away
+REMOVED = -2.0  # the weight that is to take a word's thing away
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,10 @@ def sdedit(denoise: float) -> Method:
 
 
 def attend(**changes: Any) -> Method:
-    """AttentionEdit with its own defaults but for ``changes``; local kinds blend the edited thing's words."""
+    """AttentionEdit with its own defaults but for ``changes``; local kinds blend the edited thing's words.
+
+    With the defaults a thing is taken away by a weight below zero, its caption untouched.
+    """
     def method(world: World, edit: Edit, source: Source) -> np.ndarray:
         from attention_director.bridge.edit import EditOptions, edit_prompt
 
@@ -107,6 +110,30 @@ def attend(**changes: Any) -> Method:
     return method
 
 
+def advised(**changes: Any) -> Method:
+    """AttentionEdit as its help page advises for the kind of edit."""
+    def method(world: World, edit: Edit, source: Source) -> np.ndarray:
+        return attend(**(advice(edit) | changes))(world, edit, source)
+
+    return method
+
+
+def advice(edit: Edit) -> dict[str, Any]:
+    """What the help page says of this kind of edit, where that is not the defaults."""
+    from attention_director.core.schedule import Schedule
+
+    if edit.kind == "remove":
+        return {"targets": target_of(edit), "reweight": ""}
+    if edit.kind == "add":
+        return {"cross": Schedule(0.0, 0.3), "self_": Schedule(0.0, 0.1), "blend_threshold": 0.5,
+                "keep_words": edit.source.things[0].phrase}
+    if edit.kind == "ground":
+        return {"cross": Schedule(0.0, 0.4), "self_": Schedule(0.0, 0.2),
+                "blend_words": f"{edit.source.background} background\n{edit.background} background",
+                "keep_words": "\n".join(thing.phrase for thing in edit.source.things)}
+    return {}
+
+
 VARIANTS: dict[str, Method] = {
     "unpatched": unpatched,
     "schedule-20": scheduled(0.2),
@@ -114,6 +141,7 @@ VARIANTS: dict[str, Method] = {
     "sdedit-40": sdedit(0.4),
     "sdedit-60": sdedit(0.6),
     "sdedit-80": sdedit(0.8),
-    "ours": attend(),
-    "ours-blend": attend(blend_words=""),
+    "ours": advised(),
+    "ours-defaults": attend(),
+    "ours-blend": advised(blend_words="", keep_words=""),
 }

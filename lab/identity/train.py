@@ -36,6 +36,8 @@ def arguments_of(parser: argparse.ArgumentParser, line: list[str] | None) -> arg
     parser.add_argument("--folder", default=str(host.cache_folder() / "identity"),
                         help="state, log and previews; what is there is gone on with")
     parser.add_argument("--out", default=str(root / "assets" / "demo_identity.safetensors"))
+    parser.add_argument("--from", dest="begin", metavar="STATE",
+                        help="begin with what another training learnt: its identity-*.pt, of the same sizes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--pictures", type=int, default=3000, help="creature pictures to render")
     parser.add_argument("--steps", type=int, default=4500)
@@ -147,6 +149,8 @@ def train(arguments: argparse.Namespace, crew: Any) -> dict[str, Any]:
     base, store, student = prepare(arguments, crew)
     steps, state = arguments.steps, Path(arguments.folder) / f"identity-{lesson(arguments)}.pt"
     recipe = Recipe(batch=arguments.batch, localisation=arguments.localisation, balanced=not arguments.paper_weights)
+    if arguments.begin and not state.exists():
+        student.load_state_dict(torch.load(arguments.begin, weights_only=True, map_location="cpu")["average"])
     parameters = list(student.trained.values())
     optimiser = torch.optim.AdamW(parameters, lr=arguments.learning_rate, weight_decay=0.01, betas=(0.9, 0.99))
     average = MovingAverage(student, 0.995)

@@ -173,6 +173,17 @@ def test_a_cut_training_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest
     assert whole.keys() == again.keys() and all(torch.equal(whole[k], again[k]) for k in whole)
 
 
+def test_a_training_begins_with_what_another_learnt(tmp_path: Path) -> None:
+    trainer.main(small_training(tmp_path / "first", "--steps", "2"))
+    state = next((tmp_path / "first").glob("identity-*.pt"))
+    more = ("--steps", "1", "--learning-rate", "0", "--seed", "1", "--from", str(state))
+    trainer.main(small_training(tmp_path / "second", *more))
+    first, second = (tensors(tmp_path / name / "adapter.safetensors") for name in ("first", "second"))
+    assert first.keys() == second.keys()
+    for name in first:
+        torch.testing.assert_close(first[name], second[name], rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize("more", [(), ("--rank", "0")], ids=["low rank", "whole UNet"])
 def test_the_file_written_is_the_network_trained(tmp_path: Path, more: tuple[str, ...]) -> None:
     """The host's patched model predicts what the trainer's own UNet predicts."""
