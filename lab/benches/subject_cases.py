@@ -133,14 +133,20 @@ def obeyed(seen: Seen, scene: Scene) -> float:
 
 
 def story_scores(pictures: np.ndarray, story: Story) -> dict[str, list[float]]:
-    """Pictures uint8 [scenes, H, W, 3] of a story: every metric's values."""
+    """Pictures uint8 [scenes, H, W, 3] of a story: every metric's values.
+
+    same_drawn: same_subject of the pairs that both show a creature, which says how alike those are that are there.
+    """
     seen = [look(picture) for picture in pictures]
     creatures = [read_creature(picture, s) for picture, s in zip(pictures, seen, strict=True)]
     pairs = [same_subject(a, b) for a, b in combinations(creatures, 2)]
     apart = spread(creatures)
+    there = [c is not None for c in creatures]
+    both = [coat for (coat, _), pair in zip(pairs, combinations(there, 2), strict=True) if all(pair)]
     return {"same_subject": [coat for coat, _ in pairs], "same_palette": [tones for _, tones in pairs],
+            "same_drawn": both,
             "obedience": [obeyed(s, scene) for s, scene in zip(seen, story.scenes, strict=True)],
-            "drawn": [float(c is not None) for c in creatures], "spread": [] if apart is None else [apart]}
+            "drawn": [float(t) for t in there], "spread": [] if apart is None else [apart]}
 
 
 assert max(_ASIDE_PX) < READ_PX // 8

@@ -75,11 +75,12 @@ def ours(**changes: Any) -> Method:
 
 
 def small(**changes: Any) -> Method:
-    """As the example workflows set the node for the demo model: no dropout of keys, and a late injection."""
+    """As the example workflows set the node for the demo model: no dropout of keys, late sharing and injection."""
     def method(world: World, story: Story) -> Asked:
         from attention_director.core.schedule import Schedule
 
-        return ours(**{"variety": 0.0, "inject": Schedule(0.3, 0.9)} | changes)(world, story)
+        own = {"variety": 0.0, "share": Schedule(0.5, 1.0), "inject": Schedule(0.3, 0.9)}
+        return ours(**own | changes)(world, story)
 
     return method
 
