@@ -30,9 +30,8 @@ def train_world(arguments: argparse.Namespace) -> None:
     pictures = encode_scenes(folder, vae, arguments.scenes, scenes, device)
     weights = train_unet(folder, pictures, arguments.unet_steps, scenes, device,
                          arguments.learning_rate, begin)
-    facts = {"seed": arguments.seed, "scenes": arguments.scenes, "creatures": arguments.creatures, "unet_steps": arguments.unet_steps,
-             "learning_rate": arguments.learning_rate, "begun_with": arguments.begin and Path(arguments.begin).name,
-             "device": str(device)}
+    facts = {name: getattr(arguments, name) for name in ("seed", "scenes", "creatures", "unet_steps", "learning_rate")}
+    facts |= {"begun_with": arguments.begin and Path(arguments.begin).name, "device": str(device)}
     print("wrote", write_checkpoint(Path(arguments.out), vae, weights, facts))
 
 
