@@ -2,7 +2,7 @@
 
 The whole UNet at 512 x 512, a few steps a run; every method against the plain model with the same rows, one
 after the other, and the median of the ratios. On a CPU the seconds are the processor's, which work of others
-beside this does not count in.
+beside this does not count in. peak_mb: what a run needs at its worst, beside the weights.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from world.draw import load_world
 from world.render import render
 from world.scene import Scene, Thing
 
+from .memory import peak_bytes
 from .results import Row
 
 REPEATS, STEPS, SIDE = 3, 2, 64
@@ -164,13 +165,18 @@ def seconds_of(model: Any, positive: Any, negative: Any, images: int) -> float:
 
 @torch.inference_mode()
 def run(limit: int | None = None) -> list[Row]:
-    """One row a method; ``limit`` is the number of repeats."""
+    """One row a method, the plain model first at each number of images; ``limit`` is the number of repeats."""
     from attention_director.bridge.prompt import encode
 
     model, clip = random_model()
     negative = encode(clip, "", NODE)
     base = plain(model, clip)
-    rows: list[Row] = []
+
+    def peak_mb(images: int, made: tuple[Any, Any] = base) -> float:
+        return peak_bytes(lambda: seconds_of(*made, negative, images)) / 1e6
+
+    rows: list[Row] = [{"variant": f"unpatched, {images} in a batch", "time_ratio": 1.0, "peak_mb": peak_mb(images)}
+                       for images in sorted({way.images for way in WAYS.values()})]
     for name, way in WAYS.items():
         made = way.make(model, clip)
         ratios = []
@@ -178,6 +184,6 @@ def run(limit: int | None = None) -> list[Row]:
             without = seconds_of(*base, negative, way.images)
             ratios.append(seconds_of(*made, negative, way.images) / without)
         rows.append({"variant": name, "time_ratio": median(ratios), "least": min(ratios), "most": max(ratios),
-                     "runs": float(len(ratios))})
-        print(f"cost: {name} {median(ratios):.2f}", flush=True)
+                     "runs": float(len(ratios)), "peak_mb": peak_mb(way.images, made)})
+        print(f"cost: {name} {median(ratios):.2f}, {rows[-1]['peak_mb']:.0f} MB", flush=True)
     return rows

@@ -86,3 +86,16 @@ def test_weights_are_read_off_the_picture():
 def test_the_row_of_an_inversion_names_the_worst():
     row = inversion_row("ddim", [(30.0, 2.0), (40.0, 1.0), (35.0, 4.0)])
     assert (row["psnr"], row["psnr_least"], row["seconds"]) == (35.0, 30.0, 2.0)
+
+
+def test_the_cost_bench_gives_every_method_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a UNet of SD1.5's form and a tenth of its width; memory at its worst is more with gradients than without."""
+    from benches import cost
+
+    monkeypatch.setattr(cost, "UNET", cost.UNET | {"model_channels": 32})
+    monkeypatch.setattr(cost, "SIDE", 16)
+    rows = {row["variant"]: row for row in cost.run(1)}
+    assert [*cost.WAYS] == [name for name in rows if not str(name).startswith("unpatched")]
+    assert all(row["time_ratio"] > 0 and row["peak_mb"] > 0 for row in rows.values())
+    assert rows["sketch"]["peak_mb"] > rows["sketch-checkpointing"]["peak_mb"] > 0
+    assert rows["sketch"]["peak_mb"] > 1.5 * rows["unpatched, 1 in a batch"]["peak_mb"]
