@@ -1,8 +1,8 @@
 """What each method costs at Stable Diffusion 1.5's own sizes, on random weights: shapes take time, not training.
 
-The whole UNet at 512 x 512, a few steps a run; every method against the plain model with the same rows, one
-after the other, and the median of the ratios. On a CPU the seconds are the processor's, which work of others
-beside this does not count in. peak_mb: what a run needs at its worst, beside the weights.
+The whole UNet at 512 x 512, one step a run, in which every method acts; each against the plain model with the
+same rows, one after the other, and the median of the ratios. On a CPU the seconds are the processor's, which work
+of others beside this does not count in. peak_mb: what a run needs at its worst, beside the weights.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from world.scene import Scene, Thing
 from .memory import peak_bytes
 from .results import Row
 
-REPEATS, STEPS, SIDE = 3, 2, 64
+REPEATS, STEPS, SIDE = 3, 1, 64
 PROMPT = "a red circle and a blue square"
 TARGET, LONGER = "a green circle and a blue square", "a red circle with a hat and a blue square"
 NODE = "bench"
