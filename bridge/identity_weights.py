@@ -33,7 +33,8 @@ def with_unet(node: str, model: Any, adapter: Adapter, strength: float, base: An
         _add_whole(node, clone, adapter, strength, base)
     # The same patches on the same model have the same name, so that the host does not put them on the weights
     # again when only a picture or the prompt has changed.
-    clone.patches_uuid = uuid5(adapter.key, f"{model.patches_uuid}/{strength}/{base and base.patches_uuid}")
+    names = (model.patches_uuid, strength, None if base is None else base.patches_uuid)
+    clone.patches_uuid = uuid5(adapter.key, repr(names))
     return clone
 
 
