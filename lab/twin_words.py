@@ -14,8 +14,8 @@ SCENES = {"a creature": "a watercolour of a red fox", "creature": "red fox", "on
           "on a beige background": "with a red umbrella in the rain",
           "on a grey background": "beside a blue bicycle in a street", "on a black background": "in the snow at night"}
 PEOPLE = {"creature#1": "man", "creature#2": "woman"}
-SMALL_MODEL = {" *variety* is 0 and the injection late here, which suits the small demo model; the node's own defaults "
-               "are the paper's.": ""}
+SMALL_MODEL = {" *variety* is 0, and sharing and injection begin late here, which suits the small demo model; the "
+               "node's own defaults are the paper's.": ""}
 WORDS: dict[str, dict[str, str]] = {
     "01": FOX | {"\n\nSwap *Load Demo Model* for *Load Checkpoint* when you know what you want: its outputs stand in "
                  "the same order.": ""},
@@ -30,7 +30,7 @@ WORDS: dict[str, dict[str, str]] = {
     "07": {"a green square on a grey background": "a photo of a green chair in a living room",
            "a green square and a yellow star on a grey background":
            "a photo of a green chair and a yellow lamp in a living room"},
-    "08": FOX | {"; here the blue thing turns to another colour": ""},
+    "08": FOX | {"; here the blue square goes": ""},
     "10": FOX | {"background": "wooden table"},
     "13": SCENES | SMALL_MODEL | {"the creature": "the fox"},
     "14": SCENES | SMALL_MODEL | {"on a beige background": "on a beach", "on a grey background": "in a forest"},
