@@ -16,7 +16,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python3 lab/run.py bench", description=__doc__)
     parser.add_argument("what", nargs="?", default="all", choices=[*BENCHES, "all"])
     parser.add_argument("--limit", type=int, help="a trial of so many captions, layouts or edits, for runs/trial")
-    parser.add_argument("--publish", action="store_true", help="keep a trial in results all the same")
+    parser.add_argument("--publish", action="store_true", help="keep a trial's table in results all the same")
     arguments = parser.parse_args()
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     engine.enter()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import engine
 import host
+from world.scene import CREATURES
 
 
 def train_world(arguments: argparse.Namespace) -> None:
@@ -58,7 +59,7 @@ def main() -> None:
     parser.add_argument("--out", default=str(root / "assets" / "tiny_world.safetensors"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scenes", type=int, default=28000, help="pictures to train the UNet on")
-    parser.add_argument("--creatures", type=float, default=0.4, help="share of the pictures that show creatures")
+    parser.add_argument("--creatures", type=float, default=CREATURES, help="share of the pictures that show creatures")
     parser.add_argument("--unet-steps", type=int, nargs="+", default=[12000],
                         help="steps of each round of the learning rate; a round more goes on from what is there")
     parser.add_argument("--learning-rate", type=float, default=6e-4, help="its peak")

@@ -30,6 +30,7 @@ BACKGROUNDS: dict[str, tuple[int, int, int]] = {
 SHAPES = ("circle", "square", "triangle", "star", "cross")
 CREATURE = "creature"
 PATTERNS = ("stripes", "dots", "halves", "rings")
+CREATURES = 0.4  # the share of scenes that show any
 
 # Radius of a thing in pixels on the 128-pixel canvas, by how many things share it.
 _RADIUS_PX = {1: (20, 40), 2: (18, 31), 3: (16, 25), 4: (15, 21)}
@@ -112,7 +113,7 @@ def place_things(rng: Random, count: int) -> list[tuple[float, float, float]]:
             return placed
 
 
-def sample_scene(rng: Random, creatures: float = 0.4, twins: float = 0.7) -> Scene:
+def sample_scene(rng: Random, creatures: float = CREATURES, twins: float = 0.7) -> Scene:
     """A random scene.
 
     ``creatures`` is the chance that any is in it; ``twins`` the chance that those of one scene all wear one

@@ -19,7 +19,7 @@ import torch
 from .caption import caption
 from .nets import build_unet, build_vae
 from .render import render
-from .scene import Scene, sample_scene
+from .scene import CREATURES, Scene, sample_scene
 from .text import TextEncoder, Words
 from .token_supervision import Places, SupervisedAttention, places, supervision_loss
 from .training import (
@@ -48,7 +48,7 @@ class Scenes:
     """Training scenes by their number; ``creatures`` is the share of those that show any."""
 
     seed: int
-    creatures: float = 0.4
+    creatures: float = CREATURES
 
     def __getitem__(self, index: int) -> Scene:
         return sample_scene(Random(f"{self.seed}/scene/{index}"), self.creatures)

@@ -87,7 +87,7 @@ def test_a_bank_travels_by_file(folders: Path) -> None:
     assert all(t.dtype in (torch.float16, torch.bool) and t.device.type == "cpu" for t in bank.tensors.values())
 
 
-@pytest.mark.parametrize("prefix", ["../hero", "/tmp/hero"])
+@pytest.mark.parametrize("prefix", ["../hero", "/elsewhere/hero"])
 def test_a_bank_stays_in_the_output_folder(folders: Path, prefix: str) -> None:
     from attention_director.nodes.banks import AttnDirSaveBank
 
