@@ -117,7 +117,7 @@ def train(node: str, model: Any, examples: Examples, options: TrainingOptions, s
     if start is not None:
         require_match(start, model, node)
     taps = taps_of(model.model.diffusion_model, node)
-    network = _network(taps, model, options.seed, start).to(model.load_device).train()
+    network = _network(taps, model, options.seed, start).train()
     with torch.inference_mode(False):
         optimiser = torch.optim.Adam(network.parameters(), lr=options.learning_rate)
     generator = torch.Generator().manual_seed(options.seed + (start.steps if start else 0))
@@ -167,14 +167,15 @@ def check_model(node: str, model: Any) -> None:
 
 
 def _network(taps: tuple[Tap, ...], model: Any, seed: int, start: Predictor | None) -> EdgePredictor:
+    """On the model's device. Moved there in inference mode, its weights could not be trained."""
     with torch.inference_mode(False):
         if start is not None:
-            return start.network().requires_grad_()
+            return start.network(model.load_device).requires_grad_()
         state = torch.get_rng_state()
         torch.manual_seed(seed)
         network = EdgePredictor([tap.channels for tap in taps], model.model.latent_format.latent_channels)
         torch.set_rng_state(state)
-        return network
+        return network.to(model.load_device)
 
 
 def _step(node: str, model: Any, network: EdgePredictor, optimiser: torch.optim.Optimizer, examples: Examples,

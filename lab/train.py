@@ -10,6 +10,8 @@ import engine
 import host
 from world.scene import CREATURES
 
+FACTS = ("seed", "scenes", "creatures", "vae_batch", "vae_steps", "batch", "unet_steps", "learning_rate")
+
 
 def train_world(arguments: argparse.Namespace) -> None:
     """VAE, then latents, then UNet and text encoder, then one file in assets/."""
@@ -26,12 +28,12 @@ def train_world(arguments: argparse.Namespace) -> None:
     if arguments.begin:
         vae, begin = read_checkpoint(Path(arguments.begin))
     else:
-        vae = train_vae(folder, arguments.seed, device)
+        vae = train_vae(folder, arguments.seed, device, arguments.vae_steps, arguments.vae_batch)
     scenes = Scenes(arguments.seed, arguments.creatures)
     pictures = encode_scenes(folder, vae, arguments.scenes, scenes, device)
     weights = train_unet(folder, pictures, arguments.unet_steps, scenes, device,
-                         arguments.learning_rate, begin)
-    facts = {name: getattr(arguments, name) for name in ("seed", "scenes", "creatures", "unet_steps", "learning_rate")}
+                         arguments.learning_rate, begin, arguments.batch)
+    facts = {name: getattr(arguments, name) for name in FACTS}
     facts |= {"begun_with": arguments.begin and Path(arguments.begin).name, "device": str(device)}
     print("wrote", write_checkpoint(Path(arguments.out), vae, weights, facts))
 
@@ -60,6 +62,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scenes", type=int, default=28000, help="pictures to train the UNet on")
     parser.add_argument("--creatures", type=float, default=CREATURES, help="share of the pictures that show creatures")
+    parser.add_argument("--batch", type=int, default=16, help="pictures a step of the UNet; a GPU is filled by 256")
+    parser.add_argument("--vae-batch", type=int, default=16, help="crops a step of the VAE")
+    parser.add_argument("--vae-steps", type=int, default=5400)
     parser.add_argument("--unet-steps", type=int, nargs="+", default=[12000],
                         help="steps of each round of the learning rate; a round more goes on from what is there")
     parser.add_argument("--learning-rate", type=float, default=6e-4, help="its peak")

@@ -5,10 +5,7 @@ Pictures are drawn (only those that show their caption are edited) or real: rend
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -18,12 +15,12 @@ from world.draw import start_noise
 from world.oracle import look
 from world.render import render
 
+from .each import WORKER, Cases
 from .edit_cases import KINDS, Edit, psnr, sample_edit, source_is_right, succeeded, untouched
 from .edit_methods import REAL, VARIANTS, Source, encode, sample
 from .edit_weights import shares_of, weight_edit, weight_rows
 from .inversions import KINDS as INVERSIONS
 from .inversions import inversion_row, invert_one
-from .layout import THREADS_A_WORKER, WORKER, start_worker
 from .results import Row, mean_row
 
 EDITS = 200
@@ -75,14 +72,14 @@ def scores_of(world: Any, edit: Edit, source: Source) -> Scores:
     return out
 
 
-def measure(job: tuple[str, int, bool]) -> tuple[str, bool, Scores] | None:
+def measure_edit(job: tuple[str, int, bool]) -> Scores | None:
     """One edit of a kind; None where no picture of its scene came out right."""
     kind, number, is_real = job
     world = WORKER["world"]
     with torch.inference_mode():
         edit = sample_edit(kind, number)
         source = real(world, edit, number) if is_real else drawn(world, edit, number)
-        return None if source is None else (kind, is_real, scores_of(world, edit, source))
+        return None if source is None else scores_of(world, edit, source)
 
 
 def weigh(number: int) -> list[float] | None:
@@ -102,46 +99,45 @@ def invert_job(job: tuple[str, int]) -> tuple[float, float]:
 def run(limit: int | None = None) -> list[Row]:
     """One row a variant, kind and origin; ``limit`` is a number of edits of each kind, for a trial."""
     count = limit or EDITS
-    workers = 1 if torch.cuda.is_available() else max(1, (os.cpu_count() or 2) // THREADS_A_WORKER)
     found: dict[tuple[str, bool, str], list[tuple[bool, float, float]]] = defaultdict(list)
-    with ProcessPoolExecutor(workers, get_context("spawn"), start_worker, (THREADS_A_WORKER,)) as pool:
+    with Cases("edit") as cases:
         for is_real in (False, True):
             for kind in KINDS:
-                _collect(pool, kind, is_real, count, found)
+                _collect(cases, kind, is_real, count, found)
                 print(f"edit: {'real' if is_real else 'drawn'} {kind} done", flush=True)
         rows = [_row(key, values) for key, values in found.items()]
-        rows += _weights(pool, min(limit or WEIGHED, WEIGHED))
-        return rows + _inversions(pool, min(limit or INVERTED, INVERTED))
+        rows += _weights(cases, min(limit or WEIGHED, WEIGHED))
+        return rows + _inversions(cases, min(limit or INVERTED, INVERTED))
 
 
-def _weights(pool: ProcessPoolExecutor, count: int) -> list[Row]:
+def _weights(cases: Cases, count: int) -> list[Row]:
     """Scenes until ``count`` of them came out right, or TRIES times as many were drawn."""
     shares: list[list[float]] = []
     number = 0
     while len(shares) < count and number < TRIES * count:
         jobs = range(number, number + count - len(shares))
         number += len(jobs)
-        shares += [found for found in pool.map(weigh, jobs) if found is not None]
+        shares += [found for found in cases.each(weigh, jobs) if found is not None]
     print("edit: weights done", flush=True)
     return weight_rows(shares) if shares else []
 
 
-def _inversions(pool: ProcessPoolExecutor, count: int) -> list[Row]:
-    rows = [inversion_row(kind, list(pool.map(invert_job, [(kind, n) for n in range(count)]))) for kind in INVERSIONS]
+def _inversions(cases: Cases, count: int) -> list[Row]:
+    rows = [inversion_row(kind, cases.each(invert_job, [(kind, n) for n in range(count)])) for kind in INVERSIONS]
     print("edit: inversions done", flush=True)
     return rows
 
 
-def _collect(pool: ProcessPoolExecutor, kind: str, is_real: bool, count: int, found: Any) -> None:
+def _collect(cases: Cases, kind: str, is_real: bool, count: int, found: Any) -> None:
     """Edits of one kind until there are ``count``, or TRIES times as many scenes were drawn."""
     number, got = 0, 0
     while got < count and number < TRIES * count:
         jobs = [(kind, n, is_real) for n in range(number, number + count - got)]
         number += len(jobs)
-        for result in pool.map(measure, jobs):
-            if result is not None:
+        for scores in cases.each(measure_edit, jobs):
+            if scores is not None:
                 got += 1
-                for name, values in result[2].items():
+                for name, values in scores.items():
                     found[kind, is_real, name].append(values)
 
 

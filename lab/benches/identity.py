@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -15,6 +16,7 @@ from identity.records import creature_scene
 from world.draw import Conditioning, World, draw, load_world
 from world.render import render
 
+from .each import WORKER, Cases
 from .identity_cases import Case, sample_case, scores
 from .results import Row, mean_row
 from .world import round_trip
@@ -49,6 +51,7 @@ def ours(adapter: Any, **changes: Any) -> Ask:
     return ask
 
 
+@cache
 def variants() -> dict[str, Ask]:
     from attention_director.bridge.adapter_file import load_adapter
     from attention_director.bridge.adapter_folder import DEMO, adapter_path
@@ -70,23 +73,25 @@ def variants() -> dict[str, Ask]:
     return found
 
 
-def measure(world: World, asks: dict[str, Ask], case: Case, totals: dict[str, dict[str, list[float]]]) -> None:
-    """Every variant on one case, one after the other, so that their seconds are of the same minute."""
-    name = {1: "one", 2: "two"}[len(case.coats)]
+def measure_case(job: tuple[int, int]) -> dict[str, dict[str, float]]:
+    """In a worker: every variant on one case (creatures, number), so that their seconds are of the same minute."""
+    creatures, number = job
+    world, case = WORKER["world"], sample_case(number, creatures)
     references = case.references()
-    for variant, ask in asks.items():
+    out = {}
+    for variant, ask in variants().items():
         with torch.inference_mode():
             model, positive = ask(world, case, references)
         drawing = draw(world, model, positive, [case.seed])
-        found = scores(drawing.pictures[0], case)
-        into = totals[variant]
-        into["seconds"].append(drawing.seconds)
-        into["a_step"].append(drawing.a_step)
-        for metric in ("match", "drawn"):
-            into[f"{metric}_{name}"].append(found[metric])
-        into["obedience"].append(found["obedience"])
-        if "blending" in found:
-            into["blending"].append(found["blending"])
+        found = _named(scores(drawing.pictures[0], case), creatures)
+        out[variant] = found | {"seconds": drawing.seconds, "a_step": drawing.a_step}
+    return out
+
+
+def _named(found: Mapping[str, float], creatures: int) -> dict[str, float]:
+    """match and drawn by how many creatures were asked for."""
+    which = {1: "one", 2: "two"}[creatures]
+    return {f"{name}_{which}" if name in ("match", "drawn") else name: value for name, value in found.items()}
 
 
 def ceiling(world: World, count: int) -> Row:
@@ -115,15 +120,14 @@ def run(limit: int | None = None) -> list[Row]:
     time_ratio is of whole runs, each with new references and so with patches put on the weights; step_ratio of
     steps. Both of medians.
     """
-    world, asks = load_world(), variants()
-    totals: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in asks}
-    counts = {1: limit or ONE, 2: limit or TWO}
-    for creatures, count in counts.items():
-        for number in range(count):
-            measure(world, asks, sample_case(number, creatures), totals)
-            if (number + 1) % 10 == 0 or number + 1 == count:
-                print(f"identity: {number + 1}/{count} prompts with {creatures}", flush=True)
-    return [ceiling(world, min(50, counts[1])), *rows_of(totals)]
+    totals: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    jobs = [(1, n) for n in range(limit or ONE)] + [(2, n) for n in range(limit or TWO)]
+    with Cases("identity") as cases:
+        for found in cases.each(measure_case, jobs):
+            for variant, values in found.items():
+                for name, value in values.items():
+                    totals[variant][name].append(value)
+    return [ceiling(load_world(), min(50, limit or TWO)), *rows_of(totals)]
 
 
 def rows_of(totals: Mapping[str, Mapping[str, list[float]]]) -> list[Row]:

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from random import Random
 from statistics import median
 
-import engine
 import numpy as np
-import torch
-from pack import load_pack
 from world.caption import plain_caption
-from world.draw import World, draw, load_world
+from world.draw import World, draw
 from world.oracle import layout_scores, look
 from world.render import coverage
 from world.scene import BACKGROUNDS, CANVAS_PX, COLOURS, SHAPES, Scene, Thing, place_things
 
+from .each import WORKER, Cases
 from .layout_methods import VARIANTS
 from .results import Row, mean_row
 
 LAYOUTS, SEEDS_A_LAYOUT = 200, 2
-THREADS_A_WORKER = 1  # a batch of two is too small to share among cores
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,39 +78,24 @@ def scores_of(world: World, variant: str, layout: Layout, number: int) -> dict[s
     return dict(values)
 
 
-def start_worker(threads: int) -> None:
-    """Each worker process holds a world of its own."""
-    engine.enter()
-    load_pack()
-    torch.set_num_threads(threads)
-    WORKER["world"] = load_world()
-
-
 def measure_layout(number: int) -> dict[str, dict[str, list[float]]]:
     """Every variant on one layout, one after the other, so that their seconds are of the same minute."""
     layout = sample_layout(number)
     return {variant: scores_of(WORKER["world"], variant, layout, number) for variant in VARIANTS}
 
 
-WORKER: dict[str, World] = {}
-
-
 def run(limit: int | None = None) -> list[Row]:
     """One row a variant; ``limit`` is a number of layouts, for a trial. Seconds are medians."""
-    count = limit or LAYOUTS
-    jobs = 1 if torch.cuda.is_available() else max(1, (os.cpu_count() or 2) // THREADS_A_WORKER)
-    with ProcessPoolExecutor(jobs, get_context("spawn"), start_worker, (THREADS_A_WORKER,)) as workers:
-        return rows_of(workers.map(measure_layout, range(count)), count)
+    with Cases("layout") as cases:
+        return rows_of(cases.each(measure_layout, range(limit or LAYOUTS)))
 
 
-def rows_of(layouts: Iterable[dict[str, dict[str, list[float]]]], count: int) -> list[Row]:
+def rows_of(layouts: Iterable[dict[str, dict[str, list[float]]]]) -> list[Row]:
     """One row a variant over all layouts, each as ``measure_layout`` gives it."""
     totals: dict[str, dict[str, list[float]]] = {v: defaultdict(list) for v in VARIANTS}
-    for done, scores in enumerate(layouts, 1):
+    for scores in layouts:
         for variant, values in scores.items():
             for name, found in values.items():
                 totals[variant][name].extend(found)
-        if done % 10 == 0 or done == count:
-            print(f"layout: {done}/{count} layouts", flush=True)
     return [mean_row(v, values) | {"seconds": median(values["seconds"]), "pictures": float(len(values["missing"]))}
             for v, values in totals.items()]

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from statistics import median
 
 import numpy as np
@@ -14,7 +11,7 @@ import torch
 from world.draw import Settings, World
 from world.render import render
 
-from .layout import THREADS_A_WORKER, WORKER, start_worker
+from .each import WORKER, Cases
 from .results import RESULTS, TRIAL, Row, mean_row
 from .sheets import save
 from .sketch_cases import KINDS, Sketch, sample_sketch, sketch_scores
@@ -43,9 +40,9 @@ def measure(world: World, sketch: Sketch, settings: Settings = SETTINGS) -> dict
     return found
 
 
-def measure_sketch(job: tuple[str, int]) -> tuple[str, dict[str, dict[str, float]]]:
+def measure_sketch(job: tuple[str, int]) -> dict[str, dict[str, float]]:
     """In a worker: one sketch (kind, number)."""
-    return job[0], measure(WORKER["world"], sample_sketch(*job))
+    return measure(WORKER["world"], sample_sketch(*job))
 
 
 def rows_of(totals: Mapping[tuple[str, str], Values]) -> list[Row]:
@@ -69,16 +66,13 @@ def run(limit: int | None = None) -> list[Row]:
     """One row a variant and kind of drawing; ``limit`` is a number of sketches of all kinds, for a trial."""
     count = max(1, (limit or SKETCHES) // len(KINDS))
     work = [(kind, number) for number in range(count) for kind in KINDS]
-    workers = 1 if torch.cuda.is_available() else max(1, (os.cpu_count() or 2) // THREADS_A_WORKER)
     totals: dict[tuple[str, str], Values] = {}
-    with ProcessPoolExecutor(workers, get_context("spawn"), start_worker, (THREADS_A_WORKER,)) as pool:
-        for done, (kind, found) in enumerate(pool.map(measure_sketch, work), 1):
+    with Cases("sketch") as cases:
+        for (kind, _), found in zip(work, cases.each(measure_sketch, work), strict=True):
             for variant, scores in found.items():
                 into = totals.setdefault((kind, variant), defaultdict(list))
                 for name, value in scores.items():
                     into[name].append(value)
-            if done % 10 == 0 or done == len(work):
-                print(f"sketch: {done}/{len(work)} sketches", flush=True)
     rows = rows_of(totals)
     save("sketch.png", plot(rows), TRIAL if limit else RESULTS)
     return rows

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from statistics import fmean, median
 from typing import Any
 
 import numpy as np
-import torch
 from world.draw import Drawing, Settings, World, draw
 
-from .layout import THREADS_A_WORKER, WORKER, start_worker
+from .each import WORKER, Cases
 from .memory import peak_bytes
 from .results import RESULTS, TRIAL, Row, mean_row
 from .sheets import save
@@ -70,14 +66,15 @@ def memory_of(world: World, variant: str, pictures: int) -> float:
     return peak_bytes(lambda: draw(world, model, positive, seeds, MEMORY_SETTINGS, decode=False)) / 1e6
 
 
-def measure_parts(number: int) -> tuple[Values, np.ndarray | None]:
-    """In a worker: masks and correspondence of one story.
+def measure_parts(number: int) -> Values:
+    """In a worker: masks and correspondence of one story."""
+    return part_scores(*recorded(WORKER["world"], sample_story(number), SETTINGS))
 
-    Of the first stories also a page: where each patch of the last picture draws from.
-    """
+
+def page(number: int) -> np.ndarray | None:
+    """In a worker: where each patch of a story's last picture draws from."""
     drawing, record = recorded(WORKER["world"], sample_story(number), SETTINGS)
-    shown = number < PAGES and "subject_links" in record
-    return part_scores(drawing, record), dots(drawing, record, SCENES - 1) if shown else None
+    return dots(drawing, record, SCENES - 1) if "subject_links" in record else None
 
 
 def rows_of(totals: Mapping[str, Values]) -> list[Row]:
@@ -100,24 +97,21 @@ def run(limit: int | None = None) -> list[Row]:
     ``limit`` is a number of stories, for a trial.
     """
     count = limit or STORIES
-    jobs = 1 if torch.cuda.is_available() else max(1, (os.cpu_count() or 2) // THREADS_A_WORKER)
     totals: dict[str, Values] = {variant: defaultdict(list) for variant in VARIANTS}
-    with ProcessPoolExecutor(jobs, get_context("spawn"), start_worker, (THREADS_A_WORKER,)) as workers:
-        for done, found in enumerate(workers.map(measure_story, range(count)), 1):
+    with Cases("subject") as cases:
+        for found in cases.each(measure_story, range(count)):
             for variant, values in found.items():
                 for name, more in values.items():
                     totals[variant][name].extend(more)
-            if done % 10 == 0 or done == count:
-                print(f"subject: {done}/{count} stories", flush=True)
-        costs = workers.submit(measure_growth, 1 if limit else REPEATS).result()
-        parts = list(workers.map(measure_parts, range(min(count, PARTS))))
-    pages = [page for _, page in parts if page is not None]
+        costs = cases.each(measure_growth, [1 if limit else REPEATS])[0]
+        parts = cases.each(measure_parts, range(min(count, PARTS)))
+        pages = [drawn for drawn in cases.pool.map(page, range(min(count, PAGES))) if drawn is not None]
     if pages:
         save("subject-links.png", np.concatenate(pages), TRIAL if limit else RESULTS)
     rows = rows_of(totals)
     ratios = {row["variant"]: row["memory_ratio"] for row in costs if row["images"] == SCENES}
     return [row | ({"memory_ratio": ratios[row["variant"]]} if row["variant"] in ratios else {})
-            for row in rows] + costs + [part_row([scores for scores, _ in parts])]
+            for row in rows] + costs + [part_row(parts)]
 
 
 def part_row(parts: list[Values]) -> Row:

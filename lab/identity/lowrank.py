@@ -17,8 +17,8 @@ class LowRank(nn.Module):
     def __init__(self, weight: torch.Tensor, rank: int) -> None:
         super().__init__()
         inputs = weight[0].numel()
-        self.down = nn.Parameter(torch.randn(rank, inputs) * inputs ** -0.5)
-        self.up = nn.Parameter(torch.zeros(weight.shape[0], rank))
+        self.down = nn.Parameter(torch.randn(rank, inputs, device=weight.device) * inputs ** -0.5)
+        self.up = nn.Parameter(torch.zeros(weight.shape[0], rank, device=weight.device))
 
     def forward(self, weight: torch.Tensor) -> torch.Tensor:
         return weight + (self.up @ self.down).view_as(weight)

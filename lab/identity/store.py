@@ -56,9 +56,15 @@ class Encoder:
     def __init__(self, model: Any, clip: Any, vae: Any) -> None:
         self.model, self.clip, self.vae = model, clip, vae
         self._phrases: dict[str, Any] = {}
+        self._captions: dict[tuple[str, tuple[str, ...]], tuple[torch.Tensor, list[int]]] = {}
 
     def caption(self, text: str, phrases: tuple[str, ...]) -> tuple[torch.Tensor, list[int]]:
-        """The first 77 tokens [77, C], and where each phrase ends (-1 when it was cut off)."""
+        """The first 77 tokens [77, C] in half precision, and where each phrase ends (-1 when it was cut off)."""
+        if (text, phrases) not in self._captions:
+            self._captions[text, phrases] = self._encoded(text, phrases)
+        return self._captions[text, phrases]
+
+    def _encoded(self, text: str, phrases: tuple[str, ...]) -> tuple[torch.Tensor, list[int]]:
         from attention_director.bridge.prompt import encode, phrase, tag_of
 
         conditioning = encode(self.clip, text, NODE)
@@ -69,7 +75,7 @@ class Encoder:
             wanted = self._phrases.setdefault(spelt, phrase(self.clip, spelt, NODE))
             found = tag.find(wanted)[0]
             ends.append(found[-1] if found and found[-1] < 77 else -1)
-        return context[0, :77], ends
+        return context[0, :77].to("cpu", torch.float16).clone(), ends
 
     def pictures(self, pictures: np.ndarray) -> torch.Tensor:
         """uint8 [B, H, W, 3] to latents [B, 4, h, w]."""
@@ -96,7 +102,7 @@ def build(records: Iterable[Record], count: int, encoder: Encoder, crop_px: int,
     for name in ("positions", "masks", "crops"):
         parts[name] = [part[:, :most] for part in parts[name]]
     joined = {name: torch.cat(values).clone() for name, values in parts.items()}
-    return Store(empty=empty.to("cpu", torch.float16).clone(), **joined)
+    return Store(empty=empty, **joined)
 
 
 def _encoded(batch: list[Record], encoder: Encoder, crop_px: int) -> dict[str, torch.Tensor]:
@@ -108,7 +114,7 @@ def _encoded(batch: list[Record], encoder: Encoder, crop_px: int) -> dict[str, t
     contexts = []
     for i, record in enumerate(batch):
         context, ends = encoder.caption(record.caption, record.phrases)
-        contexts.append(context.to("cpu", torch.float16))
+        contexts.append(context)
         for n, (end, mask) in enumerate(zip(ends, record.masks, strict=True)):
             positions[i, n] = end
             share = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(mask)[None].float(), size)[0]

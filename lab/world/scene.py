@@ -30,7 +30,7 @@ BACKGROUNDS: dict[str, tuple[int, int, int]] = {
 SHAPES = ("circle", "square", "triangle", "star", "cross")
 CREATURE = "creature"
 PATTERNS = ("stripes", "dots", "halves", "rings")
-CREATURES = 0.4  # the share of scenes that show any
+CREATURES = 0.45  # the share of scenes that show any
 
 # Radius of a thing in pixels on the 128-pixel canvas, by how many things share it.
 _RADIUS_PX = {1: (20, 40), 2: (18, 31), 3: (16, 25), 4: (15, 21)}
@@ -128,7 +128,7 @@ def sample_scene(rng: Random, creatures: float = CREATURES, twins: float = 0.7) 
     count = rng.choices(list(weights), list(weights.values()))[0]
     creature_count = 0
     if with_creature:
-        creature_count = rng.randint(2, count) if count >= 2 and rng.random() < 0.7 else 1
+        creature_count = rng.randint(1, count)
     coats = _coats(rng, creature_count, twins)
     things, taken = [], set()
     for i, (x, y, r) in enumerate(place_things(rng, count)):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -17,9 +18,10 @@ import numpy as np
 import torch
 
 from .caption import caption
+from .feed import ahead
 from .nets import build_unet, build_vae
 from .render import render
-from .scene import CREATURES, Scene, sample_scene
+from .scene import CANVAS_PX, CREATURES, Scene, sample_scene
 from .text import TextEncoder, Words
 from .token_supervision import Places, SupervisedAttention, places, supervision_loss
 from .training import (
@@ -36,6 +38,7 @@ from .training import (
 BATCH = 16
 PEAK_LR = 6e-4
 SAVE_EVERY = 250
+CHUNK, LATENT_PX = 64, 8
 EMPTY_CAPTIONS = 0.1
 MIN_SNR_GAMMA = 5.0
 SUPERVISION = 0.01
@@ -82,16 +85,21 @@ def _encoded(folder: Path, vae_weights: dict[str, torch.Tensor], count: int, sce
     encoder = vae.taesd_encoder.to(device, memory_format=torch.channels_last)
     log = Log(folder / "training.log", "latents", count)
     latents, coverage = [], []
-    for start in range(0, count, 64):
-        drawn = [render(scenes[i]) for i in range(start, min(start + 64, count))]
-        x = torch.from_numpy(np.stack([picture for picture, _ in drawn])).to(device).permute(0, 3, 1, 2)
+    for done, (x, covers) in enumerate(ahead(partial(rendered, scenes, count), range(0, count, CHUNK)), 1):
         with autocast(device):
-            z = encoder((x.float() / 255).contiguous(memory_format=torch.channels_last))
+            z = encoder((x.to(device).permute(0, 3, 1, 2).float() / 255).contiguous(memory_format=torch.channels_last))
         latents.append(z.to("cpu", torch.float16))
-        coverage.append(torch.stack([covered(masks, z.shape[-1]) for _, masks in drawn]))
-        if start % 6400 == 0:
-            log.show(start)
+        coverage.append(covers)
+        if done % 100 == 0:
+            log.show(done * CHUNK)
     return Pictures(torch.cat(latents), torch.cat(coverage))
+
+
+def rendered(scenes: Scenes, count: int, start: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """CHUNK scenes from ``start`` on, fewer before ``count``: pictures uint8 [n, H, W, 3] and coverage [n, 4, h, w]."""
+    drawn = [render(scenes[i]) for i in range(start, min(start + CHUNK, count))]
+    covers = [covered(masks, CANVAS_PX // LATENT_PX) for _, masks in drawn]
+    return torch.from_numpy(np.stack([picture for picture, _ in drawn])), torch.stack(covers)
 
 
 def covered(masks: np.ndarray, side: int) -> torch.Tensor:
@@ -137,10 +145,17 @@ def losses(unet, context: torch.Tensor, latents: torch.Tensor, where: Places,
     return denoising.mean(), (seen * supervision_loss(attention.read, where)).mean()
 
 
-def batch(pictures: Pictures, words: Words, step: int, scenes: Scenes) -> tuple[torch.Tensor, torch.Tensor, Places]:
+def step_losses(net: torch.nn.ModuleDict, rows: torch.Tensor, latents: torch.Tensor, where: Places,
+                schedule: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """``losses`` of captions as table rows [B, 77]: one graph for a compiler."""
+    return losses(net["unet"], net["text"](rows), latents, where, schedule)
+
+
+def batch(pictures: Pictures, words: Words, scenes: Scenes, size: int,
+          step: int) -> tuple[torch.Tensor, torch.Tensor, Places]:
     """Latents [B, 4, h, w], caption rows [B, 77] and places of one step; the same for the same step."""
     rng = Random(f"{scenes.seed}/unet/{step}")
-    indices = [rng.randrange(len(pictures)) for _ in range(BATCH)]
+    indices = [rng.randrange(len(pictures)) for _ in range(size)]
     shown = [scenes[i] for i in indices]
     rows = words.rows(["" if rng.random() < EMPTY_CAPTIONS else caption(s, rng) for s in shown])
     where = places(words, rows, shown, pictures.coverage[indices].float() / 255)
@@ -157,15 +172,17 @@ def learning_rate_at(step: int, rounds: Sequence[int], peak: float = PEAK_LR) ->
 
 
 def train_unet(folder: Path, pictures: Pictures, rounds: Sequence[int], scenes: Scenes, device: torch.device,
-               peak: float = PEAK_LR, begin: dict[str, torch.Tensor] | None = None) -> dict[str, torch.Tensor]:
+               peak: float = PEAK_LR, begin: dict[str, torch.Tensor] | None = None,
+               size: int = BATCH) -> dict[str, torch.Tensor]:
     """Train (or go on training) UNet and text encoder; returns the averaged weights.
 
-    ``begin``: weights to begin with instead of chance.
+    ``begin``: weights to begin with instead of chance. ``size``: pictures a step.
     """
     torch.manual_seed(scenes.seed)
     steps = sum(rounds)
     words = Words()
-    net = torch.nn.ModuleDict({"unet": build_unet(), "text": TextEncoder(len(words.ids) + 1)}).to(device)
+    net = torch.nn.ModuleDict({"unet": build_unet(), "text": TextEncoder(len(words.ids) + 1)})
+    net.to(device, memory_format=torch.channels_last if device.type == "cuda" else torch.preserve_format)
     if begin is not None:
         net.load_state_dict(begin)
     optimiser = torch.optim.AdamW(net.parameters(), lr=peak, weight_decay=0.01, betas=(0.9, 0.99), fused=True)
@@ -173,14 +190,16 @@ def train_unet(folder: Path, pictures: Pictures, rounds: Sequence[int], scenes: 
     schedule = alphas_cumprod().to(device)
     log = Log(folder / "training.log", "unet", steps)
     path = folder / "unet.pt"
-    first = resume(path, net, optimiser, average)
-    for step in range(first, steps):
+    # Small layers keep a GPU waiting for its launches; compiled, they are few.
+    graph = torch.compile(step_losses) if device.type == "cuda" else step_losses
+    todo = range(resume(path, net, optimiser, average), steps)
+    for step, found in zip(todo, ahead(partial(batch, pictures, words, scenes, size), todo), strict=True):
         seed_step(scenes.seed, step)
-        x, rows, where = (part.to(device) for part in batch(pictures, words, step, scenes))
+        x, rows, where = (part.to(device) for part in found)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate_at(step, rounds, peak)
         with autocast(device):
-            denoising, supervision = losses(net["unet"], net["text"](rows), x, where, schedule)
+            denoising, supervision = graph(net, rows, x, where, schedule)
         optimiser.zero_grad(set_to_none=True)
         (denoising + SUPERVISION * supervision).backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)

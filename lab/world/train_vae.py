@@ -8,7 +8,9 @@ first stage alone reached 28.9 dB and blurred both).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -16,6 +18,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from .feed import ahead
 from .nets import build_vae
 from .render import render
 from .scene import sample_scene
@@ -41,17 +44,24 @@ class Stage:
 STAGES = (Stage(2800, 0.05, 0.004, 0.12), Stage(2600, 0.006, 0.0004, 0.05))
 
 
-def stage_at(step: int) -> tuple[Stage, int]:
+def stages_of(steps: int) -> tuple[Stage, ...]:
+    """STAGES, their steps shortened or lengthened alike to ``steps`` together."""
+    whole = sum(stage.steps for stage in STAGES)
+    return tuple(replace(stage, steps=round(stage.steps * steps / whole)) for stage in STAGES)
+
+
+def stage_at(step: int, stages: Sequence[Stage] = STAGES) -> tuple[Stage, int]:
     """The stage that ``step`` belongs to, and its number of steps into it."""
-    for stage in STAGES:
+    for stage in stages:
         if step < stage.steps:
             return stage, step
         step -= stage.steps
     raise ValueError("step lies after the last stage")
 
 
-def crops(rng: Random, count: int) -> torch.Tensor:
-    """Random crops of fresh pictures: [count, 3, CROP_PX, CROP_PX] in 0..1, two from a picture."""
+def crops(seed: int, count: int, step: int) -> torch.Tensor:
+    """A step's crops of fresh pictures: [count, 3, CROP_PX, CROP_PX] in 0..1, two from a picture."""
+    rng = Random(f"{seed}/vae/{step}")
     out = []
     while len(out) < count:
         picture, masks = render(sample_scene(rng))
@@ -82,24 +92,28 @@ def loss_terms(net: torch.nn.Module, x: torch.Tensor, stage: Stage) -> tuple[tor
     return reconstruction, latent
 
 
-def train_vae(folder: Path, seed: int, device: torch.device) -> dict[str, torch.Tensor]:
-    """Train (or go on training) the VAE; returns the averaged weights."""
+def train_vae(folder: Path, seed: int, device: torch.device, steps: int | None = None,
+              batch: int = BATCH) -> dict[str, torch.Tensor]:
+    """Train (or go on training) the VAE; returns the averaged weights.
+
+    steps: of all stages together, those of STAGES by default. batch: crops a step.
+    """
     torch.manual_seed(seed)
-    steps = sum(stage.steps for stage in STAGES)
+    stages = stages_of(steps) if steps else STAGES
+    steps = sum(stage.steps for stage in stages)
     net = build_vae().to(device, memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(net.parameters(), lr=PEAK_LR, weight_decay=0.0, betas=(0.9, 0.99))
     average = MovingAverage(net, 0.998)
     log = Log(folder / "training.log", "vae", steps)
     path = folder / "vae.pt"
-    first = resume(path, net, optimiser, average)
-    for step in range(first, steps):
+    todo = range(resume(path, net, optimiser, average), steps)
+    for step, x in zip(todo, ahead(partial(crops, seed, batch), todo), strict=True):
         seed_step(seed, step)
-        stage, local_step = stage_at(step)
-        x = crops(Random(f"{seed}/vae/{step}"), BATCH).to(device)
+        stage, local_step = stage_at(step, stages)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(local_step, stage.steps, PEAK_LR, 100)
         with autocast(device):
-            reconstruction, latent = loss_terms(net, x, stage)
+            reconstruction, latent = loss_terms(net, x.to(device), stage)
         optimiser.zero_grad(set_to_none=True)
         (reconstruction + latent).backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)

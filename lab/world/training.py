@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup: int) -> float:
@@ -42,9 +43,8 @@ class MovingAverage:
     @torch.no_grad()
     def update(self, net: nn.Module, step: int) -> None:
         decay = min(self.decay, (1 + step) / (10 + step))
-        for key, value in net.state_dict().items():
-            if value.dtype.is_floating_point:
-                self.values[key].lerp_(value, 1 - decay)
+        now = {key: value for key, value in net.state_dict().items() if value.dtype.is_floating_point}
+        get_ema_multi_avg_fn(decay)([self.values[key] for key in now], list(now.values()), None)
 
 
 def save_state(path: Path, state: Any) -> None:
@@ -85,8 +85,8 @@ class Log:
         bar = "#" * int(24 * share)
         numbers = "  ".join(f"{k} {v:.4g}" for k, v in values.items())
         elapsed = time.monotonic() - self.started
-        text = f"{self.title} [{bar:<24}] {step}/{self.steps}  {elapsed:.0f} s  {numbers}"
+        text = f"{self.title} [{bar:<24}] {step}/{self.steps}  {elapsed:.1f} s  {numbers}"
         print("\r" + text if sys.stdout.isatty() else text, end="" if sys.stdout.isatty() else "\n", flush=True)
-        fields = [self.title, str(step), f"{elapsed:.0f}", *(f"{k}={v:.5g}" for k, v in values.items())]
+        fields = [self.title, str(step), f"{elapsed:.1f}", *(f"{k}={v:.5g}" for k, v in values.items())]
         with self.path.open("a", encoding="utf-8") as f:
             f.write("\t".join(fields) + "\n")

@@ -237,3 +237,18 @@ def test_a_network_of_its_own_for_every_run() -> None:
     assert not any(p.is_inference() or p.requires_grad for p in a.parameters())
     assert not {p.data_ptr() for p in a.parameters()} & {p.data_ptr() for p in b.parameters()}
     assert not a.training
+
+
+@pytest.mark.parametrize("go_on", [False, True])
+def test_what_is_trained_elsewhere_can_be_trained(go_on: bool) -> None:
+    """On a GPU the network is moved; in the host's inference mode that must not make it one of inference tensors."""
+    from attention_director.bridge.predictor_training import _network
+
+    model = s.model().clone()
+    model.load_device = torch.device("meta")  # as far from the CPU as a GPU is
+    pred = s.predictor(model)
+    with torch.inference_mode():
+        network = _network(pred.taps, model, 0, pred if go_on else None)
+    for tensor in (*network.parameters(), *network.buffers()):
+        assert tensor.device.type == "meta" and not tensor.is_inference()
+    assert all(p.requires_grad for p in network.parameters())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from world import train_unet, train_vae, training
+from world import feed, train_unet, train_vae, training
 from world.checkpoint import read_checkpoint, write_checkpoint
 
 CPU = torch.device("cpu")
@@ -18,6 +18,17 @@ SCENES = train_unet.Scenes(0)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_vae, "BATCH", 2)
     monkeypatch.setattr(train_unet, "BATCH", 2)
+
+
+def _square(number: int) -> torch.Tensor:
+    return torch.full((2,), float(number ** 2))
+
+
+@pytest.mark.parametrize("cores", [2, 4])
+def test_batches_made_ahead_come_in_turn(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process where cores are few, in others where they are many."""
+    monkeypatch.setattr(feed.os, "cpu_count", lambda: cores)
+    assert [made[0] for made in feed.ahead(_square, range(3, 8))] == [9, 16, 25, 36, 49]
 
 
 def test_a_cut_training_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
