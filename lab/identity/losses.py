@@ -53,11 +53,12 @@ def shrunk(masks: torch.Tensor, pixels: int) -> torch.Tensor:
     return torch.nn.functional.adaptive_avg_pool2d(masks[:, None], size).flatten(1)
 
 
-def half_masked(error: torch.Tensor, union: torch.Tensor, masked: torch.Tensor) -> torch.Tensor:
-    """Error [B, C, h, w] with what lies outside the subjects set to zero where ``masked`` (bool, one value), as in
-    half of the batches.
+def half_masked(error: torch.Tensor, union: torch.Tensor, masked: bool) -> torch.Tensor:
+    """Error [B, C, h, w] with what lies outside the subjects set to zero, in half of the batches.
 
     union: [B, 1, h, w]; a picture without subjects counts whole.
     """
-    whole = (union.flatten(1).amax(1) == 0) | ~masked
-    return error * torch.where(whole[:, None, None, None], torch.ones_like(union), union)
+    if not masked:
+        return error
+    whole = union.flatten(1).amax(1)[:, None, None, None] == 0
+    return error * torch.where(whole, torch.ones_like(union), union)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch._dynamo
 from world.train_unet import loss_weight
 from world.training import seed_step
 
@@ -33,7 +31,7 @@ class Recipe:
 class Batch:
     """latents [B, 4, h, w]; context [B, T, C]; rows, positions: long [n], where subjects are; masks
     [n, h, w] and pixels [n, S, S, 3] of those; union [B, 1, h, w] of all subjects; masked: this batch
-    counts the subjects only, bool []."""
+    counts the subjects only."""
 
     latents: torch.Tensor
     context: torch.Tensor
@@ -42,10 +40,10 @@ class Batch:
     masks: torch.Tensor
     pixels: torch.Tensor
     union: torch.Tensor
-    masked: torch.Tensor
+    masked: bool
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(**{name: value.to(device) for name, value in vars(self).items()})
+        return Batch(**{k: v.to(device) if torch.is_tensor(v) else v for k, v in vars(self).items()})
 
 
 def draw_batch(store: Store, recipe: Recipe, seed: int, crew: Crew, step: int) -> Batch:
@@ -65,19 +63,7 @@ def draw_batch(store: Store, recipe: Recipe, seed: int, crew: Crew, step: int) -
     union = (masks * kept[..., None, None]).amax(1, keepdim=True)
     pixels = augmented(store.crops[chosen[rows], slots])
     return Batch(store.latents[chosen].float(), context, rows, places[rows, slots], masks[rows, slots], pixels, union,
-                 torch.rand(()) < recipe.masked)
-
-
-def compiled_loss() -> Callable[[Student, Batch, torch.Tensor, Recipe], tuple[torch.Tensor, ...]]:
-    """``step_loss`` as one graph for any number of subjects: small layers keep a GPU waiting for its launches."""
-    graph = torch.compile(step_loss)
-
-    def loss(student: Student, batch: Batch, alphas: torch.Tensor, recipe: Recipe) -> tuple[torch.Tensor, ...]:
-        for tensor in (batch.rows, batch.positions, batch.masks, batch.pixels):
-            torch._dynamo.maybe_mark_dynamic(tensor, 0)
-        return graph(student, batch, alphas, recipe)
-
-    return loss
+                 bool(torch.rand(()) < recipe.masked))
 
 
 def step_loss(student: Student, batch: Batch, alphas: torch.Tensor, recipe: Recipe) -> tuple[torch.Tensor, ...]:

@@ -146,7 +146,7 @@ def train(arguments: argparse.Namespace, crew: Any) -> dict[str, Any]:
     from world.feed import ahead
     from world.training import Log, MovingAverage, autocast, learning_rate, resume, save_training, seed_step
 
-    from identity.steps import Recipe, compiled_loss, draw_batch, step_loss
+    from identity.steps import Recipe, draw_batch, step_loss
 
     base, store, student = prepare(arguments, crew)
     steps, state = arguments.steps, Path(arguments.folder) / f"identity-{lesson(arguments)}.pt"
@@ -159,14 +159,13 @@ def train(arguments: argparse.Namespace, crew: Any) -> dict[str, Any]:
     first = resume(state, student, optimiser, average)
     alphas = cumulative_alphas(base[0]).to(crew.device)
     log = Log(state.parent / "training.log", "identity", steps)
-    loss_of = compiled_loss() if crew.device.type == "cuda" else step_loss
     todo = range(first, steps)
     for step, batch in zip(todo, ahead(partial(draw_batch, store, recipe, arguments.seed, crew), todo), strict=True):
         seed_step(arguments.seed, step * crew.size + crew.rank)
         batch = batch.to(crew.device)
         optimiser.param_groups[0]["lr"] = learning_rate(step, steps, arguments.learning_rate, min(100, steps // 4))
         with autocast(crew.device):
-            loss, noise, place = loss_of(student, batch, alphas, recipe)
+            loss, noise, place = step_loss(student, batch, alphas, recipe)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         crew.average_gradients(parameters)

@@ -145,12 +145,6 @@ def losses(unet, context: torch.Tensor, latents: torch.Tensor, where: Places,
     return denoising.mean(), (seen * supervision_loss(attention.read, where)).mean()
 
 
-def step_losses(net: torch.nn.ModuleDict, rows: torch.Tensor, latents: torch.Tensor, where: Places,
-                schedule: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """``losses`` of captions as table rows [B, 77]: one graph for a compiler."""
-    return losses(net["unet"], net["text"](rows), latents, where, schedule)
-
-
 def batch(pictures: Pictures, words: Words, scenes: Scenes, size: int,
           step: int) -> tuple[torch.Tensor, torch.Tensor, Places]:
     """Latents [B, 4, h, w], caption rows [B, 77] and places of one step; the same for the same step."""
@@ -190,8 +184,6 @@ def train_unet(folder: Path, pictures: Pictures, rounds: Sequence[int], scenes: 
     schedule = alphas_cumprod().to(device)
     log = Log(folder / "training.log", "unet", steps)
     path = folder / "unet.pt"
-    # Small layers keep a GPU waiting for its launches; compiled, they are few.
-    graph = torch.compile(step_losses) if device.type == "cuda" else step_losses
     todo = range(resume(path, net, optimiser, average), steps)
     for step, found in zip(todo, ahead(partial(batch, pictures, words, scenes, size), todo), strict=True):
         seed_step(scenes.seed, step)
@@ -199,7 +191,7 @@ def train_unet(folder: Path, pictures: Pictures, rounds: Sequence[int], scenes: 
         for group in optimiser.param_groups:
             group["lr"] = learning_rate_at(step, rounds, peak)
         with autocast(device):
-            denoising, supervision = graph(net, rows, x, where, schedule)
+            denoising, supervision = losses(net["unet"], net["text"](rows), x, where, schedule)
         optimiser.zero_grad(set_to_none=True)
         (denoising + SUPERVISION * supervision).backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)

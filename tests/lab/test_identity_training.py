@@ -53,8 +53,8 @@ def test_only_the_middle_groups_are_watched() -> None:
 def test_half_of_the_batches_count_subjects_only() -> None:
     error = torch.ones(2, 4, 2, 2)
     union = torch.tensor([[[[1.0, 0.0], [0.0, 0.0]]], [[[0.0, 0.0], [0.0, 0.0]]]])
-    assert torch.equal(half_masked(error, union, torch.tensor(False)), error)
-    masked = half_masked(error, union, torch.tensor(True))
+    assert torch.equal(half_masked(error, union, False), error)
+    masked = half_masked(error, union, True)
     assert masked[0].sum() == 4 and masked[1].sum() == 16  # a picture without a subject counts whole
 
 
