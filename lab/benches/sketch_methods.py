@@ -16,7 +16,7 @@ from .sketch_cases import Sketch
 NODE = "bench"
 STRENGTHS, ENDS = (0.4, 0.8, 1.2, 1.6, 2.0), (0.3, 0.5, 0.7)
 STRENGTH, END = 1.6, 0.5  # the node's defaults, which stand in both sweeps as "ours"
-SMALL = {"strength": 1.2, "end": 0.8}  # as the help page advises for small pictures
+LONGER = {"strength": 1.2, "end": 0.8}
 DENOISE = (0.6, 0.75, 0.9)
 
 
@@ -94,7 +94,7 @@ VARIANTS: dict[str, Method] = {
     "unpatched": unpatched,
     **{f"sdedit-{round(100 * d)}": sdedit(d) for d in DENOISE},
     "ours": ours(),
-    "ours-small": ours(**SMALL),
+    "ours-longer": ours(**LONGER),
     **{f"ours-strength-{s}": ours(strength=s) for s in STRENGTHS if s != STRENGTH},
     **{f"ours-end-{e}": ours(end=e) for e in ENDS if e != END},
     "ours-every-second": ours(every_second_step=True),
