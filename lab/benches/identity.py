@@ -51,7 +51,6 @@ def ours(adapter: Any, **changes: Any) -> Ask:
     return ask
 
 
-@cache
 def variants() -> dict[str, Ask]:
     from attention_director.bridge.adapter_file import load_adapter
     from attention_director.bridge.adapter_folder import DEMO, adapter_path
@@ -73,19 +72,28 @@ def variants() -> dict[str, Ask]:
     return found
 
 
-def measure_case(job: tuple[int, int]) -> dict[str, dict[str, float]]:
-    """In a worker: every variant on one case (creatures, number), so that their seconds are of the same minute."""
-    creatures, number = job
-    world, case = WORKER["world"], sample_case(number, creatures)
+def measure(world: World, asks: Mapping[str, Ask], case: Case) -> dict[str, dict[str, float]]:
+    """Every variant on one case, one after the other, so that their seconds are of the same minute."""
     references = case.references()
     out = {}
-    for variant, ask in variants().items():
+    for variant, ask in asks.items():
         with torch.inference_mode():
             model, positive = ask(world, case, references)
         drawing = draw(world, model, positive, [case.seed])
-        found = _named(scores(drawing.pictures[0], case), creatures)
+        found = _named(scores(drawing.pictures[0], case), len(case.coats))
         out[variant] = found | {"seconds": drawing.seconds, "a_step": drawing.a_step}
     return out
+
+
+@cache
+def _asks() -> dict[str, Ask]:
+    return variants()
+
+
+def measure_case(job: tuple[int, int]) -> dict[str, dict[str, float]]:
+    """In a worker: one case (creatures, number)."""
+    creatures, number = job
+    return measure(WORKER["world"], _asks(), sample_case(number, creatures))
 
 
 def _named(found: Mapping[str, float], creatures: int) -> dict[str, float]:

@@ -113,6 +113,6 @@ def test_wired_masks_are_seen_after_a_run(renderer: Editor) -> None:
     row.locator("button").click()
     renderer.page.wait_for_timeout(400)
     found = {region["phrase"]: region["boxes"][0] for region in renderer.regions()}
-    assert found["creature"] == pytest.approx([16 / 192, 32 / 128, 80 / 192, 96 / 128], abs=1e-3)
-    assert found["pink star"] == pytest.approx([112 / 192, 32 / 128, 176 / 192, 96 / 128], abs=1e-3)
+    assert found["creature"] == pytest.approx([24 / 192, 40 / 128, 72 / 192, 88 / 128], abs=1e-3)
+    assert found["pink star"] == pytest.approx([120 / 192, 40 / 128, 168 / 192, 88 / 128], abs=1e-3)
     assert renderer.queue() == "execution_success"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,13 +62,12 @@ def test_every_variant_draws_and_is_timed(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(bench.host, "cache_folder", lambda: tmp_path)
     asks = bench.variants()
     assert list(asks)[:2] == ["unpatched", "ours"] and "ours-no-localisation-loss" not in asks
-    totals = {name: defaultdict(list) for name in asks}
     short = bench.draw
     monkeypatch.setattr(bench, "draw", lambda *a: short(*a, settings=bench_settings()))
-    for creatures in (1, 2):
-        bench.measure(world, asks, sample_case(0, creatures), totals)
-    for name, values in totals.items():
-        assert len(values["match_one"]) == len(values["match_two"]) == 1 and len(values["seconds"]) == 2, name
+    for creatures, named in ((1, "match_one"), (2, "match_two")):
+        found = bench.measure(world, asks, sample_case(0, creatures))
+        assert list(found) == list(asks)
+        assert all(named in values and values["seconds"] > values["a_step"] > 0 for values in found.values())
 
 
 def bench_settings():
@@ -89,8 +87,7 @@ def test_the_shipped_adapter_brings_its_subjects_into_the_picture() -> None:
 
     assert adapter_path("test", DEMO).stat().st_size <= 8_000_000
     world, asks = load_world(), bench.variants()
-    totals = {name: defaultdict(list) for name in ("unpatched", "ours")}
-    for number in range(8):
-        bench.measure(world, {name: asks[name] for name in totals}, sample_case(number, 1), totals)
-    matched = {name: sum(values["match_one"]) for name, values in totals.items()}
+    asks = {name: asks[name] for name in ("unpatched", "ours")}
+    found = [bench.measure(world, asks, sample_case(number, 1)) for number in range(8)]
+    matched = {name: sum(values[name]["match_one"] for values in found) for name in asks}
     assert matched["ours"] >= 4 and matched["ours"] >= matched["unpatched"] + 3, matched
