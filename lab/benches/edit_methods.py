@@ -125,7 +125,7 @@ def advice(edit: Edit) -> dict[str, Any]:
     if edit.kind == "remove":
         return {"targets": target_of(edit), "reweight": ""}
     if edit.kind == "add":
-        return {"cross": Schedule(0.0, 0.3), "self_": Schedule(0.0, 0.1), "blend_threshold": 0.5,
+        return {"cross": Schedule(0.0, 0.15), "self_": Schedule(0.0, 0.0), "blend_threshold": 0.7,
                 "keep_words": edit.source.things[0].phrase}
     if edit.kind == "ground":
         return {"cross": Schedule(0.0, 0.4), "self_": Schedule(0.0, 0.2),
