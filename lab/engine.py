@@ -60,6 +60,11 @@ def _stand_in_for_torchaudio() -> None:
             setattr(sys.modules[parent], child, module)
 
 
+def cores() -> int:
+    """Those this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def prepare() -> None:
     """Only the missing operators and modules; for the server, which parses its own arguments."""
     _declare_torchvision_operators()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -30,11 +29,6 @@ OWN = {"sketch": ("assets/demo_edges.safetensors",), "identity": ("assets/demo_i
                                                                   "lab/identity/coats.py", "lab/identity/records.py")}
 THREADS = 1  # a batch of two is too small to share among cores
 WORKER: dict[str, World] = {}
-
-
-def cores() -> int:
-    """Those this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def start_worker() -> None:
@@ -62,7 +56,7 @@ class Cases:
         self.kept = kept or host.cache_folder() / "bench" / f"{bench}-{digest(bench)}.jsonl"
         self.kept.parent.mkdir(parents=True, exist_ok=True)
         self.known = self._read()
-        workers = 1 if torch.cuda.is_available() else max(1, cores() // THREADS)
+        workers = 1 if torch.cuda.is_available() else max(1, engine.cores() // THREADS)
         self.pool = ProcessPoolExecutor(workers, get_context("spawn"), start_worker)
 
     def _read(self) -> dict[str, Any]:

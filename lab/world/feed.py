@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import engine
 from torch.utils.data import DataLoader, Dataset
 
 MOST_WORKERS, AHEAD = 12, 4
@@ -35,7 +35,7 @@ def ahead(make: Callable[[int], Any], numbers: range) -> Iterator[Any]:
 
     ``make`` must give the same for the same number in any process: chance comes from seeds of its own.
     """
-    cores = os.cpu_count() or 1
+    cores = engine.cores()
     workers = min(MOST_WORKERS, cores - 2) if cores >= 4 else 0
     return iter(DataLoader(_Made(make, numbers), batch_size=None, num_workers=workers, collate_fn=_as_it_is,
                            prefetch_factor=AHEAD if workers else None))

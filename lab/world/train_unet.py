@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from .caption import caption
+from .draw import LATENT_PX
 from .feed import ahead
 from .nets import build_unet, build_vae
 from .render import render
@@ -38,7 +39,7 @@ from .training import (
 BATCH = 16
 PEAK_LR = 6e-4
 SAVE_EVERY = 250
-CHUNK, LATENT_PX = 64, 8
+CHUNK = 64
 EMPTY_CAPTIONS = 0.1
 MIN_SNR_GAMMA = 5.0
 SUPERVISION = 0.01

@@ -27,7 +27,7 @@ def _square(number: int) -> torch.Tensor:
 @pytest.mark.parametrize("cores", [2, 4])
 def test_batches_made_ahead_come_in_turn(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """In this process where cores are few, in others where they are many."""
-    monkeypatch.setattr(feed.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(feed.engine, "cores", lambda: cores)
     assert [made[0] for made in feed.ahead(_square, range(3, 8))] == [9, 16, 25, 36, 49]
 
 
