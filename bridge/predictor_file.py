@@ -22,7 +22,8 @@ from .taps import Tap, taps_of
 
 FOLDER = "guidance_predictors"
 FORMAT = "guidance predictor 1"
-BUNDLED = Path(__file__).resolve().parent.parent / "assets" / "demo_edges.safetensors"
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+BUNDLED = ("demo_edges.safetensors", "demo_depth.safetensors")
 LOADER = "AttnDirLoadPredictor"
 MAX_LINE_PX = 64
 
@@ -124,16 +125,16 @@ def register_folders() -> None:
 
 
 def predictor_names() -> list[str]:
-    """The bundled predictor first, then files of the folders."""
+    """The bundled predictors first, then files of the folders."""
     register_folders()
     found = [name for name in folder_paths.get_filename_list(FOLDER) if name.endswith(".safetensors")]
-    return [BUNDLED.name, *sorted(name for name in found if name != BUNDLED.name)]
+    return [*BUNDLED, *sorted(name for name in found if name not in BUNDLED)]
 
 
 def load_predictor(name: str) -> Predictor:
     """By a name of the list. Raises DirectorError when there is no such file."""
     register_folders()
-    path = str(BUNDLED) if name == BUNDLED.name else folder_paths.get_full_path(FOLDER, name)
+    path = str(ASSETS / name) if name in BUNDLED else folder_paths.get_full_path(FOLDER, name)
     if path is None or not path.endswith(".safetensors") or not Path(path).is_file():
         raise DirectorError(LOADER, f'there is no predictor "{name}"; press R to read the list again.')
     return read_predictor(Path(path))

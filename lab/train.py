@@ -10,6 +10,7 @@ import engine
 import host
 from world.scene import CREATURES
 
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
 FACTS = ("seed", "scenes", "creatures", "vae_batch", "vae_steps", "batch", "unet_steps", "learning_rate")
 
 
@@ -39,10 +40,11 @@ def train_world(arguments: argparse.Namespace) -> None:
 
 
 def train_predictor(arguments: argparse.Namespace) -> None:
-    """The demo model's guidance predictor, on pictures that the world renders."""
+    """A guidance predictor for the demo model, on pictures that the world renders."""
     from world.train_predictor import train_predictor as train
 
-    print("wrote", train(Path(arguments.predictor_out), arguments.predictor_scenes, arguments.predictor_steps,
+    path = Path(arguments.predictor_out or ASSETS / f"demo_{arguments.predictor_maps}.safetensors")
+    print("wrote", train(path, arguments.predictor_maps, arguments.predictor_scenes, arguments.predictor_steps,
                          arguments.seed))
 
 
@@ -52,13 +54,12 @@ def main() -> None:
 
         train_identity(sys.argv[2:])
         return
-    root = Path(__file__).resolve().parent.parent
     parser = argparse.ArgumentParser(prog="python3 lab/run.py train", description=__doc__)
     parser.add_argument("what", choices=["world", "predictor", "identity"],
                         help="identity has options of its own: train identity --help")
     parser.add_argument("--folder", default=str(host.cache_folder() / "world"),
                         help="state and log; what is there is gone on with")
-    parser.add_argument("--out", default=str(root / "assets" / "tiny_world.safetensors"))
+    parser.add_argument("--out", default=str(ASSETS / "tiny_world.safetensors"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scenes", type=int, default=28000, help="pictures to train the UNet on")
     parser.add_argument("--creatures", type=float, default=CREATURES, help="share of the pictures that show creatures")
@@ -70,7 +71,8 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=6e-4, help="its peak")
     parser.add_argument("--from", dest="begin", metavar="FILE",
                         help="begin with the weights of a finished checkpoint and keep its VAE")
-    parser.add_argument("--predictor-out", default=str(root / "assets" / "demo_edges.safetensors"))
+    parser.add_argument("--predictor-maps", choices=["edges", "depth"], default="edges", help="what it is to read")
+    parser.add_argument("--predictor-out", help="by default the file of those maps in assets/")
     parser.add_argument("--predictor-scenes", type=int, default=800, help="pictures to train the predictor on")
     parser.add_argument("--predictor-steps", type=int, default=1000)
     arguments = parser.parse_args()

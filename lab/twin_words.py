@@ -41,6 +41,9 @@ WORDS: dict[str, dict[str, str]] = {
     "17": {"Goes on training a predictor, here for 20 steps on one picture to show the wiring. For your own model: "
            "take Load Guidance Predictor away, give a few hundred pictures with their texts (the core's dataset "
            "loaders), and 3000 steps.": "A few hundred pictures will do. Interrupting keeps what is trained so far."},
+    "18": {"a red circle and a yellow star on a black background":
+           "a photo of a red ball beside a brass star on a table",
+           " For your own model: Train Guidance Predictor with pictures, and their depth maps in *maps*.": ""},
     "19": SCENES | SMALL_MODEL,
     "20": {"a creature and a green triangle on a black background": "a photo of a woman and a green parrot in a garden",
            "creature": "woman"},
@@ -59,5 +62,7 @@ ADVICE = {
     "16": " A predictor belongs to one model: make yours with 17, then choose it in Load Guidance Predictor.",
     "17": " Put pictures and their texts (one .txt beside each) into a folder within ComfyUI's input folder and choose "
           "it. 3000 steps want a GPU.",
+    "18": " A predictor belongs to one model and one kind of map: make yours with 17, the pictures' depth maps wired "
+          "to *maps*, then choose it in Load Guidance Predictor. Put a depth map of your own in place of the example.",
     **dict.fromkeys(("20", "21", "22"), PORTRAITS),
 }

@@ -140,6 +140,7 @@ def own_files(value: Any, number: str, family: Family) -> Any:
     value = value.replace("subject_banks/hero", f"subject_banks/hero_{family.key}")
     value = value.replace("guidance_predictors/mine", f"guidance_predictors/mine_{family.key}")
     value = value.replace("demo_edges.safetensors", f"mine_{family.key}_00001_.safetensors")
+    value = value.replace("demo_depth.safetensors", f"depth_{family.key}_00001_.safetensors")
     value = value.replace("demo_identity.safetensors", "pytorch_model.bin")
     return re.sub(r"^hero_(\d)", rf"hero_{family.key}_\1", value)
 

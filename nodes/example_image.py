@@ -24,7 +24,8 @@ class AttnDirExampleImage(io.ComfyNode):
             search_aliases=["sample picture", "demo image", "test image"],
             inputs=[
                 io.Combo.Input("name", options=example_names(),
-                               tooltip="Which picture, 128 x 128. Its name is a caption that the demo model knows."),
+                               tooltip="Which picture, 128 x 128. Its name is a caption that the demo model knows, "
+                                       "but for the depth map's."),
             ],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="The picture."),

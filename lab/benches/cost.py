@@ -3,6 +3,7 @@
 The whole UNet at 512 x 512, in steps in which every method acts; each against the plain model with the same rows,
 one after the other, and the median of the ratios. On a CPU it is one step in float32 and the seconds are the
 processor's, which work of others beside this does not count in; on a GPU some steps in float16, by the clock.
+One way is a run of four steps, of which the window of the node's defaults holds two.
 peak_mb: what a run needs at its worst, beside the weights.
 """
 
@@ -25,6 +26,7 @@ from .results import Row
 
 REPEATS, SIDE = 3, 64
 STEPS = {"cpu": 1, "cuda": 8}
+HALF_GUIDED = 4  # steps of a run whose first two lie in the first half of the timesteps
 PROMPT = "a red circle and a blue square"
 TARGET, LONGER = "a green circle and a blue square", "a red circle with a hat and a blue square"
 NODE = "bench"
@@ -39,10 +41,11 @@ UNET = {
 
 @dataclass(frozen=True, eq=False)
 class Way:
-    """images: the batch it is compared at. make: (model, clip) to (model, positive)."""
+    """images: the batch it is compared at. make: (model, clip) to (model, positive). steps: 0 for STEPS."""
 
     images: int
     make: Callable[[Any, Any], tuple[Any, Any]]
+    steps: int = 0
 
 
 def random_model() -> tuple[Any, Any]:
@@ -151,14 +154,16 @@ WAYS: dict[str, Way] = {
     "record": Way(1, recorded),
     "sketch": Way(1, sketched()),
     "sketch-checkpointing": Way(1, sketched(checkpointing="on")),
+    "sketch-half-run": Way(1, sketched(end=0.5), HALF_GUIDED),
 }
 
 
-def seconds_of(model: Any, positive: Any, negative: Any, images: int) -> float:
-    """One run of the host's sampler."""
+def seconds_of(model: Any, positive: Any, negative: Any, images: int, steps: int = 0) -> float:
+    """One run of the host's sampler; steps: 0 for STEPS."""
     import comfy.sample
 
-    clock, steps = (perf_counter, STEPS["cuda"]) if torch.cuda.is_available() else (process_time, STEPS["cpu"])
+    on_gpu = torch.cuda.is_available()
+    clock, steps = perf_counter if on_gpu else process_time, steps or STEPS["cuda" if on_gpu else "cpu"]
     noise = torch.randn(images, 4, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     started = clock()
     comfy.sample.sample(model, noise, steps, 5.0, "euler", "normal", positive, negative, torch.zeros_like(noise),
@@ -184,8 +189,8 @@ def run(limit: int | None = None) -> list[Row]:
         made = way.make(model, clip)
         ratios = []
         for _ in range(limit or REPEATS):
-            without = seconds_of(*base, negative, way.images)
-            ratios.append(seconds_of(*made, negative, way.images) / without)
+            without = seconds_of(*base, negative, way.images, way.steps)
+            ratios.append(seconds_of(*made, negative, way.images, way.steps) / without)
         rows.append({"variant": name, "time_ratio": median(ratios), "least": min(ratios), "most": max(ratios),
                      "runs": float(len(ratios)), "peak_mb": peak_mb(way.images, made)})
         print(f"cost: {name} {median(ratios):.2f}, {rows[-1]['peak_mb']:.0f} MB", flush=True)

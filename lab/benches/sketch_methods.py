@@ -62,9 +62,9 @@ def sdedit(denoise: float) -> Method:
 
 @cache
 def _predictor() -> Any:
-    from attention_director.bridge.predictor_file import BUNDLED, read_predictor
+    from attention_director.bridge.predictor_file import BUNDLED, load_predictor
 
-    return read_predictor(BUNDLED)
+    return load_predictor(BUNDLED[0])
 
 
 def ours(**changes: Any) -> Method:

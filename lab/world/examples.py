@@ -10,7 +10,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from world.caption import plain_caption  # noqa: E402
-from world.render import render  # noqa: E402
+from world.render import depth_map, render  # noqa: E402
 from world.scene import CREATURE, Coat, Scene, Thing  # noqa: E402
 
 # Scenes, and whether the file's alpha channel says where the things are.
@@ -23,6 +23,10 @@ SCENES = (
      True),
 )
 
+# A scene as a depth map, under a name that is no caption.
+MAPS = {"a depth map of a circle and a star":
+        Scene("black", (Thing("circle", "red", 34, 70, 26), Thing("star", "yellow", 92, 56, 27)))}
+
 
 def picture(scene: Scene, with_alpha: bool) -> np.ndarray:
     """uint8 [H, W, 3] RGB, or [H, W, 4] with the things' mask as alpha."""
@@ -30,10 +34,18 @@ def picture(scene: Scene, with_alpha: bool) -> np.ndarray:
     return np.dstack([pixels, masks.any(0).astype(np.uint8) * 255]) if with_alpha else pixels
 
 
+def map_picture(scene: Scene) -> np.ndarray:
+    """uint8 [H, W, 3] RGB, near is light."""
+    near = np.round(depth_map(render(scene)[1]) * 255).astype(np.uint8)
+    return np.dstack([near, near, near])
+
+
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for scene, with_alpha in SCENES:
         Image.fromarray(picture(scene, with_alpha)).save(folder / f"{plain_caption(scene)}.png", optimize=True)
+    for name, scene in MAPS.items():
+        Image.fromarray(map_picture(scene)).save(folder / f"{name}.png", optimize=True)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import numpy as np
 from .scene import BACKGROUNDS, CANVAS_PX, COLOURS, CREATURE, Coat, Scene, Thing
 
 SUPERSAMPLE = 4
+BASE = 0.35  # how near the rim of a thing is in a depth map
 
 
 def _regular(count: int, radii: tuple[float, ...], start: float) -> np.ndarray:
@@ -92,3 +93,16 @@ def render(scene: Scene, size_px: int = CANVAS_PX) -> tuple[np.ndarray, np.ndarr
         masks[:i] &= alpha[..., 0] <= 0.5
         masks[i] = alpha[..., 0] > 0.5
     return np.clip(np.round(canvas), 0, 255).astype(np.uint8), masks
+
+
+def depth_map(masks: np.ndarray) -> np.ndarray:
+    """How near each pixel is, as depth maps show it: 0 for the ground, up to 1 for the middle of a thing.
+
+    masks: bool [things, H, W], what is seen of each; every thing is a dome on a base. Returns float32 [H, W].
+    """
+    near = np.zeros(masks.shape[1:], np.float32)
+    for mask in masks:
+        inner = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
+        rim = 1 - inner / max(inner.max(), 1)
+        near += mask * (BASE + (1 - BASE) * np.sqrt(1 - rim * rim))
+    return near

@@ -90,12 +90,13 @@ def test_a_file_that_is_none_is_said_to_be_none(tmp_path: Path) -> None:
         read_predictor(tmp_path / "torn.safetensors")
 
 
-def test_the_bundled_predictor_is_for_the_demo_model_and_small() -> None:
+@pytest.mark.parametrize("name, kind", [("demo_edges.safetensors", "edges"), ("demo_depth.safetensors", "map")])
+def test_the_bundled_predictors_are_for_the_demo_model_and_small(name: str, kind: str) -> None:
     from attention_director.bridge.demo_model import load_demo_model
-    from attention_director.bridge.predictor_file import BUNDLED, load_predictor, require_match
+    from attention_director.bridge.predictor_file import ASSETS, load_predictor, require_match
 
-    pred = load_predictor(BUNDLED.name)
-    assert pred.map_kind == "edges" and BUNDLED.stat().st_size < 6e6
+    pred = load_predictor(name)
+    assert pred.map_kind == kind and (ASSETS / name).stat().st_size < 2e6
     with torch.inference_mode():
         model, _, _ = load_demo_model()
     require_match(pred, model, "test")

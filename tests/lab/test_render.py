@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from random import Random
 
 import cv2
 import numpy as np
+import pytest
 from world.caption import FILLERS, caption, plain_caption, vocabulary
-from world.render import render
+from world.render import BASE, depth_map, render
 from world.scene import BACKGROUNDS, COLOURS, CREATURE, Scene, Thing
 from world.train_unet import Scenes
 
@@ -64,3 +66,19 @@ def test_captions_name_every_thing():
         text = caption(s, Random(1), fillers=0.0)
         for thing in s.things:
             assert (thing.phrase if thing.shape != CREATURE else CREATURE) in text
+
+
+def test_a_depth_map_rises_from_the_rim_of_each_thing_to_its_middle():
+    """A circle's dome is a sphere's: sqrt(1 - (r / R)^2) of the height above its base."""
+    _, masks = render(Scene("white", (Thing("circle", "red", 40, 40, 30), Thing("square", "blue", 100, 90, 20))))
+    near = depth_map(masks)
+    assert (near[~masks.any(0)] == 0).all() and (near[masks.any(0)] >= BASE).all()
+    assert [round(float(near[mask].max()), 2) for mask in masks] == [1, 1]
+    halfway = BASE + (1 - BASE) * math.sqrt(0.75)
+    assert near[40, 40 + 14] == pytest.approx(halfway, abs=0.03)
+
+
+def test_a_thing_that_is_hidden_has_no_depth():
+    _, masks = render(Scene("white", (Thing("circle", "red", 60, 60, 10), Thing("square", "blue", 60, 60, 40))))
+    assert not masks[0].any()
+    assert np.array_equal(depth_map(masks), depth_map(masks[1:]))

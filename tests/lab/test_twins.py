@@ -83,7 +83,7 @@ def test_a_twin_is_sound(name: str) -> None:
     workflow = json.loads(committed(name))
     wires(workflow)
     text = committed(name)
-    assert "AttnDirLoadDemoModel" not in text and "demo_edges" not in text
+    assert not any(word in text for word in ("AttnDirLoadDemoModel", "demo_edges", "demo_depth"))
     (note,) = (node for node in workflow["nodes"] if node["type"] == "MarkdownNote")
     said = note["widgets_values"][0]
     assert "Wiring checked on tiny random models; not yet verified on real weights." in said

@@ -73,7 +73,7 @@ def test_seed_and_cfg_count_where_they_should() -> None:
 
 def test_example_pictures() -> None:
     names = example_names()
-    assert len(names) == 4 and AttnDirExampleImage.INPUT_TYPES()["required"]["name"][1]["options"] == names
+    assert len(names) == 5 and AttnDirExampleImage.INPUT_TYPES()["required"]["name"][1]["options"] == names
     for name in names:
         image, mask = AttnDirExampleImage.execute(name).args
         assert image.shape == (1, 128, 128, 3) and mask.shape == (1, 128, 128) and image.dtype == torch.float32
@@ -92,9 +92,12 @@ def test_only_names_of_the_list(name: str) -> None:
 def test_they_are_the_renderers() -> None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "lab"))
     from world.caption import plain_caption
-    from world.examples import SCENES, picture
+    from world.examples import MAPS, SCENES, map_picture, picture
 
-    assert sorted(plain_caption(scene) for scene, _ in SCENES) == example_names()
+    assert sorted([*(plain_caption(scene) for scene, _ in SCENES), *MAPS]) == example_names()
     for scene, with_alpha in SCENES:
         stored = np.asarray(Image.open(FOLDER / f"{plain_caption(scene)}.png"))
         assert np.abs(stored.astype(int) - picture(scene, with_alpha)).max() <= 1
+    for name, scene in MAPS.items():
+        stored = np.asarray(Image.open(FOLDER / f"{name}.png"))
+        assert np.abs(stored.astype(int) - map_picture(scene)).max() <= 1

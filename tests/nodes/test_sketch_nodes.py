@@ -50,7 +50,8 @@ def test_the_training_node_takes_what_was_promised() -> None:
 def test_the_other_nodes_take_what_was_promised() -> None:
     assert_holds(inputs("AttnDirSketch")["line_width"], "INT", default=4, min=1, max=64)
     assert outputs("AttnDirSketch") == [("image", "IMAGE"), ("mask", "MASK")]
-    assert inputs("AttnDirLoadPredictor")["predictor_name"][1]["options"][0] == "demo_edges.safetensors"
+    assert inputs("AttnDirLoadPredictor")["predictor_name"][1]["options"][:2] == ["demo_edges.safetensors",
+                                                                                 "demo_depth.safetensors"]
     assert_holds(inputs("AttnDirSavePredictor")["filename_prefix"], "STRING", default="guidance_predictors/edges")
 
 

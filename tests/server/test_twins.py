@@ -20,7 +20,8 @@ FAMILIES = {"(SD1.5)": "sd15", "(SDXL)": "sdxl"}
 TWINS = sorted(path.stem for path in FOLDER.glob("*.json") if path.stem.endswith(tuple(FAMILIES)))
 # What a person brings; the saved banks and predictors are those of the twins before.
 BROUGHT = ("your-checkpoint.safetensors", "your-control-net.safetensors", "your-pictures",
-           "pytorch_model.bin", "mine_sd15_00001_.safetensors", "mine_sdxl_00001_.safetensors")
+           "pytorch_model.bin", *(f"{kind}_{family}_00001_.safetensors" for kind in ("mine", "depth")
+                                  for family in FAMILIES.values()))
 
 
 @pytest.fixture
