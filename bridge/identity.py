@@ -177,13 +177,13 @@ def _method(node: str, key: str, phrases: Sequence[Phrase], subjects: SubjectLis
             options: IdentityOptions) -> IdentitySubjects:
     schedule = Schedule(options.start_percent, 1.0)
     published = options.start_percent if options.published_step_rule else None
-    localise = None
+    localise, masked = None, any(s.mask is not None for s in subjects)
     if options.localise:
         masks = stack_masks(node, tuple(Region(s.phrase, _mask_of(s), 1.0) for s in subjects))
         given = torch.tensor([s.mask is not None for s in subjects])
         localise = LocaliseSubjects(key, tuple(phrases), options.localise, schedule, masks, given, node)
     return IdentitySubjects(key, len(phrases), Schedule() if published is not None else schedule, localise, published,
-                            node)
+                            node, masked and localise is None)
 
 
 def _mask_of(subject: Subject) -> torch.Tensor:

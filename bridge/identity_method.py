@@ -30,6 +30,7 @@ class IdentitySubjects:
 
     schedule: when the fused words act. localise: confines the words, or None. published_start: the
     share of steps of the paper's rule, or None where the host's own timestep ranges part the entries.
+    unused_masks: subjects have masks and nothing is confined.
     """
 
     key: str
@@ -38,10 +39,13 @@ class IdentitySubjects:
     localise: LocaliseSubjects | None = None
     published_start: float | None = None
     label: str = "IdentityInject"
+    unused_masks: bool = False
 
     @property
     def summary(self) -> str:
-        return f"{self.subjects} subject{'s' * (self.subjects != 1)}"
+        several = "s" * (self.subjects != 1)
+        unused = "; their masks do nothing while localise is 0" if self.unused_masks else ""
+        return f"{self.subjects} subject{several}{unused}"
 
     def acts_on(self, rows: Sequence[RowSpan]) -> bool:
         return bool(owned(self.key, rows))

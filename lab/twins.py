@@ -30,8 +30,9 @@ PIXELS = {"EmptyLatentImage": (0, 1), "RegionPrompt": (2, 3), "SolidMask": (1, 2
           "AttnDirRegionsFromBoxes": (1, 2), "AttnDirSketch": (1, 2, 3)}
 
 # Where the demo departs from the paper for its small model: node type -> {place: (the demo's, the paper's)}.
-# Here variety, where sharing begins, and injection's window.
-PUBLISHED = {"SharedSubjectAttention": {8: (0.0, 0.5), 9: (0.5, 0), 11: (0.3, 0.1), 12: (0.9, 0.32)}}
+# Here variety, where sharing begins, and injection's window; an identity's strength.
+PUBLISHED = {"SharedSubjectAttention": {8: (0.0, 0.5), 9: (0.5, 0), 11: (0.3, 0.1), 12: (0.9, 0.32)},
+             "IdentityInject": {1: (0.8, 1)}}
 
 
 @dataclass(frozen=True)

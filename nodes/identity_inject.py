@@ -9,7 +9,7 @@ from ..bridge.subject_list import SubjectList
 from .schema import CATEGORY, Adapters, Subjects, known, number, percent, prompt, schema
 
 NODE = "IdentityInject"
-DEFAULT_LOCALISE = 1.0  # measured: lab/NOTES.md
+DEFAULT_LOCALISE = 0.0  # measured: lab/NOTES.md
 
 
 class IdentityInject(io.ComfyNode):

@@ -59,7 +59,7 @@ def variants() -> dict[str, Ask]:
     found: dict[str, Ask] = {
         "unpatched": unpatched,
         "ours": ours(adapter),
-        "ours-not-localised": ours(adapter, localise=0.0),
+        "ours-localised": ours(adapter, localise=1.0),
         "ours-no-delay": ours(adapter, start_percent=0.0),
         "ours-late": ours(adapter, start_percent=0.5),
         "ours-words-only": ours(adapter, strength_model=0.0),
@@ -68,7 +68,7 @@ def variants() -> dict[str, Ask]:
     if other.is_file():
         unlocalised, _ = load_adapter(NODE, other)
         found["ours-no-localisation-loss"] = ours(unlocalised)
-        found["ours-no-localisation-loss-not-localised"] = ours(unlocalised, localise=0.0)
+        found["ours-no-localisation-loss-localised"] = ours(unlocalised, localise=1.0)
     return found
 
 

@@ -210,3 +210,17 @@ def test_rows_of_several_prompts_are_fused_where_they_have_the_word(light: Any) 
     _, positive = files.identity(model, clip, light, lines)
     changed = (positive[1][0] != lines[0][0]).any(-1).nonzero().tolist()
     assert changed == [[0, 3], [1, 3]]
+
+
+def test_masks_without_localise_are_said_to_do_nothing(light: Any, caplog: pytest.LogCaptureFixture) -> None:
+    model, clip, negative = family()
+    parts = files.subjects(("hat", files.picture(1), 1.0, torch.ones(1, 8, 8)))
+    told = []
+    for localise in (0.0, 1.0):
+        caplog.clear()
+        with caplog.at_level("INFO", "attention_director"):
+            out, positive = files.identity(model, clip, light, TEXT, parts, localise=localise)
+            tiny.sample(out, positive, negative)
+        told.append(caplog.text)
+    assert "1 subject; their masks do nothing while localise is 0" in told[0]
+    assert "1 subject" in told[1] and "masks" not in told[1]
