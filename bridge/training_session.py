@@ -12,7 +12,7 @@ import comfy.utils
 import torch
 from PIL import Image
 
-from ..core.lines import thinned
+from ..core.lines import areas_of, thinned
 from .edges import edges_of
 from .errors import DirectorError
 from .predictor_file import MAX_LINE_PX, Predictor
@@ -24,6 +24,7 @@ PREVIEW_PX = 512
 SHOWN = 4
 PREVIEWS = 10  # in a whole training
 PREVIEW_SIGMA = 2.0
+LOOKED_AT = 16  # maps, to tell what kind they are and how wide their lines
 
 log = logging.getLogger("attention_director")
 
@@ -95,18 +96,21 @@ def _maps(node: str, request: Request, pictures: list[torch.Tensor]) -> tuple[li
 
 
 def _kind(maps_are: str, maps: list[torch.Tensor]) -> str:
-    """Nearly black and white, and mostly one of them: lines."""
+    """Nearly black and white, mostly one of them, and the other in strokes, not in areas: lines."""
     if maps_are != "auto":
         return "edges" if maps_are == "lines" else "map"
-    grey = torch.cat([one[..., :3].mean(-1).flatten() for one in maps])
+    greys = [one[..., :3].mean(-1) for one in maps]
+    grey = torch.cat([one.flatten() for one in greys])
     clear = float(((grey < 0.1) | (grey > 0.9)).float().mean())
     bright = float((grey > 0.5).float().mean())
-    return "edges" if clear > 0.85 and min(bright, 1 - bright) < 0.25 else "map"
+    drawn = [(one > 0.5) != (bright > 0.5) for one in greys[:LOOKED_AT]]
+    wide = sum(int(areas_of(d[None]).sum()) for d in drawn) / max(1, sum(int(d.sum()) for d in drawn))
+    return "edges" if clear > 0.85 and min(bright, 1 - bright) < 0.25 and wide < 0.25 else "map"
 
 
 def _line_px(maps: list[torch.Tensor]) -> int:
     """The usual width of lines: area over the length of their middle lines."""
-    drawn = [one > 0.5 for one in maps[:16]]
+    drawn = [one > 0.5 for one in maps[:LOOKED_AT]]
     area, length = sum(int(d.sum()) for d in drawn), sum(int(thinned(d[None]).sum()) for d in drawn)
     return min(MAX_LINE_PX, max(1, round(area / max(1, length))))
 

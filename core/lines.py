@@ -26,11 +26,15 @@ def eroded(mask: torch.Tensor, radius_px: int) -> torch.Tensor:
     return outside[:, 0] < 0.5
 
 
+def areas_of(mask: torch.Tensor) -> torch.Tensor:
+    """The parts of a drawing that are wider than strokes; bool [B, H, W]."""
+    radius = max(1, round(LINE_RADIUS * min(mask.shape[-2:])))
+    return thickened(eroded(mask, radius), 2 * radius + 1) & mask
+
+
 def as_lines(mask: torch.Tensor) -> torch.Tensor:
     """Strokes as their middle lines and filled areas as their outlines, one pixel wide; bool [B, H, W]."""
-    radius = max(1, round(LINE_RADIUS * min(mask.shape[-2:])))
-    core = eroded(mask, radius)
-    areas = thickened(core, 2 * radius + 1) & mask
+    areas = areas_of(mask)
     return thinned(mask & ~areas) | (areas & ~eroded(areas, 1))
 
 

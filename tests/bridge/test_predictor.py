@@ -194,11 +194,14 @@ def test_edges_are_made_where_no_maps_are_given() -> None:
 
 
 def test_maps_of_other_kinds_and_lists_of_images() -> None:
-    """Smooth maps are taken as they are; images and texts may come one by one, of several sizes."""
+    """Smooth maps and areas are taken as they are; images and texts may come one by one, of several sizes."""
     images, rings = pictures()
     ramp = torch.linspace(0, 1, 64)[None, :, None, None].expand(6, 64, 64, 3)
     assert train(2, maps=ramp)[0].map_kind == "map"
     assert train(2, maps=1 - rings)[0].map_kind == "edges"
+    assert 0 < images[..., 0].mean() < 0.25
+    assert train(2, maps=images)[0].map_kind == train(2, maps=1 - images)[0].map_kind == "map"
+    assert train(2, maps=images, maps_are="lines")[0].map_kind == "edges"
     one_by_one = [x[None] for x in images[:4]] + [images[4:, :48, :32]]
     texts = ["a disc"] * 5 + ["another disc " + "and more " * 60]
     pred, losses, _ = train(4, images=one_by_one, maps=None, texts=texts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from attention_director.core.lines import as_lines, eroded, thickened, thinned
+from attention_director.core.lines import areas_of, as_lines, eroded, thickened, thinned
 
 
 def circle(size: int = 96, radius: float = 28.0, width: float = 1.5, filled: bool = False) -> torch.Tensor:
@@ -28,6 +28,12 @@ def test_a_stroke_of_any_width_is_the_same_line(width: float) -> None:
 def test_a_filled_shape_is_its_outline() -> None:
     lines, fine = as_lines(circle(filled=True)), thinned(circle(width=1.5))
     assert distance_to(lines, fine) <= 2 and distance_to(fine, lines) <= 2
+
+
+def test_strokes_are_no_areas_and_discs_are() -> None:
+    assert not areas_of(circle(width=2)).any()
+    disc = circle(filled=True)
+    assert not (areas_of(disc) & ~disc).any() and areas_of(disc).sum() > 0.95 * disc.sum()
 
 
 def test_thinning_does_not_break_a_line_and_a_thin_one_stays() -> None:
