@@ -141,20 +141,27 @@ class RegionAttention:
     def _make_geometry(self, call: AttentionCall, spans: Sequence[RowSpan], keys: int) -> _Geometry:
         """Stack one image's geometry a row; rows that are not ours get zeros."""
         grids = masks_on_grid(self.masks, call.latent_grid, call.grid)
-        if self.rule.background:
-            grids = with_background(grids)
         parts: list[_Geometry | None] = [None] * call.q.shape[0]
         for span in spans:
             assert span.tag is not None
             for row, image in enumerate(span.images, span.start):
-                pixels = grids[image % len(grids)]
-                if call.layer.kind == "self":
-                    part = self_geometry(pixels)
-                else:
-                    members = self.token_members(span.tag, image % len(span.tag.rows))
-                    part = cross_geometry(pixels, members, keys, len(self.phrases))
-                parts[row] = replace(part, factor=self._factor(pixels))
+                parts[row] = self._row_geometry(call.layer.kind, span.tag, image, grids[image % len(grids)], keys)
         return _stack(parts, grids.shape[-1], keys)
+
+    def _row_geometry(self, kind: str, tag: PromptTag, image: int, pixels: torch.Tensor, keys: int) -> _Geometry | None:
+        """One image's geometry. A region whose phrase its prompt lacks is not there; None where none is."""
+        prompt = image % len(tag.rows)
+        there = torch.tensor([tag.find(phrase)[prompt] is not None for phrase in self.phrases])
+        if not there.any():
+            return None
+        pixels = pixels & there[:, None]
+        if self.rule.background:
+            pixels = with_background(pixels[None])[0]
+        if kind == "self":
+            part = self_geometry(pixels)
+        else:
+            part = cross_geometry(pixels, self.token_members(tag, prompt), keys, len(self.phrases))
+        return replace(part, factor=self._factor(pixels))
 
     def _factor(self, pixels: torch.Tensor) -> torch.Tensor:
         """(1 - size_adaptation S_i) times the strength at each pixel: [N]."""
@@ -229,7 +236,7 @@ def cross_geometry(pixels: torch.Tensor, tokens: torch.Tensor, keys: int, region
 
 
 def _stack(parts: Sequence[_Geometry | None], queries: int, keys: int) -> _Geometry:
-    columns = max(part.left.shape[1] for part in parts if part is not None)
+    columns = max((part.left.shape[1] for part in parts if part is not None), default=1)
     left, foremost = torch.zeros(2, len(parts), 1, queries, columns)
     right = torch.zeros(len(parts), 1, keys, columns)
     factor = torch.zeros(len(parts), 1, queries, dtype=torch.float64)

@@ -14,6 +14,10 @@ SCENES = {"a creature": "a watercolour of a red fox", "creature": "red fox", "on
           "on a beige background": "with a red umbrella in the rain",
           "on a grey background": "beside a blue bicycle in a street", "on a black background": "in the snow at night"}
 PEOPLE = {"creature#1": "man", "creature#2": "woman"}
+LAMP = {"a green square on a grey background": "a photo of a green chair in a living room",
+        "a green square and a yellow star on a grey background":
+        "a photo of a green chair and a yellow lamp in a living room",
+        "green square": "green chair", "yellow star": "yellow lamp"}
 SMALL_MODEL = {" *variety* is 0, and sharing and injection begin late here, which suits the small demo model; the "
                "node's own defaults are the paper's.": ""}
 WORDS: dict[str, dict[str, str]] = {
@@ -27,11 +31,10 @@ WORDS: dict[str, dict[str, str]] = {
     "06": {"a red circle on a white background": "a photo of a red fox in the snow",
            "a blue circle on a white background": "a photo of a white fox in the snow",
            "a red star on a white background": "a photo of a red cat in the snow", "circle\nstar": "fox\ncat"},
-    "07": {"a green square on a grey background": "a photo of a green chair in a living room",
-           "a green square and a yellow star on a grey background":
-           "a photo of a green chair and a yellow lamp in a living room"},
+    "07": LAMP,
     "08": FOX | {"; here the blue square goes": ""},
     "10": FOX | {"background": "wooden table"},
+    "11": LAMP,
     "13": SCENES | SMALL_MODEL | {"the creature": "the fox"},
     "14": SCENES | SMALL_MODEL | {"on a beige background": "on a beach", "on a grey background": "in a forest"},
     "15": SMALL_MODEL | {"a creature on a beige background": "a cartoon creature on a beige background",

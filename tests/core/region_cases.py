@@ -72,14 +72,17 @@ def run(call: AttentionCall, *methods: RegionAttention) -> torch.Tensor:
 def expected(call: AttentionCall, made: RegionAttention, row: int, prompt: TokenLayout, image: int = 0) -> torch.Tensor:
     """The naive answer for one row of a call: [H, Nq, D]."""
     rule, kind = made.rule, call.layer.kind
-    masks = made.masks[image % len(made.masks)]
+    there = [p.empty or bool(prompt.occurrences(p.layout)) for p in made.phrases]
+    if not any(there):
+        return innermost(call)[row]
+    masks = made.masks[image % len(made.masks)] & torch.tensor(there)[:, None, None]
     queries = naive.pixel_sets(masks, call.latent_grid, call.grid, rule.background)
     weight = (rule.cross if kind == "cross" else rule.self_) * (1.0 - call.step.progress) ** made.schedule.decay_power
     a = naive.amounts(queries, weight, rule.size_adaptation, made.strengths)
     if kind == "self":
         keys = queries
     else:
-        spans = [p.find(prompt) for p in made.phrases]
+        spans = [p.find(prompt) if is_there else () for p, is_there in zip(made.phrases, there, strict=True)]
         keys = naive.token_sets(len(prompt.pieces), spans, prompt.own(), rule.everywhere)
         keys = keys * (call.k.shape[2] // len(keys))
         queries = [regions | {naive.EVERYWHERE} for regions in queries]

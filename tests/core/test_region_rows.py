@@ -44,12 +44,26 @@ def test_image_i_reads_prompt_i_mod_p(kind: str, rule: RegionRule) -> None:
         torch.testing.assert_close(got[row], expected(call, made, row, prompt), rtol=0, atol=EXACT)
 
 
-def test_a_row_that_lacks_a_phrase_keeps_the_others() -> None:
-    texts = ["a red hat and a dog", "only a dog here"]
-    call = make_call("cross", (6, 6), (RowSpan(0, 2, tag(*texts)),))
-    made = method(PHRASES, MASKS)
-    without = replace(made, phrases=(replace(made.phrases[0], layout=layout("")), made.phrases[1]))
-    torch.testing.assert_close(run(call, made)[1], expected(call, without, 1, layout(texts[1])), rtol=0, atol=EXACT)
+@KINDS
+@pytest.mark.parametrize("rule", [PAPER, RegionRule()], ids=["paper", "both"])
+def test_a_region_is_not_there_in_a_row_that_lacks_its_phrase(kind: str, rule: RegionRule) -> None:
+    texts = ["a red hat and a dog", "only a dog here", "nothing of it"]
+    call = make_call(kind, (6, 6), (RowSpan(0, 3, tag(*texts)),))
+    both = run(call, method(PHRASES, MASKS, rule=rule))
+    the_dog = run(call, method(PHRASES[1:], MASKS[1:], rule=rule))
+    torch.testing.assert_close(both[1], the_dog[1], rtol=0, atol=EXACT)
+    torch.testing.assert_close(both[2], innermost(call)[2], rtol=0, atol=EXACT)
+    for row in (0, 1):
+        torch.testing.assert_close(both[row], expected(call, method(PHRASES, MASKS, rule=rule), row,
+                                                       layout(texts[row])), rtol=0, atol=EXACT)
+        assert (both[row] - innermost(call)[row]).abs().max() > 1e-3
+
+
+def test_a_call_that_holds_only_rows_without_regions() -> None:
+    """As when the host splits a batch: its first half may be the row that no region is in."""
+    words = tag("nothing of it", "a red hat and a dog")
+    call = make_call("cross", (6, 6), (RowSpan(0, 1, words, first=0),))
+    torch.testing.assert_close(run(call, method(PHRASES, MASKS)), innermost(call), rtol=0, atol=EXACT)
 
 
 @KINDS
