@@ -2,8 +2,9 @@
 import { app } from "../../scripts/app.js";
 import { createView } from "./pair/view.js";
 import { addStyle } from "./shared/dom.js";
-import { promptOf, recordStep, setWidget, watch, watchLinks, widgetOf } from "./shared/host.js";
+import { recordStep, setWidget, watch, watchLinks, widgetOf } from "./shared/host.js";
 import { keepPlace } from "./shared/life.js";
+import { promptOf } from "./shared/prompts.js";
 
 /** @typedef {import("../tests/web/host").GraphNode} GraphNode */
 
@@ -24,9 +25,9 @@ function addPair(node) {
   });
   const text = (/** @type {string} */ name) => String(widgetOf(node, name)?.value ?? "");
   const readAll = () => {
-    const source = promptOf(node);
-    const note = source.note ? "The prompts come from another node; type weights in reweight." : "";
-    view.show({ source: source.text, targets: text("targets"), reweight: text("reweight"), note });
+    const prompt = promptOf(node);
+    const note = prompt.note ? "The prompts come from another node; type weights in reweight." : "";
+    view.show({ source: prompt.rows[0] ?? "", targets: prompt.rows.slice(1).join("\n"), reweight: text("reweight"), note });
   };
   const widget = node.addDOMWidget(NAME, "ATTN_DIR_PAIR", view.element, {
     serialize: false, getMinHeight: () => HEIGHT, margin: 6, hideOnZoom: true, socketless: true,

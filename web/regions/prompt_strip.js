@@ -10,7 +10,7 @@ import { units } from "./words.js";
  * @typedef {object} StripState
  * @property {string} text the prompt
  * @property {Token[]} tokens
- * @property {(Span | null)[]} spans where each region's phrase stands
+ * @property {Span[][]} spans where each region's phrase stands
  * @property {number} selected
  * @property {string} empty what to say without words
  */
@@ -106,7 +106,7 @@ export function createPromptStrip(on) {
 
   /** @param {Unit} word @param {number} i @param {StripState} state */
   const mark = (word, i, state) => {
-    const owners = state.spans.flatMap((span, r) => (span && word.first <= span.last && word.last >= span.first ? [r] : []));
+    const owners = state.spans.flatMap((found, r) => (found.some((span) => word.first <= span.last && word.last >= span.first) ? [r] : []));
     const owner = owners.includes(state.selected) ? state.selected : owners[0];
     const made = make("span", {
       className: "ad-word", role: "option", "data-word": i, id: `ad-word-${serial}-${i}`,
@@ -148,10 +148,10 @@ let made = 0;
 /** What stands between two words; joined by a wash where one region holds both. @param {StripState} state @param {number} from @param {number} to */
 function gap(state, from, to) {
   const text = state.text.slice(from, to);
-  const owner = state.spans.findIndex((span) => span && span.start < from && span.end > to);
+  const joins = (/** @type {Span[] | undefined} */ found) => !!found?.some((span) => span.start < from && span.end > to);
+  const owner = state.spans.findIndex(joins);
   if (owner < 0 || !text) return text;
-  const mine = state.spans[state.selected];
-  const index = mine && mine.start < from && mine.end > to ? state.selected : owner;
+  const index = joins(state.spans[state.selected]) ? state.selected : owner;
   const made = make("span", { className: "ad-bound ad-gap" }, text);
   made.classList.toggle("ad-mine", index === state.selected);
   made.style.setProperty("--ad-tint", css(index));

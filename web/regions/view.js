@@ -15,12 +15,13 @@ import { cursorOver, handleAt, labelAt } from "./pointing.js";
 import { createPromptStrip } from "./prompt_strip.js";
 import { refitted, regionAt } from "./shapes.js";
 import { createToolbar } from "./toolbar.js";
-import { completions, find, phraseOf, splitOccurrence, tokenise } from "./words.js";
+import { completions, find, phraseOf, splitOccurrence, tokeniseRows } from "./words.js";
 
 /** @typedef {import("../shared/geometry.js").Point} Point */
 /** @typedef {import("./drawing.js").Drawing} Drawing */
 /** @typedef {import("./gestures.js").Tool} Tool */
-/** @typedef {{ text: string, editable: boolean, note: string }} Prompt note: why there are no words, or "" */
+/** @typedef {import("../shared/prompts.js").Prompt} Prompt */
+/** @typedef {import("./words.js").Span} Span */
 /**
  * @typedef {object} ViewEvents
  * @property {(value: string) => void} change a finished edit
@@ -48,8 +49,8 @@ export function createView(on) {
   let said = "";
   let alarmed = false;
   /** @type {Prompt} */
-  let prompt = { text: "", editable: true, note: "" };
-  let tokens = tokenise("");
+  let prompt = { rows: [], editable: true, note: "" };
+  let [wording, tokens] = ["", tokeniseRows([])];
   /** @type {[number, number]} */
   let size = [1024, 1024];
   /** @type {Tool} */
@@ -72,7 +73,7 @@ export function createView(on) {
   const aspect = () => size[0] / size[1];
   const shown = () => draft ?? drawing;
   const spans = () => shown().regions.map((r) => find(tokens, r.phrase));
-  const isStale = (/** @type {string} */ phrase, /** @type {unknown} */ span) => !!phrase && !span && !prompt.note;
+  const isStale = (/** @type {string} */ phrase, /** @type {Span[]} */ found) => !!phrase && !found.length && !prompt.note;
 
   /** A finished edit. @param {Drawing} next @param {number} index the region to select */
   const commit = (next, index = selected) => {
@@ -162,9 +163,9 @@ export function createView(on) {
   });
   const strip = createPromptStrip({
     pick: (first, last) => {
-      const phrase = phraseOf(prompt.text, tokens, first, last);
+      const phrase = phraseOf(wording, tokens, first, last);
       if (drawing.regions[selected]) return commit(bound(drawing, selected, phrase));
-      const owner = spans().findIndex((span) => span && span.first <= first && span.last >= last);
+      const owner = spans().findIndex((found) => found.some((span) => span.first <= first && span.last >= last));
       waiting = owner < 0 ? phrase : "";
       selected = owner;
       refresh();
@@ -179,7 +180,7 @@ export function createView(on) {
       if (drawing.regions[selected]?.phrase !== phrase) commit(bound(drawing, selected, splitOccurrence(phrase).words));
       on.insert(phrase);
     },
-    suggest: (typed) => completions(prompt.text, typed),
+    suggest: (typed) => completions(wording, tokens, typed),
     leave: () => root.focus({ preventScroll: true }),
   });
   const chips = createChips((index) => commit(drawing, index));
@@ -245,11 +246,11 @@ export function createView(on) {
     const all = spans();
     const stale = drawing.regions.map((r, i) => isStale(r.phrase, all[i]));
     toolbar.show(tool, brushWidth, snaps, picture);
-    strip.show({ text: prompt.text, tokens, spans: all, selected, empty: prompt.note || "Type a prompt above; its words appear here." });
+    strip.show({ text: wording, tokens, spans: all, selected, empty: prompt.note || "Type a prompt above; its words appear here." });
     chips.show(drawing.regions, selected, stale);
     inspector.element.hidden = !drawing.regions.length;
     inspector.show(drawing.regions[selected], selected, !!stale[selected], prompt.editable && !prompt.note);
-    notice.show({ drawing, selected, stale, problem, said, alarmed, waiting, uncertain: !!all[selected]?.uncertain, turned: turned() });
+    notice.show({ drawing, selected, stale, problem, said, alarmed, waiting, uncertain: !!all[selected]?.some((span) => span.uncertain), turned: turned() });
     pad.redraw();
   };
   return {
@@ -265,9 +266,8 @@ export function createView(on) {
     },
     /** @param {Prompt} next */
     setPrompt: (next) => {
-      if (next.text === prompt.text && next.note === prompt.note && next.editable === prompt.editable) return;
-      if (next.text !== prompt.text) tokens = tokenise(next.text);
-      prompt = next;
+      if (JSON.stringify(next) === JSON.stringify(prompt)) return;
+      [prompt, wording, tokens] = [next, next.rows.join("\n"), tokeniseRows(next.rows)];
       refresh();
     },
     /** @param {number} width @param {number} height */

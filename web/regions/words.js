@@ -1,6 +1,6 @@
 // The prompt's words as the text encoder counts them, and where a phrase stands among them. No DOM.
 
-/** @typedef {{ start: number, end: number, text: string, chosen: boolean }} Token text: lower case; chosen: inside {a|b} */
+/** @typedef {{ start: number, end: number, text: string, chosen: boolean, row: number }} Token text: lower case; chosen: inside {a|b}; row: which prompt */
 /** @typedef {{ start: number, end: number, first: number, last: number }} Unit a word as a person sees it, and its tokens */
 /** @typedef {{ start: number, end: number, first: number, last: number, uncertain: boolean }} Span */
 
@@ -40,7 +40,17 @@ export function tokenise(text) {
   return [...plain.replace(/[{}|]/g, " ").matchAll(PIECE)].map((match) => {
     for (; at < match.index; at++) depth += plain[at] === "{" ? 1 : plain[at] === "}" ? -1 : 0;
     const end = match.index + match[0].length;
-    return { start: match.index, end, text: match[0].toLowerCase(), chosen: depth > 0 };
+    return { start: match.index, end, text: match[0].toLowerCase(), chosen: depth > 0, row: 0 };
+  });
+}
+
+/** Several prompts, a line each in one text: phrases neither cross from one to the next nor count in another. @param {string[]} rows @returns {Token[]} */
+export function tokeniseRows(rows) {
+  let at = 0;
+  return rows.flatMap((text, row) => {
+    const from = at;
+    at += text.length + 1;
+    return tokenise(text).map((token) => ({ ...token, start: from + token.start, end: from + token.end, row }));
   });
 }
 
@@ -66,44 +76,48 @@ export function splitOccurrence(phrase) {
   return match ? { words: match[1], occurrence: Number(match[2]) } : { words: phrase.trim(), occurrence: 1 };
 }
 
-/** Where each occurrence of a run of words begins. @param {Token[]} tokens @param {string[]} wanted */
+/** Where each occurrence of a run of words begins, and which of its prompt it is, from 1. @param {Token[]} tokens @param {string[]} wanted */
 function occurrences(tokens, wanted) {
-  if (!wanted.length) return [];
-  return tokens.flatMap((_, i) => (wanted.every((word, k) => tokens[i + k]?.text === word) ? [i] : []));
+  /** @type {Record<number, number>} */
+  const counts = {};
+  const begins = (/** @type {Token} */ token, /** @type {number} */ i) =>
+    wanted.length > 0 && wanted.every((word, k) => tokens[i + k]?.text === word && tokens[i + k].row === token.row);
+  return tokens.flatMap((token, i) =>
+    (begins(token, i) ? [{ first: i, number: (counts[token.row] = (counts[token.row] ?? 0) + 1) }] : []));
 }
 
-/** Where a phrase stands, or null. @param {Token[]} tokens @param {string} phrase @returns {Span | null} */
+/** Where a phrase stands: once in each prompt that has it. @param {Token[]} tokens @param {string} phrase @returns {Span[]} */
 export function find(tokens, phrase) {
   const { words, occurrence } = splitOccurrence(phrase);
   const wanted = tokenise(words).map((token) => token.text);
-  const first = occurrences(tokens, wanted)[occurrence - 1];
-  if (first === undefined) return null;
-  const last = first + wanted.length - 1;
-  const uncertain = tokens.slice(first, last + 1).some((token) => token.chosen);
-  return { start: tokens[first].start, end: tokens[last].end, first, last, uncertain };
+  return occurrences(tokens, wanted).filter(({ number }) => number === occurrence).map(({ first }) => {
+    const last = first + wanted.length - 1;
+    const uncertain = tokens.slice(first, last + 1).some((token) => token.chosen);
+    return { start: tokens[first].start, end: tokens[last].end, first, last, uncertain };
+  });
 }
 
 /**
- * The phrase that names tokens first to last, with "#n" where the same words stand there before.
+ * The phrase that names tokens first to last, with "#n" where the same words stand there before; it ends with its prompt.
  * @param {string} text the prompt @param {Token[]} tokens @param {number} first @param {number} last
  */
 export function phraseOf(text, tokens, first, last) {
+  while (tokens[last].row > tokens[first].row) last--;
   const [start, end] = [tokens[first].start, tokens[last].end];
   const raw = text.slice(start, end);
   const clean = spoken(text).slice(start, end) === raw && !/[{}|]/.test(raw);
   const words = clean ? raw.replace(/\s+/g, " ")
     : tokens.slice(first, last + 1).map((token) => text.slice(token.start, token.end)).join(" ");
   const wanted = tokens.slice(first, last + 1).map((token) => token.text);
-  const number = occurrences(tokens, wanted).indexOf(first) + 1;
+  const number = occurrences(tokens, wanted).find((found) => found.first === first)?.number ?? 1;
   return number > 1 ? `${words}#${number}` : words;
 }
 
 /**
  * Phrases of the prompt that go on from what is typed, short ones first.
- * @param {string} text @param {string} typed @param {number} most
+ * @param {string} text @param {Token[]} tokens its own @param {string} typed @param {number} most
  */
-export function completions(text, typed, most = 6) {
-  const tokens = tokenise(text);
+export function completions(text, tokens, typed, most = 6) {
   const wanted = typed.trim().toLowerCase().replace(/\s+/g, " ");
   /** @type {string[]} */
   const found = [];

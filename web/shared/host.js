@@ -4,7 +4,6 @@
 /** @typedef {import("../../tests/web/host").GraphNode} GraphNode */
 /** @typedef {import("../../tests/web/host").Widget} Widget */
 
-const PROMPT_NODES = new Set(["RegionPrompt", "AttentionEdit", "SharedSubjectAttention", "IdentityInject", "AttnDirEncode"]);
 const MOST_STEPS = 20;
 
 /** One step of the graph's own undo. @param {App} app */
@@ -74,22 +73,6 @@ export function outputOf(app, node) {
 /** @param {NonNullable<GraphNode["graph"]>} graph @param {number} id */
 export function linkOf(graph, id) {
   return graph.links instanceof Map ? graph.links.get(id) : graph.links[id];
-}
-
-/**
- * The prompt a node works on: its own text, or that of the node of this pack it is linked to.
- * @param {GraphNode} node @returns {{ text: string, editable: boolean, note: string }}
- */
-export function promptOf(node) {
-  let at = node;
-  for (let step = 0; step < MOST_STEPS; step++) {
-    const slot = at.inputs?.find((input) => input.name === "text");
-    if (slot?.link == null) return { text: String(widgetOf(at, "text")?.value ?? ""), editable: at === node, note: "" };
-    const source = sourceOf(at, "text");
-    if (!source || !PROMPT_NODES.has(source.type)) break;
-    at = source;
-  }
-  return { text: "", editable: false, note: "The prompt comes from another node: type each region's words." };
 }
 
 /** Set a widget's value as if a person had typed it. @param {GraphNode} node @param {string} name @param {string | number} value */

@@ -5,7 +5,7 @@ import { createView as createPair } from "../../../web/pair/view.js";
 import { createView as createSketch } from "../../../web/sketch/view.js";
 
 const EVIL = '<img src=x onerror="globalThis.hurt = true">';
-const PROMPT = { text: "a red hat and a dog", editable: true, note: "" };
+const PROMPT = { rows: ["a red hat and a dog"], editable: true, note: "" };
 
 function editor(value = "", prompt = PROMPT) {
   const seen = { changes: [], inserted: [], history: [], clip: "", unlinked: 0, pictures: [] };
@@ -26,7 +26,7 @@ const saved = (...phrases) => JSON.stringify({ version: 1, regions: phrases.map(
 const shownText = (root, selector) => root.querySelector(selector).textContent;
 
 test("what a workflow file says shows as text", () => {
-  const { root, press } = editor(saved(EVIL, "dog"), { ...PROMPT, text: `${EVIL} dog` });
+  const { root, press } = editor(saved(EVIL, "dog"), { ...PROMPT, rows: [`${EVIL} dog`] });
   press("PageDown");
   expect(root.querySelector("img")).toBeNull();
   expect(shownText(root, ".ad-words")).toContain(EVIL);
@@ -87,7 +87,7 @@ test("keys of the pad do not reach the graph, the graph's keys do", () => {
 test("a phrase that is no longer in the prompt is marked at once, and can be put back", () => {
   const { view, seen, press, root } = editor(saved("red hat", "dog"));
   expect(root.querySelectorAll(".ad-region.ad-stale")).toHaveLength(0);
-  view.setPrompt({ ...PROMPT, text: "a red coat and a dog" });
+  view.setPrompt({ ...PROMPT, rows: ["a red coat and a dog"] });
   expect(root.querySelectorAll(".ad-region.ad-stale")).toHaveLength(1);
   expect(shownText(root, ".ad-notice")).toContain('Region 1: "red hat" is not in the prompt');
   press("PageDown");
@@ -100,8 +100,16 @@ test("a phrase that is no longer in the prompt is marked at once, and can be put
   expect(insert.hidden).toBe(true);
 });
 
+test("of linked rows, words are marked in every row that has them, and what only one has is not stale", () => {
+  const two = { rows: ["a green square", "a green square and a yellow star"], editable: false, note: "" };
+  const { root } = editor(saved("yellow star", "green square"), two);
+  expect(root.querySelectorAll(".ad-region.ad-stale")).toHaveLength(0);
+  expect([...root.querySelectorAll(".ad-word.ad-bound")].map((word) => word.textContent))
+    .toEqual(["green", "square", "green", "square", "yellow", "star"]);
+});
+
 test("a linked prompt marks nothing and says why", () => {
-  const { root } = editor(saved("red hat"), { text: "", editable: false, note: "The prompt comes from elsewhere." });
+  const { root } = editor(saved("red hat"), { rows: [], editable: false, note: "The prompt comes from elsewhere." });
   expect(root.querySelectorAll(".ad-stale")).toHaveLength(0);
   expect(shownText(root, ".ad-words")).toBe("The prompt comes from elsewhere.");
 });

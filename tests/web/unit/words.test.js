@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
-import { completions, find, inserted, phraseOf, splitOccurrence, spoken, tokenise, units } from "../../../web/regions/words.js";
+import { completions, find, inserted, phraseOf, splitOccurrence, spoken, tokenise, tokeniseRows, units } from "../../../web/regions/words.js";
 
 const text = (prompt, span) => span && prompt.slice(span.start, span.end);
-const locate = (prompt, phrase) => text(prompt, find(tokenise(prompt), phrase));
+const locate = (prompt, phrase) => text(prompt, find(tokenise(prompt), phrase)[0] ?? null);
 const named = (prompt, first, last) => {
   const tokens = tokenise(prompt);
   const words = units(tokens);
@@ -36,9 +36,9 @@ test("a phrase is found whole, whatever its case and weights", () => {
 
 test("occurrences are counted as in the nodes", () => {
   const prompt = "a cat, a dog, a cat";
-  expect(find(tokenise(prompt), "cat#2").start).toBe(16);
-  expect(find(tokenise(prompt), "cat #2").start).toBe(16);
-  expect(find(tokenise(prompt), "cat#3")).toBeNull();
+  expect(find(tokenise(prompt), "cat#2")[0].start).toBe(16);
+  expect(find(tokenise(prompt), "cat #2")[0].start).toBe(16);
+  expect(find(tokenise(prompt), "cat#3")).toEqual([]);
   expect(splitOccurrence(" cat # 2 ")).toEqual({ words: "cat", occurrence: 2 });
   expect(splitOccurrence("cat#0")).toEqual({ words: "cat#0", occurrence: 1 });
   expect(named(prompt, 1, 1)).toBe("cat");
@@ -50,7 +50,7 @@ test("a person points at words without their commas", () => {
   const prompt = "red-haired, \"don't\" (blue sky:1.2).";
   expect(units(tokenise(prompt)).map((u) => prompt.slice(u.start, u.end))).toEqual(["red-haired", "don't", "blue", "sky"]);
   expect(named("a (red:1.2) hat", 1, 2)).toBe("red hat");
-  expect(find(tokenise("a (red:1.2) hat"), "red hat")).not.toBeNull();
+  expect(find(tokenise("a (red:1.2) hat"), "red hat")).toHaveLength(1);
   expect(named("a   red\nhat", 1, 2)).toBe("red hat");
 });
 
@@ -60,7 +60,7 @@ test("every phrase that can be picked is found again where it was picked", () =>
   const words = units(tokens);
   for (let i = 0; i < words.length; i++) {
     for (let j = i; j < Math.min(words.length, i + 4); j++) {
-      const span = find(tokens, phraseOf(prompt, tokens, words[i].first, words[j].last));
+      const [span] = find(tokens, phraseOf(prompt, tokens, words[i].first, words[j].last));
       expect([span.start, span.end]).toEqual([words[i].start, words[j].end]);
     }
   }
@@ -68,17 +68,34 @@ test("every phrase that can be picked is found again where it was picked", () =>
 
 test("words of a choice may not be drawn", () => {
   const tokens = tokenise("a {red|blue} hat");
-  expect(find(tokens, "red").uncertain).toBe(true);
-  expect(find(tokens, "hat").uncertain).toBe(false);
+  expect(find(tokens, "red")[0].uncertain).toBe(true);
+  expect(find(tokens, "hat")[0].uncertain).toBe(false);
+});
+
+test("of several prompts each has its own phrases", () => {
+  const rows = ["a green square", "a green square and a yellow star, a green star"];
+  const [joined, tokens] = [rows.join("\n"), tokeniseRows(rows)];
+  for (const token of tokens) expect(joined.slice(token.start, token.end).toLowerCase()).toBe(token.text);
+  const places = (phrase) => find(tokens, phrase).map((span) => [span.start, joined.slice(span.start, span.end)]);
+  expect(places("green square")).toEqual([[2, "green square"], [17, "green square"]]);
+  expect(places("yellow star")).toEqual([[36, "yellow star"]]);
+  expect(places("green#2")).toEqual([[51, "green"]]);
+  expect(places("square a")).toEqual([]); // the end of one prompt and the beginning of the next
+  const words = units(tokens);
+  const pick = (first, last) => phraseOf(joined, tokens, words[first].first, words[last].last);
+  expect(pick(4, 5)).toBe("green square");
+  expect(pick(1, 4)).toBe("green square");
+  expect(pick(11, 11)).toBe("green#2");
+  expect(completions(joined, tokens, "square")).toEqual(["square and", "square and a", "square and a yellow"]);
 });
 
 test("suggestions go on from what is typed", () => {
   const prompt = "a red hat, a blue dog";
-  expect(completions(prompt, "re")).toEqual(["red", "red hat"]);
-  expect(completions(prompt, "Red ")).toEqual(["red hat"]);
-  expect(completions(prompt, "x")).toEqual([]);
-  expect(completions(prompt, "", 3)).toHaveLength(3);
-  expect(completions("", "a")).toEqual([]);
+  expect(completions(prompt, tokenise(prompt), "re")).toEqual(["red", "red hat"]);
+  expect(completions(prompt, tokenise(prompt), "Red ")).toEqual(["red hat"]);
+  expect(completions(prompt, tokenise(prompt), "x")).toEqual([]);
+  expect(completions(prompt, tokenise(prompt), "", 3)).toHaveLength(3);
+  expect(completions("", tokenise(""), "a")).toEqual([]);
 });
 
 test("a phrase goes to the end of the prompt, where it is then found", () => {
@@ -90,5 +107,5 @@ test("a phrase goes to the end of the prompt, where it is then found", () => {
 
 const CASES = JSON.parse(readFileSync(new URL("../phrases.json", import.meta.url), "utf8"));
 test.each(CASES)("as in the nodes: $phrase in $prompt", ({ prompt, phrase, found }) => {
-  expect(find(tokenise(prompt), phrase) !== null).toBe(found);
+  expect(find(tokenise(prompt), phrase).length > 0).toBe(found);
 });
