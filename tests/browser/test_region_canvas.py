@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from editor import FIND, PAD, PROMPT, Editor
+from editor import FIND, PAD, PROMPT, ROOT, Editor
 from PIL import Image
 from world.oracle import LayoutScores, layout_scores, look
 
@@ -161,6 +161,19 @@ def test_an_edit_of_the_prompt_that_breaks_a_phrase_is_said_at_once(renderer: Ed
     renderer.page.wait_for_timeout(200)
     assert renderer.widget("text").endswith(", red circle")
     assert renderer.find(".ad-region.ad-stale").count() == 0
+
+
+def test_a_new_thing_of_an_edit_gets_its_box(renderer: Editor) -> None:
+    """Behind Attention Edit the canvas shows source and target, and binds what only the target says."""
+    renderer.load(ROOT / "workflows" / "11 Attention Edit - a new thing in its place.json")
+    words = renderer.find(".ad-words").inner_text().split()
+    assert words.count("green") == 2 and words.count("yellow") == 1
+    assert renderer.find(".ad-region.ad-stale").count() == 0
+    renderer.set_widget("canvas", "")
+    renderer.drag(0.05, 0.6, 0.4, 0.95)
+    renderer.drag_words("yellow", "star")
+    assert [region["phrase"] for region in renderer.regions()] == ["yellow star"]
+    assert renderer.queue() == "execution_success"
 
 
 def test_words_of_a_workflow_file_show_as_text(renderer: Editor) -> None:
