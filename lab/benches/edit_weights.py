@@ -33,11 +33,11 @@ def shares_of(world: Any, edit: Edit, source: Source) -> list[float]:
             for weight in WEIGHTS]
 
 
-def weight_rows(found: Sequence[Sequence[float]]) -> list[dict[str, str | float]]:
+def weight_rows(found: Sequence[Sequence[float]], picture: str) -> list[dict[str, str | float]]:
     """One row a weight: mean share, and the share of edits that have at least as much as one weight below."""
     rows: list[dict[str, str | float]] = []
     for i, weight in enumerate(WEIGHTS):
-        row: dict[str, str | float] = {"variant": "ours", "edit": f"weight {weight:g}", "picture": "drawn",
+        row: dict[str, str | float] = {"variant": "ours", "edit": f"weight {weight:g}", "picture": picture,
                                        "share": fmean(shares[i] for shares in found), "edits": float(len(found))}
         if i:
             row["not_less"] = fmean(float(shares[i] >= shares[i - 1] - 1e-3) for shares in found)

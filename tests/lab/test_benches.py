@@ -77,7 +77,7 @@ def test_weights_are_read_off_the_picture():
     picture = np.zeros((4, 4, 3), np.uint8)
     picture[:2] = COLOURS["red"]
     assert tint_share(picture, "red") == 0.5 and tint_share(picture, "blue") == 0.0
-    rows = weight_rows([[0.0, 0.0, 0.1, 0.2, 0.3, 0.4], [0.0, 0.1, 0.0, 0.2, 0.2, 0.2]])
+    rows = weight_rows([[0.0, 0.0, 0.1, 0.2, 0.3, 0.4], [0.0, 0.1, 0.0, 0.2, 0.2, 0.2]], "drawn")
     assert [row["share"] for row in rows] == pytest.approx([0.0, 0.05, 0.05, 0.2, 0.25, 0.3])
     assert [row.get("not_less") for row in rows] == [None, 1.0, 0.5, 1.0, 1.0, 1.0]
     assert rows[0]["edit"] == "weight -2"
