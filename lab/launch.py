@@ -18,7 +18,7 @@ def leave_with_parent() -> None:
     """Wait, beside the server, for the parent's end of the pipe to close."""
 
     def wait() -> None:
-        while sys.stdin.buffer.read(1):
+        while os.read(0, 1):  # not sys.stdin, whose lock Python wants when it ends
             pass
         os._exit(0)
 

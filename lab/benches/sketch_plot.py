@@ -34,15 +34,17 @@ def plot(rows: Sequence[Row]) -> np.ndarray:
     points = {str(row["variant"]): (float(row["realism"]), float(row["edge_f1"]))
               for row in rows if row.get("drawing") == "all"}
     paper = np.full((HEIGHT_PX, WIDTH_PX, 3), 255, np.uint8)
+    labels = Labels()
     axes = Axes(np.array(list(points.values())))
     _grid(paper, axes)
     ends = {_name("end", e, END): "" if e == END else f"end {e:g}" for e in ENDS}
     strengths = {_name("strength", s, STRENGTH): f"strength {s:g}" for s in STRENGTHS}
-    _line(paper, axes, points, ends, END_BLUE)
-    _line(paper, axes, points, strengths | {"ours": f"ours: strength {STRENGTH:g}, end {END:g}"}, STRENGTH_RED)
+    _line(paper, axes, points, ends, END_BLUE, labels)
+    _line(paper, axes, points, strengths | {"ours": f"ours: strength {STRENGTH:g}, end {END:g}"}, STRENGTH_RED, labels)
     others = [name for name in points if not name.startswith(("ours-strength", "ours-end")) and name != "ours"]
     for name in others:
-        _dot(paper, axes, points[name], name, OTHER_GREY)
+        _dot(paper, axes.at(points[name]), name, OTHER_GREY, labels)
+    labels.write(paper)
     return paper
 
 
@@ -66,17 +68,36 @@ def _grid(paper: np.ndarray, axes: Axes) -> None:
 
 
 def _line(paper: np.ndarray, axes: Axes, points: dict[str, tuple[float, float]], names: dict[str, str],
-          tone: tuple[int, int, int]) -> None:
+          tone: tuple[int, int, int], labels: Labels) -> None:
     """A sweep: its dots in order, joined."""
     found = [(points[name], label) for name, label in names.items() if name in points]
     for (a, _), (b, _) in zip(found[:-1], found[1:], strict=True):
         cv2.line(paper, axes.at(a), axes.at(b), tone, 1, cv2.LINE_AA)
     for point, label in found:
-        _dot(paper, axes, point, label, tone)
+        _dot(paper, axes.at(point), label, tone, labels)
 
 
-def _dot(paper: np.ndarray, axes: Axes, point: tuple[float, float], label: str, tone: tuple[int, int, int]) -> None:
-    x, y = axes.at(point)
-    cv2.circle(paper, (x, y), 5, tone, cv2.FILLED, cv2.LINE_AA)
-    width = cv2.getTextSize(label, FONT, 0.42, 1)[0][0]
-    cv2.putText(paper, label, (min(x + 9, WIDTH_PX - width - 4), y - 7), FONT, 0.42, tone, 1, cv2.LINE_AA)
+def _dot(paper: np.ndarray, at: tuple[int, int], label: str, tone: tuple[int, int, int], labels: Labels) -> None:
+    cv2.circle(paper, at, 5, tone, cv2.FILLED, cv2.LINE_AA)
+    if label:
+        labels.wanted.append((at, label, tone))
+
+
+class Labels:
+    """What stands beside the dots; written when all dots are known, each in the nearest free place."""
+
+    def __init__(self) -> None:
+        self.wanted: list[tuple[tuple[int, int], str, tuple[int, int, int]]] = []
+
+    def write(self, paper: np.ndarray) -> None:
+        taken = np.zeros(paper.shape[:2], bool)
+        for (x, y), _, _ in self.wanted:
+            taken[y - 5:y + 6, x - 5:x + 6] = True
+        for (x, y), label, tone in self.wanted:
+            width = cv2.getTextSize(label, FONT, 0.42, 1)[0][0]
+            places = [(left, y + 4 + down) for down in sorted(range(-90, 91, 3), key=abs)
+                      for left in (x + 10, x - 10 - width) if 0 <= left < WIDTH_PX - width]
+            left, base = next((at for at in places if not taken[at[1] - 10:at[1] + 3, at[0]:at[0] + width].any()),
+                              places[0])
+            taken[base - 10:base + 3, left:left + width] = True
+            cv2.putText(paper, label, (left, base), FONT, 0.42, tone, 1, cv2.LINE_AA)
