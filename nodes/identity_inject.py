@@ -45,8 +45,8 @@ class IdentityInject(io.ComfyNode):
                        "checkpoint alone. A whole SD1.5 UNet takes 1.7 GB more memory in half precision. Does nothing "
                        "for an adapter without UNet weights."),
                 number("localise", DEFAULT_LOCALISE, 0.0, 1.0, 0.05,
-                       "Confines each subject's words to the place where they are heard most, or to its mask. For masks "
-                       "and for two and more subjects; 0 is off. Does nothing for one subject without a mask."),
+                       "Confines each subject's words to the place where they are heard most, or to its mask. For "
+                       "masks and for two and more subjects; 0 is off. Does nothing for one subject without a mask."),
                 known(io.Boolean.Input, "published_step_rule", default=False, advanced=True,
                       tooltip="Count steps as the published code does: the first floor(start x steps) + 1 steps are "
                               "text only, on any schedule. Off: start_percent is a share of the timesteps."),

@@ -17,7 +17,7 @@ from world.render import render
 
 from .each import WORKER, Cases
 from .edit_cases import KINDS, Edit, psnr, sample_edit, source_is_right, succeeded, untouched
-from .edit_methods import REAL, VARIANTS, Source, advice, encode, sample
+from .edit_methods import REAL, Source, advice, encode, sample, variants_for
 from .edit_weights import shares_of, weight_edit, weight_rows
 from .inversions import KINDS as INVERSIONS
 from .inversions import inversion_row, invert_one
@@ -62,7 +62,7 @@ def scores_of(world: Any, edit: Edit, source: Source) -> Scores:
     """(success, dB outside, seconds) of every variant, one after the other."""
     before = look(source.picture)
     out: Scores = {}
-    for name, method in VARIANTS.items():
+    for name, method in variants_for(edit.kind).items():
         if name == "ours-defaults" and not advice(edit):  # the defaults are the advice: the same picture
             out[name] = out["ours"]
             continue

@@ -16,6 +16,7 @@ KINDS = ("colour", "shape", "add", "remove", "ground")
 # A thing counts as still in its place when the two outlines share this much.
 _SAME_PLACE = 0.25
 _RIM_PX = 3
+_HALF_BOX_PX = (16, 28)  # least and most; the things of a pair have a radius of 18 to 31
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +124,17 @@ def untouched(edit: Edit, before: Seen, after: Seen) -> np.ndarray:
         if found is not None:
             touched |= found.mask.astype(np.uint8)
     return cv2.dilate(touched, np.ones((2 * _RIM_PX + 1,) * 2, np.uint8)) == 0
+
+
+def roomiest_box(seen: Seen) -> np.ndarray:
+    """A square about the point farthest from every object, as large as there is room: bool [H, W]."""
+    taken = np.any([found.mask for found in seen.objects], axis=0)
+    room = cv2.distanceTransform(np.pad(~taken, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    y, x = np.unravel_index(room.argmax(), room.shape)
+    half = int(np.clip(room[y, x], *_HALF_BOX_PX))
+    box = np.zeros(taken.shape, bool)
+    box[max(0, y - half):y + half, max(0, x - half):x + half] = True
+    return box
 
 
 def psnr(a: np.ndarray, b: np.ndarray, where: np.ndarray) -> float:

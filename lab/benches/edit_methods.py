@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from world.caption import plain_caption
 from world.draw import Conditioning, Settings, World, start_noise
+from world.oracle import look
+from world.scene import CANVAS_PX
 
-from .edit_cases import Edit
+from .edit_cases import Edit, roomiest_box
 
 NODE = "bench"
 SETTINGS = Settings()
@@ -89,25 +91,43 @@ def sdedit(denoise: float) -> Method:
     return method
 
 
-def attend(**changes: Any) -> Method:
-    """AttentionEdit with its own defaults but for ``changes``; local kinds blend the edited thing's words.
+def edited(world: World, edit: Edit, source: Source, **changes: Any) -> Any:
+    """AttentionEdit's outputs with its own defaults but for ``changes``; local kinds blend the edited thing's words.
 
     With the defaults a thing is taken away by a weight below zero, its caption untouched.
     """
-    def method(world: World, edit: Edit, source: Source) -> np.ndarray:
-        from attention_director.bridge.edit import EditOptions, edit_prompt
+    from attention_director.bridge.edit import EditOptions, edit_prompt
 
-        thing = edit.source.things[0].phrase
-        new = edit.new.phrase if edit.new else ""
-        words = {"colour": f"{thing}\n{new}", "shape": f"{thing}\n{new}", "add": edit.word, "remove": edit.word}
-        options = {"targets": edit.target, "blend_words": words.get(edit.kind, ""),
-                   "reweight": f"{edit.word}: {REMOVED}" if edit.kind == "remove" else "", **changes}
-        result = edit_prompt(NODE, "1", world.model, world.clip, edit.caption,
-                             {"samples": torch.zeros_like(source.latent)}, EditOptions(**options), world.negative,
-                             source.inversion)
+    thing = edit.source.things[0].phrase
+    new = edit.new.phrase if edit.new else ""
+    words = {"colour": f"{thing}\n{new}", "shape": f"{thing}\n{new}", "add": edit.word, "remove": edit.word}
+    options = {"targets": edit.target, "blend_words": words.get(edit.kind, ""),
+               "reweight": f"{edit.word}: {REMOVED}" if edit.kind == "remove" else "", **changes}
+    return edit_prompt(NODE, "1", world.model, world.clip, edit.caption,
+                       {"samples": torch.zeros_like(source.latent)}, EditOptions(**options), world.negative,
+                       source.inversion)
+
+
+def attend(**changes: Any) -> Method:
+    def method(world: World, edit: Edit, source: Source) -> np.ndarray:
+        result = edited(world, edit, source, **changes)
         return sample(world, result.model, result.positive, source, result.latent["samples"], result.negative)
 
     return method
+
+
+def placed(world: World, edit: Edit, source: Source) -> np.ndarray:
+    """As advised, and behind it Region Prompt with a box for the new thing where the picture has most room."""
+    from attention_director.bridge.region_list import make_region
+    from attention_director.bridge.regional import direct
+    from attention_director.nodes.region_prompt import STRONG
+
+    result = edited(world, edit, source, **advice(edit))
+    box = torch.from_numpy(roomiest_box(look(source.picture))).float()[None]
+    region = make_region(NODE, edit.word, box, 1.0)
+    directed = direct(NODE, "2", result.model, world.clip, result.positive, (region,), 1.0, STRONG,
+                      CANVAS_PX, CANVAS_PX)
+    return sample(world, directed.model, directed.positive, source, result.latent["samples"], result.negative)
 
 
 def advised(**changes: Any) -> Method:
@@ -145,3 +165,8 @@ VARIANTS: dict[str, Method] = {
     "ours-defaults": attend(),
     "ours-blend": advised(blend_words="", keep_words=""),
 }
+
+
+def variants_for(kind: str) -> dict[str, Method]:
+    """Every way to ask for a kind of edit; only what is new can be given a place."""
+    return VARIANTS | ({"ours-placed": placed} if kind == "add" else {})

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from benches import edit_methods
-from benches.edit_cases import KINDS, Edit, psnr, sample_edit, succeeded, untouched
-from benches.edit_methods import VARIANTS, Source, advice
+from benches.edit_cases import KINDS, Edit, psnr, roomiest_box, sample_edit, succeeded, untouched
+from benches.edit_methods import Source, advice, variants_for
 from world.draw import Settings, load_world
 from world.oracle import look
 from world.render import render
@@ -40,6 +40,15 @@ def test_an_edit_is_done_when_the_wanted_scene_is_there_and_not_before(kind: str
         assert psnr(before, after, untouched(edit, look(before), look(after))) > 30, number
 
 
+def test_a_box_for_a_new_thing_lies_where_room_is() -> None:
+    for number in NUMBERS:
+        seen = look(render(sample_edit("add", number).source)[0])
+        box, taken = roomiest_box(seen), seen.objects[0].mask
+        assert (box & taken).sum() <= 0.1 * box.sum(), number
+        ys, xs = np.nonzero(box)
+        assert min(np.ptp(ys), np.ptp(xs)) >= 15 and box.sum() == (np.ptp(ys) + 1) * (np.ptp(xs) + 1)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_way_draws_every_kind(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     world, edit = load_world(), sample_edit(kind, 0)
@@ -48,6 +57,6 @@ def test_every_way_draws_every_kind(kind: str, monkeypatch: pytest.MonkeyPatch) 
     with torch.inference_mode():
         latent = world.vae.encode(torch.from_numpy(picture)[None].float() / 255)
         source = Source(picture, latent, 0, real=False)
-        drawn = {name: method(world, edit, source) for name, method in VARIANTS.items()}
+        drawn = {name: method(world, edit, source) for name, method in variants_for(kind).items()}
     assert all(p.shape == picture.shape and p.dtype == np.uint8 for p in drawn.values())
     assert bool(advice(edit)) == (not np.array_equal(drawn["ours"], drawn["ours-defaults"]))
