@@ -23,11 +23,11 @@ function addPair(node) {
       if (done) recordStep(app);
     },
   });
-  const text = (/** @type {string} */ name) => String(widgetOf(node, name)?.value ?? "");
   const readAll = () => {
     const prompt = promptOf(node);
     const note = prompt.note ? "The prompts come from another node; type weights in reweight." : "";
-    view.show({ source: prompt.rows[0] ?? "", targets: prompt.rows.slice(1).join("\n"), reweight: text("reweight"), note });
+    const [source = "", ...targets] = prompt.rows;
+    view.show({ source, targets: targets.join("\n"), reweight: String(widgetOf(node, "reweight")?.value ?? ""), note });
   };
   const widget = node.addDOMWidget(NAME, "ATTN_DIR_PAIR", view.element, {
     serialize: false, getMinHeight: () => HEIGHT, margin: 6, hideOnZoom: true, socketless: true,

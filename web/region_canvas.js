@@ -2,10 +2,10 @@
 import { app } from "../../scripts/app.js";
 import { createView } from "./regions/view.js";
 import { addStyle } from "./shared/dom.js";
-import { promptOf } from "./shared/prompts.js";
 import { hideOutputImages, isTravelling, outputOf, passToGraph, recordStep, setWidget, travel, watch, watchLinks, widgetOf } from "./shared/host.js";
 import { attachLife } from "./shared/life.js";
 import { addressOf, choices, load, loadFile, nodeOf, picturesOf, pixelsOf, upload } from "./shared/pictures.js";
+import { promptOf } from "./shared/prompts.js";
 import { wiredBoxes } from "./regions/box_source.js";
 import { MAX_REGIONS } from "./regions/drawing.js";
 import { NONE, ofBoxes, parseWired } from "./regions/wired.js";

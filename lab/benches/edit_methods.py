@@ -109,6 +109,7 @@ def edited(world: World, edit: Edit, source: Source, **changes: Any) -> Any:
 
 
 def attend(**changes: Any) -> Method:
+    """AttentionEdit alone."""
     def method(world: World, edit: Edit, source: Source) -> np.ndarray:
         result = edited(world, edit, source, **changes)
         return sample(world, result.model, result.positive, source, result.latent["samples"], result.negative)
