@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from .layers import LayerAddress
-from .tokens import PromptTag
+from .network import LayerAddress
+from .text import PromptTag
 
 
 @dataclass(frozen=True)

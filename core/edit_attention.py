@@ -18,12 +18,12 @@ from dataclasses import dataclass, replace
 import torch
 
 from .call import Attend, AttentionCall, RowSpan, take_rows
-from .layers import LayerAddress
 from .local_blend import LocalBlend
 from .method import owned
-from .prompt_edit import TokenMap
+from .network import LayerAddress
 from .schedule import Schedule
-from .tokens import PromptTag
+from .text import PromptTag
+from .token_map import TokenMap
 
 
 @dataclass(frozen=True, eq=False)

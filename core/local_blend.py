@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 
 from .call import AttentionCall, Scratch
-from .layers import LayerAddress
-from .tokens import Phrase, TokenLayout, split_occurrence
+from .network import LayerAddress
+from .text import Phrase, TokenLayout, split_occurrence
 
 
 @dataclass(frozen=True, eq=False)

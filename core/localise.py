@@ -14,11 +14,11 @@ import torch.nn.functional as F
 
 from .call import Attend, AttentionCall, LowRankBias, RowSpan
 from .columns import column_probabilities
-from .layers import LayerAddress
 from .masks import masks_on_grid
 from .method import owned
+from .network import LayerAddress
 from .schedule import Schedule
-from .tokens import Phrase, PhraseNotFound, PromptTag
+from .text import Phrase, PhraseNotFound, PromptTag
 
 SHARPNESS = 4.0  # power of a subject's share of a pixel
 FLOOR = -8.0  # a logit this low is as good as no attention

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from .call import Attend, AttentionCall, RowSpan
-from .layers import LayerAddress
+from .network import LayerAddress
 from .schedule import Schedule
 
 

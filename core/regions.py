@@ -15,11 +15,11 @@ import torch.nn.functional as F
 
 from .attention import row_range
 from .call import Attend, AttentionCall, LowRankBias, RowSpan, Scratch
-from .layers import LayerAddress
 from .masks import covering_area, covering_strength, masks_on_grid, membership_patterns, with_background
 from .method import owned
+from .network import LayerAddress
 from .schedule import Schedule
-from .tokens import Phrase, PromptTag
+from .text import Phrase, PromptTag
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..bridge.edit import EditOptions, edit_prompt
+from ..bridge.edit.build import EditOptions, edit_prompt
 from ..bridge.errors import DirectorError
 from ..core.schedule import Schedule
 from .schema import CATEGORY, InversionSocket, known, number, percent, prompt, schema

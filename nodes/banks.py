@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
 from comfy_api.latest import io, ui
 
-from ..bridge.bank_files import DTYPES, bank_names, bank_path, read_bank, write_bank
-from ..bridge.bank_make import bank_of_samples
-from ..bridge.photo_bank import bank_from_images
+from ..bridge.subject.bank_files import DTYPES, FILES, read_bank, write_bank
+from ..bridge.subject.bank_fill import bank_of_samples
+from ..bridge.subject.bank_from_photos import bank_from_images
 from .schema import CATEGORY, Bank, prompt, schema
 
 SAVE, LOAD, PHOTOS = "AttnDirSaveBank", "AttnDirLoadBank", "AttnDirBankFromImages"
@@ -47,7 +45,7 @@ class AttnDirSaveBank(io.ComfyNode):
     def execute(cls, model, filename_prefix: str, dtype: str, samples=None, bank=None) -> io.NodeOutput:
         bank = bank or bank_of_samples(SAVE, model, samples)
         path = write_bank(SAVE, bank, filename_prefix, dtype)
-        return io.NodeOutput(bank, ui={"text": [f"{os.path.basename(path)}, {bank.megabytes:.1f} MB"]})
+        return io.NodeOutput(bank, ui={"text": [f"{path.name}, {bank.megabytes:.1f} MB"]})
 
 
 class AttnDirLoadBank(io.ComfyNode):
@@ -61,7 +59,7 @@ class AttnDirLoadBank(io.ComfyNode):
             category=CATEGORY,
             description="Loads anchors that Save Subject Bank kept. They work with the model they were drawn with.",
             search_aliases=["ConsiStory anchors", "load character", "subject cache"],
-            inputs=[io.Combo.Input("bank_name", options=bank_names(),
+            inputs=[io.Combo.Input("bank_name", options=FILES.names(),
                                    tooltip="A file in models/subject_banks or output/subject_banks.")],
             outputs=[
                 Bank.Output(display_name="bank", tooltip="The anchors; wire to Shared Subject."),
@@ -77,8 +75,8 @@ class AttnDirLoadBank(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, bank_name: str) -> str:
-        path = bank_path(LOAD, bank_name)
-        return f"{path} {os.path.getmtime(path)}"
+        path = FILES.path(LOAD, bank_name)
+        return f"{path} {path.stat().st_mtime}"
 
 
 class AttnDirBankFromImages(io.ComfyNode):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..bridge.demo_model import load_demo_model
+from ..bridge.demo.model import load_demo_model
 from .schema import CATEGORY, schema
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..bridge.demo_model import warn_unknown_words
-from ..bridge.prompt import encode, encode_lines, take_prompt
+from ..bridge.demo.model import warn_unknown_words
+from ..bridge.text.prompt import encode, encode_lines, take_prompt
 from .schema import CATEGORY, known, schema
 
 NODE = "AttnDirEncode"

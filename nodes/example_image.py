@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..bridge.examples import example_names, load_example
+from ..bridge.demo.examples import example_names, load_example
 from .schema import CATEGORY, schema
 
 NODE = "AttnDirExampleImage"

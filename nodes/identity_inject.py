@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..bridge.identity import IdentityOptions, inject
-from ..bridge.subject_list import SubjectList
+from ..bridge.identity.build import IdentityOptions, inject
+from ..bridge.identity.subject import SubjectList
 from .schema import CATEGORY, Adapters, Subjects, known, number, percent, prompt, schema
 
 NODE = "IdentityInject"

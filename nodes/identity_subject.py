@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..bridge.subject_list import SubjectList, make_subject
+from ..bridge.identity.subject import SubjectList, make_subject
 from .schema import CATEGORY, Subjects, number, schema
 
 NODE = "AttnDirSubject"

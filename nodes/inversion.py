@@ -6,9 +6,9 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..bridge.inversion import SCHEDULERS, Wish, invert
-from ..bridge.inverted import METHODS
-from ..bridge.status import send_status
+from ..bridge.inversion.invert import SCHEDULERS, Wish, invert
+from ..bridge.inversion.replay import METHODS
+from ..bridge.run.status import send_status
 from .schema import CATEGORY, InversionSocket, known, number, prompt, schema
 
 NODE = "AttnDirInversion"

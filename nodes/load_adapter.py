@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..bridge.adapter_file import load_adapter, save_converted
-from ..bridge.adapter_folder import adapter_names, adapter_path, converted_path
+from ..bridge.identity.adapter import FILES, converted_path, load_adapter, save_converted
 from .schema import CATEGORY, Adapters, known, schema
 
 NODE = "AttnDirLoadAdapter"
@@ -24,7 +23,7 @@ class AttnDirLoadAdapter(io.ComfyNode):
                         "people) or one of your own. The built-in one is for the demo model's creatures.",
             search_aliases=["FastComposer", "FastComposer checkpoint", "identity adapter"],
             inputs=[
-                io.Combo.Input("adapter_name", options=adapter_names(),
+                io.Combo.Input("adapter_name", options=FILES.names(),
                                tooltip="Files in models/identity_adapters and output/identity_adapters. A pickle "
                                        "(.bin, .pt) is read for its weights only; nothing in it is run."),
                 known(io.Boolean.Input, "save_as_safetensors", default=False, advanced=True,
@@ -40,11 +39,11 @@ class AttnDirLoadAdapter(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, adapter_name: str, save_as_safetensors: bool = False) -> tuple[str, float, bool]:
-        return adapter_name, adapter_path(NODE, adapter_name).stat().st_mtime, save_as_safetensors
+        return adapter_name, FILES.path(NODE, adapter_name).stat().st_mtime, save_as_safetensors
 
     @classmethod
     def execute(cls, adapter_name: str, save_as_safetensors: bool = False) -> io.NodeOutput:
-        path = adapter_path(NODE, adapter_name)
+        path = FILES.path(NODE, adapter_name)
         adapter, report = load_adapter(NODE, path)
         if save_as_safetensors and path.suffix.lower() not in (".safetensors", ".sft"):
             report += f"\nwritten: {save_converted(NODE, path, converted_path(path)).name}"

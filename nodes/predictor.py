@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..bridge.predictor_file import LOADER, load_predictor, predictor_names, save_numbered
+from ..bridge.sketch.predictor import FILES, LOADER, load_predictor, save_numbered
 from .schema import CATEGORY, Predictor, schema
 
 
@@ -20,7 +20,7 @@ class AttnDirLoadPredictor(io.ComfyNode):
             description="Loads what Sketch Guidance needs to read the lines, or another map, of an unfinished picture. "
                         "demo_edges and demo_depth are for the demo model.",
             search_aliases=["latent guidance predictor", "LGP", "edge predictor", "sketch guided"],
-            inputs=[io.Combo.Input("predictor_name", options=predictor_names(),
+            inputs=[io.Combo.Input("predictor_name", options=FILES.names(),
                                    tooltip="Files of models/guidance_predictors and output/guidance_predictors; press "
                                            "R to read the list again.")],
             outputs=[Predictor.Output(display_name="predictor", tooltip="Wire to Sketch Guidance.")],

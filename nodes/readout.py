@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io, ui
 
-from ..bridge.readout import SHOWN, read
-from ..bridge.viewer import KEY, view
+from ..bridge.record.readout import SHOWN, read
+from ..bridge.record.viewer import KEY, view
 from .schema import CATEGORY, known, schema
 
 NODE = "AttnDirReadout"

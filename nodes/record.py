@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..bridge.recording import record
+from ..bridge.record.build import record
 from .schema import CATEGORY, percent, schema
 
 NODE = "AttnDirRecord"

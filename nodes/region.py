@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..bridge.region_list import RegionList, make_region
+from ..bridge.regions.region import RegionList, make_region
 from .schema import CATEGORY, Regions, number, schema
 
 NODE = "AttnDirRegion"

@@ -6,11 +6,11 @@ from typing import Any
 
 from comfy_api.latest import io, ui
 
-from ..bridge.canvas import parse_canvas
 from ..bridge.errors import DirectorError
-from ..bridge.region_list import RegionList
-from ..bridge.regional import RegionOptions, direct
-from ..bridge.wired import wired_shapes
+from ..bridge.regions.build import RegionOptions, direct
+from ..bridge.regions.canvas import parse_canvas
+from ..bridge.regions.region import RegionList
+from ..bridge.regions.wired import wired_shapes
 from ..core.regions import RegionRule
 from ..core.schedule import Schedule
 from .schema import CATEGORY, Regions, canvas_size, editor, known, number, percent, prompt, schema

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io
 
-from ..bridge.boxes import read_boxes
-from ..bridge.canvas import box_mask
-from ..bridge.region_list import RegionList, make_region
+from ..bridge.regions.boxes import read_boxes
+from ..bridge.regions.canvas import box_mask
+from ..bridge.regions.region import RegionList, make_region
 from .schema import CATEGORY, Regions, canvas_size, number, schema
 
 NODE = "AttnDirRegionsFromBoxes"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..bridge.errors import DirectorError
-from ..bridge.story import tell
-from ..bridge.subject_bank import SubjectBank
-from ..bridge.subject_state import SubjectOptions
+from ..bridge.subject.bank import SubjectBank
+from ..bridge.subject.build import tell
+from ..bridge.subject.pass_state import SubjectOptions
 from ..core.schedule import Schedule
 from .schema import CATEGORY, Bank, known, number, percent, prompt, schema
 

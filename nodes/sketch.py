@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io, ui
 
-from ..bridge.strokes import draw_strokes, over
+from ..bridge.sketch.strokes import draw_strokes, over
 from .schema import CATEGORY, canvas_size, schema
 
 NODE = "AttnDirSketch"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..bridge.sketching import SketchOptions, follow
+from ..bridge.sketch.build import SketchOptions, follow
 from .schema import CATEGORY, Predictor, known, number, percent, schema
 
 NODE = "SketchGuidance"

@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io, ui
 
-from ..bridge.training_session import Request, run
+from ..bridge.sketch.train_node import Request, run
 from .schema import CATEGORY, Predictor, known, number, schema
 
 NODE = "AttnDirTrainPredictor"

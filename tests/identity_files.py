@@ -13,7 +13,7 @@ HIDDEN, LAYERS, IMAGE, PATCH = 64, 2, 32, 8
 
 def published(width: int = tiny.WIDTH, unet: bool = True, seed: int = 5) -> dict[str, torch.Tensor]:
     """A full state dict of the training model with random weights, by the published names."""
-    from attention_director.bridge.vision import tower_names
+    from attention_director.bridge.identity.vision import tower_names
     from attention_director.core.fuse import FuseModule
 
     torch.manual_seed(seed)
@@ -81,7 +81,7 @@ def save(path: Path, weights: dict[str, torch.Tensor]) -> Path:
 
 
 def adapter(path: Path, weights: dict[str, torch.Tensor] | None = None) -> Any:
-    from attention_director.bridge.adapter_file import load_adapter
+    from attention_director.bridge.identity.adapter import load_adapter
 
     return load_adapter("AttnDirLoadAdapter", save(path, weights or published()))[0]
 

@@ -80,15 +80,15 @@ def _clip_config(changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def plain(model: Any, clip: Any) -> tuple[Any, Any]:
-    from attention_director.bridge.prompt import encode
+    from attention_director.bridge.text.prompt import encode
 
     return model, encode(clip, PROMPT, NODE)
 
 
 def regions(preset: str) -> Callable[[Any, Any], tuple[Any, Any]]:
     def make(model: Any, clip: Any) -> tuple[Any, Any]:
-        from attention_director.bridge.region_list import make_region
-        from attention_director.bridge.regional import direct
+        from attention_director.bridge.regions.build import direct
+        from attention_director.bridge.regions.region import make_region
         from attention_director.nodes.region_prompt import PAPER, STRONG
 
         left, right = torch.zeros(1, 64, 64), torch.zeros(1, 64, 64)
@@ -103,7 +103,7 @@ def regions(preset: str) -> Callable[[Any, Any], tuple[Any, Any]]:
 
 def edited(target: str, **options: Any) -> Callable[[Any, Any], tuple[Any, Any]]:
     def make(model: Any, clip: Any) -> tuple[Any, Any]:
-        from attention_director.bridge.edit import EditOptions, edit_prompt
+        from attention_director.bridge.edit.build import EditOptions, edit_prompt
 
         made = edit_prompt(NODE, "1", model, clip, PROMPT, {"samples": torch.zeros(1, 4, SIDE, SIDE)},
                            EditOptions(targets=target, **options), None, None)
@@ -113,7 +113,7 @@ def edited(target: str, **options: Any) -> Callable[[Any, Any], tuple[Any, Any]]
 
 
 def recorded(model: Any, clip: Any) -> tuple[Any, Any]:
-    from attention_director.bridge.recording import record
+    from attention_director.bridge.record.build import record
 
     model, positive = plain(model, clip)
     return record(NODE, "1", model, positive, "red circle\nblue square", 0.0, 1.0), positive
@@ -121,10 +121,10 @@ def recorded(model: Any, clip: Any) -> tuple[Any, Any]:
 
 def sketched(**options: Any) -> Callable[[Any, Any], tuple[Any, Any]]:
     def make(model: Any, clip: Any) -> tuple[Any, Any]:
-        from attention_director.bridge.fingerprint import family, fingerprint
-        from attention_director.bridge.predictor_file import Predictor
-        from attention_director.bridge.sketching import SketchOptions, follow
-        from attention_director.bridge.taps import taps_of
+        from attention_director.bridge.families.checkpoint import family, fingerprint
+        from attention_director.bridge.families.unet_taps import taps_of
+        from attention_director.bridge.sketch.build import SketchOptions, follow
+        from attention_director.bridge.sketch.predictor import Predictor
         from attention_director.core.edge_predictor import EdgePredictor
 
         taps = taps_of(model.model.diffusion_model)
@@ -174,7 +174,7 @@ def seconds_of(model: Any, positive: Any, negative: Any, images: int, steps: int
 @torch.inference_mode()
 def run(limit: int | None = None) -> list[Row]:
     """One row a method, the plain model first at each number of images; ``limit`` is the number of repeats."""
-    from attention_director.bridge.prompt import encode
+    from attention_director.bridge.text.prompt import encode
 
     model, clip = random_model()
     negative = encode(clip, "", NODE)

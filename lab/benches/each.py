@@ -7,6 +7,7 @@ joined end to end.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 from collections.abc import Callable, Iterable
@@ -40,12 +41,35 @@ def start_worker() -> None:
 
 
 def digest(bench: str) -> str:
-    """Of everything that the measurements of a bench depend on."""
-    found = hashlib.sha256()
+    """Of everything that the measurements of a bench depend on.
+
+    Weights count by their bytes, code by its top-level statements: which file a function lies in, how it is
+    imported and what its docstring says change no measurement.
+    """
+    parts: set[str] = set()
     for pattern in (*SOURCES, *OWN.get(bench, ()), f"lab/benches/{bench}*.py"):
-        for path in sorted(ROOT.glob(pattern)):
-            found.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
-    return found.hexdigest()[:10]
+        for path in ROOT.glob(pattern):
+            parts |= statements(path.read_text(encoding="utf-8")) if path.suffix == ".py" else {_sha(path.read_bytes())}
+    return _sha("".join(sorted(parts)).encode())[:10]
+
+
+def statements(code: str) -> set[str]:
+    """A hash of each top-level statement, without imports and docstrings."""
+    tree = ast.parse(code)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [s for s in body if not (isinstance(s, (ast.Import, ast.ImportFrom)) or _is_text(s))]  # type: ignore[attr-defined]
+    return {_sha(ast.dump(statement).encode()) for statement in tree.body}
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+            and isinstance(statement.value.value, str))
+
+
+def _sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 class Cases:

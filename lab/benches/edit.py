@@ -43,7 +43,7 @@ def drawn(world: Any, edit: Edit, seed: int) -> Source | None:
 
 def real(world: Any, edit: Edit, seed: int) -> Source:
     """The rendered scene through the VAE and back, and its inversion."""
-    from attention_director.bridge.inversion import Wish, invert
+    from attention_director.bridge.inversion.invert import Wish, invert
 
     picture, _ = render(edit.source)
     pixels = torch.from_numpy(picture)[None].float() / 255

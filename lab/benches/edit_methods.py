@@ -36,7 +36,7 @@ Method = Callable[[World, Edit, Source], np.ndarray]
 
 
 def encode(world: World, text: str) -> Conditioning:
-    from attention_director.bridge.prompt import encode as encode_text
+    from attention_director.bridge.text.prompt import encode as encode_text
 
     return encode_text(world.clip, text, NODE)
 
@@ -96,7 +96,7 @@ def edited(world: World, edit: Edit, source: Source, **changes: Any) -> Any:
 
     With the defaults a thing is taken away by a weight below zero, its caption untouched.
     """
-    from attention_director.bridge.edit import EditOptions, edit_prompt
+    from attention_director.bridge.edit.build import EditOptions, edit_prompt
 
     thing = edit.source.things[0].phrase
     new = edit.new.phrase if edit.new else ""
@@ -119,8 +119,8 @@ def attend(**changes: Any) -> Method:
 
 def placed(world: World, edit: Edit, source: Source) -> np.ndarray:
     """As advised, and behind it Region Prompt with a box for the new thing where the picture has most room."""
-    from attention_director.bridge.region_list import make_region
-    from attention_director.bridge.regional import direct
+    from attention_director.bridge.regions.build import direct
+    from attention_director.bridge.regions.region import make_region
     from attention_director.nodes.region_prompt import STRONG
 
     result = edited(world, edit, source, **advice(edit))

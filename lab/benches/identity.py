@@ -31,7 +31,7 @@ Ask = Callable[[World, Case, list[torch.Tensor]], tuple[Any, Conditioning]]
 
 
 def unpatched(world: World, case: Case, _references: list[torch.Tensor]) -> tuple[Any, Conditioning]:
-    from attention_director.bridge.prompt import encode
+    from attention_director.bridge.text.prompt import encode
 
     return world.model, encode(world.clip, case.caption, NODE)
 
@@ -39,8 +39,8 @@ def unpatched(world: World, case: Case, _references: list[torch.Tensor]) -> tupl
 def ours(adapter: Any, **changes: Any) -> Ask:
     """IdentityInject at its defaults but for ``changes``."""
     def ask(world: World, case: Case, references: list[torch.Tensor]) -> tuple[Any, Conditioning]:
-        from attention_director.bridge.identity import IdentityOptions, inject
-        from attention_director.bridge.subject_list import make_subject
+        from attention_director.bridge.identity.build import IdentityOptions, inject
+        from attention_director.bridge.identity.subject import make_subject
         from attention_director.nodes.identity_inject import DEFAULT_LOCALISE
 
         subjects = tuple(make_subject(NODE, phrase, picture, 1.0)
@@ -52,10 +52,9 @@ def ours(adapter: Any, **changes: Any) -> Ask:
 
 
 def variants() -> dict[str, Ask]:
-    from attention_director.bridge.adapter_file import load_adapter
-    from attention_director.bridge.adapter_folder import DEMO, adapter_path
+    from attention_director.bridge.identity.adapter import DEMO, FILES, load_adapter
 
-    adapter, _ = load_adapter(NODE, adapter_path(NODE, DEMO))
+    adapter, _ = load_adapter(NODE, FILES.path(NODE, DEMO))
     found: dict[str, Ask] = {
         "unpatched": unpatched,
         "ours": ours(adapter),

@@ -18,7 +18,7 @@ STEPS = 30
 
 def invert_one(world: Any, kind: str, number: int) -> tuple[float, float]:
     """(dB against the VAE round trip, seconds) of one scene; defaults of the node."""
-    from attention_director.bridge.inversion import Wish, invert
+    from attention_director.bridge.inversion.invert import Wish, invert
 
     scene = sample_scene(Random(f"inversion/{number}"))
     pixels = torch.from_numpy(render(scene)[0])[None].float() / 255

@@ -22,7 +22,7 @@ HIDDEN = -1e4  # a finite floor: a row with no visible token must not become NaN
 
 
 def _encode(world: World, text: str) -> Conditioning:
-    from attention_director.bridge.prompt import encode
+    from attention_director.bridge.text.prompt import encode
 
     with torch.inference_mode():
         return encode(world.clip, text, NODE)
@@ -99,7 +99,7 @@ class HardMask:
 
 def hard_mask(world: World, layout: Layout, base_everywhere: bool = False) -> Asked:
     """Regional prompts with masks of 0 and minus infinity, in every cross-attention layer and step."""
-    from attention_director.bridge.unet import hook_addresses
+    from attention_director.bridge.families.unet import hook_addresses
 
     encoded = [_encode(world, text) for text in (layout.caption, *_region_captions(layout))]
     patch = HardMask(torch.from_numpy(layout.boxes), base_everywhere)
@@ -113,8 +113,8 @@ def hard_mask(world: World, layout: Layout, base_everywhere: bool = False) -> As
 def ours(change: Callable[[Any, Any], Any]) -> Method:
     """RegionPrompt with the options that ``change`` makes of the presets strong and paper."""
     def method(world: World, layout: Layout) -> Asked:
-        from attention_director.bridge.region_list import make_region
-        from attention_director.bridge.regional import direct
+        from attention_director.bridge.regions.build import direct
+        from attention_director.bridge.regions.region import make_region
         from attention_director.nodes.region_prompt import PAPER, STRONG
 
         regions = tuple(make_region(NODE, phrase, torch.from_numpy(box).float()[None], 1.0)

@@ -34,7 +34,7 @@ Method = Callable[[World, Sketch], Asked]
 
 
 def _encoded(world: World, sketch: Sketch) -> Conditioning:
-    from attention_director.bridge.prompt import encode
+    from attention_director.bridge.text.prompt import encode
 
     return encode(world.clip, sketch.caption, NODE)
 
@@ -62,15 +62,15 @@ def sdedit(denoise: float) -> Method:
 
 @cache
 def _predictor() -> Any:
-    from attention_director.bridge.predictor_file import BUNDLED, load_predictor
+    from attention_director.bridge.sketch.predictor import FILES, load_predictor
 
-    return load_predictor(BUNDLED[0])
+    return load_predictor(FILES.bundled[0])
 
 
 def ours(**changes: Any) -> Method:
     """SketchGuidance at its defaults but for ``changes``."""
     def method(world: World, sketch: Sketch) -> Asked:
-        from attention_director.bridge.sketching import SketchOptions, follow
+        from attention_director.bridge.sketch.build import SketchOptions, follow
 
         model = follow(NODE, "1", world.model, world.vae, _predictor(), _image(sketch), None, SketchOptions(**changes))
         return Asked(model, _encoded(world, sketch), _empty(sketch))

@@ -19,7 +19,7 @@ Method = Callable[[World, Story], Asked]
 
 
 def encoded(world: World, story: Story) -> Conditioning:
-    from attention_director.bridge.prompt import encode_lines
+    from attention_director.bridge.text.prompt import encode_lines
 
     with torch.inference_mode():
         return encode_lines(world.clip, story.captions, NODE)
@@ -48,8 +48,8 @@ class WholeBatch:
 
 def whole_batch(world: World, story: Story) -> Asked:
     """Extended attention without masks, in the layers that ours shares in."""
-    from attention_director.bridge.subject_plan import make_plan
-    from attention_director.bridge.unet import hook_addresses
+    from attention_director.bridge.families.unet import hook_addresses
+    from attention_director.bridge.families.unet_plan import make_plan
 
     network = world.model.model.diffusion_model
     plan, model = make_plan(network, GRID), world.model.clone()
@@ -62,8 +62,8 @@ def whole_batch(world: World, story: Story) -> Asked:
 def ours(**changes: Any) -> Method:
     """SharedSubjectAttention at its defaults but for ``changes`` of its SubjectOptions."""
     def method(world: World, story: Story) -> Asked:
-        from attention_director.bridge.story import tell
-        from attention_director.bridge.subject_state import SubjectOptions
+        from attention_director.bridge.subject.build import tell
+        from attention_director.bridge.subject.pass_state import SubjectOptions
 
         options = replace(SubjectOptions(), **changes)
         with torch.inference_mode():

@@ -21,9 +21,9 @@ Record = Mapping[str, Any]
 
 def recorded(world: World, story: Story, settings: Settings) -> tuple[Drawing, Record]:
     """Ours with a recorder: the pictures, and what it leaves."""
-    from attention_director.bridge.recording import record
-    from attention_director.bridge.records import STORE, recorders_of
-    from attention_director.bridge.run import chain_of
+    from attention_director.bridge.record.build import record
+    from attention_director.bridge.record.store import STORE, recorders_of
+    from attention_director.bridge.run.run import chain_of
 
     model, positive, seeds = VARIANTS["ours"](world, story)
     model = record(NODE, "2", model, positive, CREATURE, 0.0, 1.0)

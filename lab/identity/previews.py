@@ -15,8 +15,8 @@ PREVIEWS = 3
 
 def draw_preview(base: tuple[Any, Any, Any], adapter_file: Path, path: Path) -> None:
     """A sheet of unseen creatures, one and two in a prompt: references, plain, injected at the same seed."""
-    from attention_director.bridge.adapter_file import load_adapter
-    from attention_director.bridge.prompt import encode
+    from attention_director.bridge.identity.adapter import load_adapter
+    from attention_director.bridge.text.prompt import encode
     from benches.identity import ours, unpatched
     from benches.identity_cases import sample_case
 

@@ -68,7 +68,7 @@ def draw_batch(store: Store, recipe: Recipe, seed: int, crew: Crew, step: int) -
 
 def step_loss(student: Student, batch: Batch, alphas: torch.Tensor, recipe: Recipe) -> tuple[torch.Tensor, ...]:
     """(whole loss, noise part, localisation part) of a batch; alphas: cumulative, [1000]."""
-    from attention_director.bridge.vision import squared
+    from attention_director.bridge.identity.vision import squared
 
     pixels = squared(batch.pixels, batch.pixels.shape[1])
     context = student.fused(batch.context, batch.rows, batch.positions, pixels)

@@ -65,7 +65,7 @@ class Encoder:
         return self._captions[text, phrases]
 
     def _encoded(self, text: str, phrases: tuple[str, ...]) -> tuple[torch.Tensor, list[int]]:
-        from attention_director.bridge.prompt import encode, phrase, tag_of
+        from attention_director.bridge.text.prompt import encode, phrase, tag_of
 
         conditioning = encode(self.clip, text, NODE)
         tag, context = tag_of(conditioning), conditioning[0][0]

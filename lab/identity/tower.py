@@ -96,7 +96,7 @@ def naming_loss(named: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 def naming_tower(folder: Path, seed: int, device: torch.device) -> dict[str, torch.Tensor]:
     """Weights of a tower that names coats; kept in ``folder``."""
-    from attention_director.bridge.vision import squared
+    from attention_director.bridge.identity.vision import squared
 
     path = folder / "tower.pt"
     if path.exists():

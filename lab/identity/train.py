@@ -57,7 +57,7 @@ def arguments_of(parser: argparse.ArgumentParser, line: list[str] | None) -> arg
 
 def load_base(path: str | None) -> tuple[Any, Any, Any]:
     """MODEL, CLIP, VAE."""
-    from attention_director.bridge.demo_model import load_demo_model
+    from attention_director.bridge.demo.model import load_demo_model
 
     if path is None:
         return load_demo_model()
@@ -82,7 +82,7 @@ def load_tower(path: str | None, folder: Path, seed: int, device: Any):
         weights, config = naming_tower(folder, seed, device), TINY
     else:
         import comfy.utils
-        from attention_director.bridge.vision import tower_config
+        from attention_director.bridge.identity.vision import tower_config
 
         weights = comfy.utils.load_torch_file(path, safe_load=True)
         config = tower_config(weights)
@@ -103,7 +103,7 @@ def records_of(arguments: argparse.Namespace):
 
 def lesson(arguments: argparse.Namespace) -> str:
     """Names what is taught to whom: a state made for another base model or other pictures is not gone on with."""
-    from attention_director.bridge.demo_model import ASSET
+    from attention_director.bridge.demo.model import ASSET
 
     base = Path(arguments.base) if arguments.base else ASSET
     with base.open("rb") as file:

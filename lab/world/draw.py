@@ -73,8 +73,8 @@ class PixelCount:
 
 def load_world() -> World:
     """The demo model as its node loads it. Raises the pack's DirectorError when the asset is missing."""
-    from attention_director.bridge.demo_model import load_demo_model
-    from attention_director.bridge.prompt import encode
+    from attention_director.bridge.demo.model import load_demo_model
+    from attention_director.bridge.text.prompt import encode
 
     model, clip, vae = load_demo_model()
     with torch.inference_mode():
@@ -115,7 +115,7 @@ def draw(world: World, model: Any, positive: Conditioning, seeds: Sequence[int],
 def draw_captions(world: World, jobs: Sequence[tuple[str, int]], batch: int = 16,
                   settings: Settings = Settings()) -> Iterator[Drawing]:
     """Draw (caption, seed) pairs with the plain model, ``batch`` of them in a run."""
-    from attention_director.bridge.prompt import encode_lines
+    from attention_director.bridge.text.prompt import encode_lines
 
     for start in range(0, len(jobs), batch):
         part = jobs[start:start + batch]

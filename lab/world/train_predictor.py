@@ -34,10 +34,10 @@ def train_predictor(path: Path, kind: str, count: int, steps: int, seed: int) ->
     import pack
 
     pack.load_pack()
-    from attention_director.bridge.demo_model import load_demo_model
-    from attention_director.bridge.edges import edges_of
-    from attention_director.bridge.predictor_file import save_predictor
-    from attention_director.bridge.predictor_training import TrainingOptions, encode_examples, train
+    from attention_director.bridge.demo.model import load_demo_model
+    from attention_director.bridge.sketch.edges import edges_of
+    from attention_director.bridge.sketch.predictor import save_predictor
+    from attention_director.bridge.sketch.train import TrainingOptions, encode_examples, train
 
     started = time.monotonic()
 

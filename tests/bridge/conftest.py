@@ -14,7 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Any:
     """An empty store of records."""
-    from attention_director.bridge import readout, records
+    from attention_director.bridge.record import readout
+    from attention_director.bridge.record import store as records
 
     fresh = records.RecordStore()
     monkeypatch.setattr(records, "STORE", fresh)

@@ -7,7 +7,7 @@ from typing import Any
 
 import tiny
 import torch
-from attention_director.bridge.inversion import Inverted, Wish, invert
+from attention_director.bridge.inversion.invert import Inverted, Wish, invert
 from scene import family
 
 CAPTION = "a red hat on the grass"

@@ -16,7 +16,7 @@ def recorded(model: Any, positive: list, phrases: str = PHRASES, **window: float
 
 
 def heat_of(model: Any, samples: torch.Tensor) -> Any:
-    from attention_director.bridge.readout import find
+    from attention_director.bridge.record.readout import find
 
     heat = find("AttnDirReadout", model, samples)[1]
     assert heat is not None

@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 import tiny
 import torch
-from attention_director.bridge.fingerprint import family, fingerprint
-from attention_director.bridge.predictor_file import Predictor
-from attention_director.bridge.sketching import SketchOptions, follow
-from attention_director.bridge.taps import taps_of
+from attention_director.bridge.families.checkpoint import family, fingerprint
+from attention_director.bridge.families.unet_taps import taps_of
+from attention_director.bridge.sketch.build import SketchOptions, follow
+from attention_director.bridge.sketch.predictor import Predictor
 from attention_director.core.edge_predictor import EdgePredictor
 
 
@@ -64,7 +64,7 @@ def model(name: str = "sd15") -> Any:
 
 def method_of(patched: Any) -> Any:
     """The guidance on a model."""
-    from attention_director.bridge.run import chain_of
+    from attention_director.bridge.run.run import chain_of
 
     chain = chain_of(patched.model_options)
     assert chain is not None
@@ -77,7 +77,7 @@ def drawing_of(patched: Any) -> Any:
 
 def start_noise(patched: Any) -> torch.Tensor:
     """The noise that a run starts from, after our wrapper."""
-    from attention_director.bridge.wrappers import outer_sample
+    from attention_director.bridge.run.wrappers import outer_sample
 
     class Guider:
         model_options = patched.model_options
@@ -95,7 +95,7 @@ def start_noise(patched: Any) -> torch.Tensor:
 
 def scratch_of_a_run(patched: Any, positive: list, negative: list, **options: Any) -> dict:
     """What a run leaves in its scratch just before it is dropped."""
-    from attention_director.bridge import wrappers
+    from attention_director.bridge.run import wrappers
 
     kept: list[dict] = []
     real = wrappers.report
@@ -116,7 +116,7 @@ def last_loss(patched: Any, positive: list, negative: list) -> float:
 
 def gradients_in(patched: Any, positive: list, negative: list, **options: Any) -> int:
     """How many gradients a run takes."""
-    from attention_director.bridge import guided_forward
+    from attention_director.bridge.sketch import guided_forward
 
     taken: list[int] = []
     real = guided_forward.gradient_of

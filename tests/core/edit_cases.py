@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from attention_director.core.call import AttentionCall, RowSpan
 from attention_director.core.edit_attention import EditAttention, TargetEdit
-from attention_director.core.prompt_edit import TokenMap, refine_map, replace_map
 from attention_director.core.schedule import Schedule
-from attention_director.core.tokens import PromptTag, TokenLayout
+from attention_director.core.text import PromptTag, TokenLayout
+from attention_director.core.token_map import TokenMap, refine_map, replace_map
 from region_cases import make_call
 
 KEY = "9/edit"

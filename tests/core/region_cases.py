@@ -6,11 +6,11 @@ import naive_regions as naive
 import torch
 from attention_director.core.attention import attend_with_bias
 from attention_director.core.call import AttentionCall, RowSpan, Scratch, Step
-from attention_director.core.layers import LayerAddress
 from attention_director.core.method import Chain
+from attention_director.core.network import LayerAddress
 from attention_director.core.regions import RegionAttention, RegionRule
 from attention_director.core.schedule import Schedule
-from attention_director.core.tokens import Phrase, PromptTag, TokenLayout
+from attention_director.core.text import Phrase, PromptTag, TokenLayout
 
 KEY = "7/regions"
 PAPER = RegionRule(everywhere=False, background=False)

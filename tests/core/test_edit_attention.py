@@ -8,8 +8,8 @@ import pytest
 import torch
 from attention_director.core.call import AttentionCall, RowSpan, take_spans
 from attention_director.core.edit_attention import EditAttention, self_limit
-from attention_director.core.layers import LayerAddress
 from attention_director.core.method import Chain
+from attention_director.core.network import LayerAddress
 from attention_director.core.regions import RegionRule
 from attention_director.core.schedule import Schedule
 from edit_cases import ALWAYS, NEVER, cross_call, edit, edited_map, method, probabilities, tag

@@ -8,7 +8,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from attention_director.core.call import RowSpan
-from attention_director.core.layers import LayerAddress
 from attention_director.core.local_blend import (
     LocalBlend,
     blend_mask,
@@ -18,7 +17,8 @@ from attention_director.core.local_blend import (
     without_words,
 )
 from attention_director.core.method import Chain
-from attention_director.core.tokens import Phrase
+from attention_director.core.network import LayerAddress
+from attention_director.core.text import Phrase
 from edit_cases import KEY, edit, edited_map, layout, method, probabilities, tag
 from region_cases import innermost, make_call
 

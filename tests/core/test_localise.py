@@ -8,10 +8,10 @@ import pytest
 import torch
 from attention_director.core.attention import explicit_attention
 from attention_director.core.call import AttentionCall, LowRankBias, RowSpan, Scratch, Step
-from attention_director.core.layers import LayerAddress
 from attention_director.core.localise import LocaliseSubjects, confinement, masked_shares, shares
+from attention_director.core.network import LayerAddress
 from attention_director.core.schedule import Schedule
-from attention_director.core.tokens import Phrase, PromptTag, TokenLayout
+from attention_director.core.text import Phrase, PromptTag, TokenLayout
 
 WORDS = ("a", "cat", "and", "a", "dog")
 

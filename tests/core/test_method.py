@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import torch
 from attention_director.core.call import Attend, AttentionCall, RowSpan
-from attention_director.core.layers import LayerAddress
 from attention_director.core.method import Chain, Method, owned
+from attention_director.core.network import LayerAddress
 from attention_director.core.schedule import Schedule
 from region_cases import innermost, make_call, tag
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from attention_director.core.call import Attend, AttentionCall, RowSpan
 from attention_director.core.heat import pixel_maps
-from attention_director.core.layers import LayerAddress
 from attention_director.core.method import Chain
+from attention_director.core.network import LayerAddress
 from attention_director.core.schedule import Schedule
 from region_cases import innermost, make_call, method, tag
 

@@ -8,7 +8,7 @@ import naive_regions as naive
 import pytest
 import torch
 from attention_director.core.call import AttentionCall, RowSpan
-from attention_director.core.layers import LayerAddress
+from attention_director.core.network import LayerAddress
 from attention_director.core.regions import RegionRule, share_tokens
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -6,7 +6,7 @@ import naive_subjects as naive
 import pytest
 import torch
 from attention_director.core.call import AttentionCall, LowRankBias, RowSpan, Scratch, Step
-from attention_director.core.layers import LayerAddress
+from attention_director.core.network import LayerAddress
 from attention_director.core.subject_masks import (
     dropped,
     masks_from_maps,

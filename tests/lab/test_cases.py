@@ -49,13 +49,26 @@ def test_a_cut_bench_goes_on_where_it_was(tmp_path: Path) -> None:
 
 def test_other_weights_or_other_code_are_another_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(each, "ROOT", tmp_path)
-    for name in ("assets/tiny_world.safetensors", "core/a.py", "bridge/b/c.py", "lab/world/draw.py",
-                 "lab/world/training.py", "lab/benches/edit_cases.py", "lab/benches/layout.py"):
+    for number, name in enumerate(("assets/tiny_world.safetensors", "core/a.py", "bridge/b/c.py", "lab/world/draw.py",
+                                   "lab/world/training.py", "lab/benches/edit_cases.py", "lab/benches/layout.py")):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("1")
+        (tmp_path / name).write_text(f"a = {number}")
     before = digest("edit")
     for name, same in (("lab/benches/layout.py", True), ("lab/world/training.py", True), ("core/a.py", False),
                        ("assets/tiny_world.safetensors", False), ("lab/benches/edit_cases.py", False)):
-        (tmp_path / name).write_text("2")
+        (tmp_path / name).write_text("a = 'other'")
         assert (digest("edit") == before) is same, name
         before = digest("edit")
+
+
+def test_a_move_or_other_words_keep_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(each, "ROOT", tmp_path)
+    for name in ("core/a.py", "bridge/room/b.py"):
+        (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / "core/a.py").write_text("from .b import c\n\ndef f(x):\n    'Words.'\n    return c(x)\n\nD = 1\n")
+    before = digest("edit")
+    (tmp_path / "core/a.py").write_text("D = 1  # why\n")
+    (tmp_path / "bridge/room/b.py").write_text("from ..b import c\ndef f(x):\n    'Other words.'\n    return c(x)\n")
+    assert digest("edit") == before
+    (tmp_path / "core/a.py").write_text("D = 2\n")
+    assert digest("edit") != before

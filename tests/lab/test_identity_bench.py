@@ -53,12 +53,13 @@ def test_scores_know_a_match_a_double_and_a_mixture() -> None:
 
 
 def test_every_variant_draws_and_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from attention_director.bridge import adapter_folder
+    from attention_director.bridge import files as folders
+    from attention_director.bridge.identity.adapter import DEMO
 
     world = load_world()
     weights = files.published(128, unet=False) | files.low_rank(world.model)
-    files.save(tmp_path / adapter_folder.DEMO, weights)
-    monkeypatch.setattr(adapter_folder, "ASSETS", tmp_path)
+    files.save(tmp_path / DEMO, weights)
+    monkeypatch.setattr(folders, "ASSETS", tmp_path)
     monkeypatch.setattr(bench.host, "cache_folder", lambda: tmp_path)
     asks = bench.variants()
     assert list(asks)[:2] == ["unpatched", "ours"] and "ours-no-localisation-loss" not in asks
@@ -83,9 +84,9 @@ def test_the_ceiling_is_high() -> None:
 
 def test_the_shipped_adapter_brings_its_subjects_into_the_picture() -> None:
     """Eight prompts with one creature each: by words alone a match is chance, one in twenty."""
-    from attention_director.bridge.adapter_folder import DEMO, adapter_path
+    from attention_director.bridge.identity.adapter import DEMO, FILES
 
-    assert adapter_path("test", DEMO).stat().st_size <= 8_000_000
+    assert FILES.path("test", DEMO).stat().st_size <= 8_000_000
     world, asks = load_world(), bench.variants()
     asks = {name: asks[name] for name in ("unpatched", "ours")}
     found = [bench.measure(world, asks, sample_case(number, 1)) for number in range(8)]

@@ -189,9 +189,9 @@ def test_the_file_written_is_the_network_trained(tmp_path: Path, more: tuple[str
     """The host's patched model predicts what the trainer's own UNet predicts."""
     import argparse
 
-    from attention_director.bridge.adapter_file import load_adapter
-    from attention_director.bridge.identity_weights import with_unet
-    from attention_director.bridge.vision import squared
+    from attention_director.bridge.identity.adapter import load_adapter
+    from attention_director.bridge.identity.vision import squared
+    from attention_director.bridge.identity.weights import with_unet
     from identity.crew import join
 
     line = small_training(tmp_path / "a", "--steps", "1", *more)

@@ -30,7 +30,7 @@ def test_right_about_rendered_scenes():
 
 
 def test_right_after_a_vae_round_trip():
-    from attention_director.bridge.demo_model import load_demo_model
+    from attention_director.bridge.demo.model import load_demo_model
 
     _, _, vae = load_demo_model()
     found = []

@@ -105,7 +105,7 @@ def test_every_variant_draws_and_is_put_into_rows_and_a_plot():
 
 
 def test_the_sweeps_hold_every_strength_and_end_with_the_defaults_once():
-    from attention_director.bridge.sketching import SketchOptions
+    from attention_director.bridge.sketch.build import SketchOptions
 
     assert (SketchOptions().strength, SketchOptions().end) == (STRENGTH, END)
     assert STRENGTH in STRENGTHS and END in ENDS
@@ -116,7 +116,7 @@ def test_the_sweeps_hold_every_strength_and_end_with_the_defaults_once():
 
 def test_guidance_of_the_bench_is_the_nodes(monkeypatch: pytest.MonkeyPatch):
     """A run of the bench takes gradients where the node would, every second step half as many."""
-    from attention_director.bridge import guided_forward
+    from attention_director.bridge.sketch import guided_forward
     from benches.sketch_methods import sampled
 
     world, sketch = load_world(), sample_sketch("clean", 2)

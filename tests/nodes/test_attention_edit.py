@@ -70,7 +70,7 @@ def test_gives_an_empty_negative_where_none_is_linked() -> None:
 
 
 def test_other_ways_to_repeat_a_latent() -> None:
-    from attention_director.bridge.edit import repeat_latent
+    from attention_director.bridge.edit.build import repeat_latent
 
     mask = torch.rand(1, 16, 16)
     one = repeat_latent({"samples": torch.zeros(2, 4, 16, 16), "noise_mask": mask, "kept": 1}, 3)

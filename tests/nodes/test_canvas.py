@@ -13,7 +13,7 @@ START = "RegionPrompt: the drawing "
 
 
 def parse(drawing: Any, width: int = 100, height: int = 100) -> tuple:
-    from attention_director.bridge.canvas import parse_canvas
+    from attention_director.bridge.regions.canvas import parse_canvas
 
     return parse_canvas("RegionPrompt", drawing if isinstance(drawing, str) else json.dumps(drawing), width, height)
 

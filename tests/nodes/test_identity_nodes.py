@@ -51,7 +51,7 @@ def test_no_subject_at_all(light: Any) -> None:
 def test_an_adapter_of_another_family(light: Any, tmp_path: Path) -> None:
     with pytest.raises(DirectorError, match=r"the adapter is for 32 wide; this text encoder is 64 wide\. Needed: "):
         ask(light, family="sdxl")
-    from attention_director.bridge.identity import _check_family
+    from attention_director.bridge.identity.build import _check_family
     from attention_director.core.fuse import FuseModule
 
     class Named:
@@ -115,11 +115,11 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_loader_lists_both_folders_and_converts_when_asked(folders: Path) -> None:
-    from attention_director.bridge.adapter_folder import adapter_names
+    from attention_director.bridge.identity.adapter import FILES
     from attention_director.nodes.load_adapter import AttnDirLoadAdapter
 
     files.save(folders / "models" / "identity_adapters" / "mine.bin", files.published())
-    assert adapter_names() == ["demo_identity.safetensors", "mine.bin"]
+    assert FILES.names() == ["demo_identity.safetensors", "mine.bin"]
     adapter, report = AttnDirLoadAdapter.execute("mine.bin").args
     assert adapter.width == 32 and "written" not in report
     made = folders / "output" / "identity_adapters" / "mine.safetensors"

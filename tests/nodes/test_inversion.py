@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from attention_director.bridge.demo.examples import FOLDER, example_names
 from attention_director.bridge.errors import DirectorError
-from attention_director.bridge.examples import FOLDER, example_names
 from attention_director.nodes.example_image import AttnDirExampleImage
 from attention_director.nodes.inversion import CHOICES, AttnDirInversion
 from pictures import CAPTION, PlainVae, picture

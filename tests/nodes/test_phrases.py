@@ -14,8 +14,8 @@ CASES = json.loads((Path(__file__).parents[1] / "web" / "phrases.json").read_tex
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['phrase']} in {case['prompt']}")
 def test_a_phrase_is_found_as_the_editor_says(case: dict[str, Any]) -> None:
-    from attention_director.bridge.prompt import layout_of, phrase
-    from attention_director.core.tokens import PhraseNotFound
+    from attention_director.bridge.text.prompt import layout_of, phrase
+    from attention_director.core.text import PhraseNotFound
 
     clip = family()[1]
     layout = layout_of(case["prompt"], clip.tokenize(case["prompt"]), clip, "RegionPrompt")

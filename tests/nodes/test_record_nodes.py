@@ -84,8 +84,8 @@ def test_slips() -> None:
     "well-known... ''quoted'' <lora:x:0.8>"])
 def test_words_are_spelled_as_the_tokenizer_spells_them(text: str) -> None:
     """Without a text encoder: each stretch of the prompt's words is found at the tokens it has there."""
-    from attention_director.bridge.prompt import phrase, tag_of
-    from attention_director.bridge.words import phrase_of
+    from attention_director.bridge.text.prompt import phrase, tag_of
+    from attention_director.bridge.text.words import phrase_of
 
     _, clip, _ = family()
     layout = tag_of(encode(clip, text)).rows[0]

@@ -70,7 +70,7 @@ def test_a_phrase_eaten_by_alternatives(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_another_programs_lora_syntax_warns_once(caplog: pytest.LogCaptureFixture,
                                                  monkeypatch: pytest.MonkeyPatch) -> None:
-    import attention_director.bridge.prompt as prompt
+    import attention_director.bridge.text.prompt as prompt
 
     monkeypatch.setattr(prompt, "_warned_of_lora", set())
     model, clip, _ = family()

@@ -11,7 +11,7 @@ from scene import family, left, region_prompt, regions
 
 
 def shapes(*parts: tuple[Any, ...]) -> list[dict[str, Any]]:
-    from attention_director.bridge.wired import wired_shapes
+    from attention_director.bridge.regions.wired import wired_shapes
 
     found = json.loads(wired_shapes(regions(*parts)))
     assert found["version"] == 1
@@ -64,14 +64,14 @@ def test_a_large_or_ragged_mask_is_sent_small() -> None:
 
 
 def test_nothing_wired_is_nothing_said_and_an_empty_mask_has_no_shape() -> None:
-    from attention_director.bridge.wired import wired_shapes
+    from attention_director.bridge.regions.wired import wired_shapes
 
     assert wired_shapes(()) == ""
     assert shapes(("x", torch.zeros(1, 8, 8)))[0]["boxes"] == []
 
 
 def test_a_batch_is_counted_and_the_list_has_an_end() -> None:
-    from attention_director.bridge.wired import wired_shapes
+    from attention_director.bridge.regions.wired import wired_shapes
 
     assert shapes(("x", torch.ones(4, 8, 8)))[0]["layouts"] == 4
     torch.manual_seed(0)

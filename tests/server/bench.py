@@ -10,8 +10,8 @@ from typing import Any
 
 import tiny
 import torch
-from attention_director.bridge.adapter_file import load_adapter
-from attention_director.bridge.demo_model import load_demo_model
+from attention_director.bridge.demo.model import load_demo_model
+from attention_director.bridge.identity.adapter import load_adapter
 from attention_director.nodes import NODES
 from client import Graph
 from identity_files import published, save

@@ -1,4 +1,4 @@
-// Boxes that can be read from the nodes themselves, before any run; bridge/boxes.py reads the same ones in a run.
+// Boxes that can be read from the nodes themselves, before any run; bridge/regions/boxes.py reads the same ones in a run.
 import { ordered } from "../shared/geometry.js";
 import { linkOf, sourceOf, widgetOf } from "../shared/host.js";
 

@@ -1,4 +1,4 @@
-// The drawing as it travels in the workflow and in the API prompt; bridge/canvas.py reads the same text.
+// The drawing as it travels in the workflow and in the API prompt; bridge/regions/canvas.py reads the same text.
 import { clamp, rounded } from "../shared/geometry.js";
 
 /** @typedef {import("../shared/geometry.js").Point} Point */

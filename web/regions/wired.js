@@ -1,4 +1,4 @@
-// The regions that other nodes bring in by wire, as the last run or their nodes tell them. bridge/wired.py writes.
+// The regions that other nodes bring in by wire, as the last run or their nodes tell them. bridge/regions/wired.py writes.
 import { parse, region } from "./drawing.js";
 import { traced } from "./tracing.js";
 

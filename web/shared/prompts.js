@@ -17,7 +17,7 @@ const ROWS = {
   SharedSubjectAttention: (node) => lines(text(node, "text")).map((line) => around(line, text(node, "prefix").trim(), text(node, "suffix").trim())),
 };
 
-/** A scene with the words every scene shares; bridge/story.py puts them together the same way. @param {string} line @param {string} prefix @param {string} suffix */
+/** A scene with the words every scene shares; bridge/subject/build.py puts them together the same way. @param {string} line @param {string} prefix @param {string} suffix */
 function around(line, prefix, suffix) {
   return `${`${prefix} ${line}`.trim()}${/^[,.;:!?]/.test(suffix) ? "" : " "}${suffix}`.trim();
 }

@@ -113,7 +113,7 @@ test("dots keep to open patches, are thinned evenly, and have the colour of thei
 });
 
 test("colours are those of the node's sheet", () => {
-  const sheet = readFileSync(new URL("../../../bridge/draw.py", import.meta.url), "utf8").match(/_RAMP = np\.array\(\[(.*?)\], np/s)[1];
+  const sheet = readFileSync(new URL("../../../bridge/record/sheet.py", import.meta.url), "utf8").match(/_RAMP = np\.array\(\[(.*?)\], np/s)[1];
   expect(sheet.match(/\d+/g).map(Number)).toEqual(RAMP.flat());
   expect([...heatPixels(Uint8Array.of(0, 255), false)]).toEqual([8, 8, 32, 38, 255, 255, 200, 217]);
   expect([...heatPixels(Uint8Array.of(0), true)]).toEqual([8, 8, 32, 255]);

@@ -1,0 +1,210 @@
+"""AttentionEdit's work at graph time: encode source and targets, plan each edit, put one method on the model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ...core.edit_attention import EditAttention, TargetEdit
+from ...core.local_blend import LocalBlend, positions_of, without_words
+from ...core.network import LayerAddress
+from ...core.schedule import Schedule
+from ...core.text import Phrase, PromptTag, TokenLayout
+from ...core.token_map import TokenMap, extra_words, refine_map, replace_map
+from ..demo.model import warn_unknown_words
+from ..errors import DirectorError
+from ..families.unet import grid_divisors, require_unet
+from ..inversion.replay import follow
+from ..run.install import install
+from ..text.prompt import Conditioning, encode, encode_lines, take_prompt, with_key, with_tag
+from .lists import read_weights, read_windows, read_words, require
+from .method import PromptToPrompt
+
+# Pixels a side that the copied self-attention may have at least: published for drawn and inverted pictures.
+DRAWN, INVERTED = 16, 32
+
+
+@dataclass(frozen=True)
+class EditOptions:
+    """AttentionEdit's settings as they stand on the node; lists are text, one entry a line."""
+
+    targets: str = ""
+    edit: str = "auto"
+    reweight: str = ""
+    cross: Schedule = Schedule(0.0, 0.8)
+    self_: Schedule = Schedule(0.0, 0.4)
+    blend_words: str = ""
+    keep_words: str = ""
+    blend_threshold: float = 0.3
+    blend_start: float = 0.2
+    word_windows: str = ""
+    self_max_grid: int = 0
+    legacy_tail: bool = False
+
+
+@dataclass(frozen=True)
+class Edited:
+    """AttentionEdit's outputs."""
+
+    model: Any
+    positive: Conditioning
+    negative: Conditioning
+    latent: dict[str, Any]
+
+
+def edit_prompt(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Conditioning, latent: dict[str, Any],
+                options: EditOptions, negative: Conditioning | None = None, inversion: Any = None) -> Edited:
+    """Source and targets as one batch whose rows share attention. Raises DirectorError; changes no input."""
+    require_unet(model, node)
+    conditioning, tag = prompts_of(node, clip, prompt, options)
+    warn_unknown_words(clip, tag, node)
+    floor = DRAWN if inversion is None else INVERTED
+    key = f"{unique_id}/{_digest(tag, options, floor)}"
+    attention, kinds = plan(node, key, clip, model, tag, options, floor)
+    negative = encode(clip, "", node) if negative is None else negative
+    if inversion is not None:
+        model, negative = follow(node, key, model, inversion, len(tag.rows), negative)
+    acts = attention.prompts > 1 and not attention.schedule.empty
+    if acts:
+        model = install(model, PromptToPrompt(attention, kinds))
+    if acts or inversion is not None:
+        conditioning = with_key(conditioning, tag, key)
+    assert negative is not None
+    return Edited(model, conditioning, negative, repeat_latent(latent, len(tag.rows)))
+
+
+def prompts_of(node: str, clip: Any, prompt: str | Conditioning,
+               options: EditOptions) -> tuple[Conditioning, PromptTag]:
+    """The conditioning of source and targets, a row each. With nothing but weights the source is its own target."""
+    targets = [line.strip() for line in options.targets.splitlines() if line.strip()]
+    linked = not isinstance(prompt, str)
+    if linked and targets:
+        raise DirectorError(node, "the linked prompt brings its own rows, so targets must stay empty; list source and "
+                                  "targets in Encode Prompt, one prompt per line, or type the source here.")
+    if not linked and targets:
+        return take_prompt(clip, encode_lines(clip, [prompt, *targets], node), node)
+    conditioning, tag = take_prompt(clip, prompt, node)
+    if len(tag.rows) > 1 or not _changes(read_weights(node, clip, options.reweight, tag.rows)):
+        return conditioning, tag
+    return _twice(conditioning, tag)
+
+
+def _changes(weights: Sequence[tuple[Phrase, float]]) -> bool:
+    return any(weight != 1.0 for _, weight in weights)
+
+
+def _twice(conditioning: Conditioning, tag: PromptTag) -> tuple[Conditioning, PromptTag]:
+    """A prompt of one row as source and target."""
+    twin = PromptTag((*tag.rows, *tag.rows), tag.keys, tag.starts(0).stop, tag.appended)
+    doubled = []
+    for cond, values in conditioning:
+        pooled = values.get("pooled_output")
+        more = {"pooled_output": pooled.repeat(2, 1)} if torch.is_tensor(pooled) and pooled.shape[0] == 1 else {}
+        doubled.append([cond.repeat(2, 1, 1), {**values, **more}])
+    return with_tag(doubled, twin), twin
+
+
+def plan(node: str, key: str, clip: Any, model: Any, tag: PromptTag, options: EditOptions,
+         floor: int) -> tuple[EditAttention, tuple[str, ...]]:
+    """The attention method for these prompts, and the kind of each edit."""
+    source, targets = tag.rows[0], tag.rows[1:]
+    weights = read_weights(node, clip, options.reweight, targets or tag.rows)
+    windows = read_windows(node, clip, options.word_windows, targets or tag.rows)
+    edits, kinds = [], []
+    for number, target in enumerate(targets, 1):
+        kind, token_map = token_map_of(node, number, source, target, options)
+        edits.append(TargetEdit(token_map, factors_of(target, weights), windows_of(target, windows)))
+        kinds.append("reweight" if source.text == target.text else kind)
+    blend = local_blend(node, clip, model, tag, options)
+    attention = EditAttention(key, tuple(edits), options.cross, options.self_, floor, options.self_max_grid, blend,
+                              node)
+    return attention, tuple(kinds)
+
+
+def token_map_of(node: str, number: int, source: TokenLayout, target: TokenLayout,
+                 options: EditOptions) -> tuple[str, TokenMap]:
+    """("replace" or "refine", the map) of one target; auto replaces where both have as many words."""
+    ours, theirs = ([word.text for word in layout.words()] for layout in (target, source))
+    same = len(ours) == len(theirs)
+    if options.edit == "replace" and not same:
+        extra, missing = extra_words(ours, theirs), extra_words(theirs, ours)
+        name, words = ("extra", extra) if len(ours) > len(theirs) else ("missing", missing)
+        named = f' ({name}: {", ".join(f"{chr(34)}{word}{chr(34)}" for word in words)})' if words else ""
+        raise DirectorError(node, f"target {number} has {len(ours)} word{'s' * (len(ours) != 1)}, the source "
+                                  f"{len(theirs)}{named}; use edit = refine or auto.")
+    if options.edit == "refine" or not same:
+        return "refine", refine_map(source, target, options.legacy_tail)
+    return "replace", replace_map(source, target, options.legacy_tail)
+
+
+def factors_of(target: TokenLayout, weights: Sequence[tuple[Phrase, float]]) -> torch.Tensor:
+    """The re-weighting of each token of a target: float64 [T]."""
+    factors = torch.ones(len(target.pieces), dtype=torch.float64)
+    for phrase, weight in weights:
+        factors[list(positions_of(phrase, target))] = weight
+    return factors
+
+
+def windows_of(target: TokenLayout, windows: Sequence[tuple[Phrase, Schedule]]) -> tuple[
+        tuple[tuple[int, ...], Schedule], ...]:
+    placed = ((positions_of(phrase, target), window) for phrase, window in windows)
+    return tuple((positions, window) for positions, window in placed if positions)
+
+
+def local_blend(node: str, clip: Any, model: Any, tag: PromptTag, options: EditOptions) -> LocalBlend | None:
+    """Where targets may differ, None for everywhere."""
+    words = read_words(node, clip, options.blend_words)
+    keep = read_words(node, clip, options.keep_words)
+    for name, phrases in (("blend word", words), ("keep word", keep)):
+        for phrase in phrases:
+            require(node, name, phrase, tag.rows, "none of the prompts")
+    if keep and not words:
+        raise DirectorError(node, "keep_words takes area away from blend_words, which is empty; name the words whose "
+                                  "area may change.")
+    if not words or len(tag.rows) < 2:
+        return None
+    blend = LocalBlend(words, keep, options.blend_threshold, options.blend_start, map_layers(model))
+    bare = without_words(blend, tag.rows)
+    if 0 in bare and len(bare) > 1:
+        raise DirectorError(node, f"target {bare[1]} and the source hold none of the blend words, so nothing could "
+                                  "change; name one of their words as well.")
+    return blend
+
+
+def map_layers(model: Any) -> dict[LayerAddress, int]:
+    """Cross-attention layers outside the middle block, the last of each block, and their grid's divisor.
+
+    At the quarter of the latent these are five in Stable Diffusion 1.x, the published ones, and five in
+    SDXL, whose blocks hold ten transformers each.
+    """
+    last: dict[tuple[str, int], LayerAddress] = {}
+    divisors = grid_divisors(model.model.diffusion_model)
+    for layer in sorted(divisors, key=lambda layer: layer.depth):
+        if layer.kind == "cross" and layer.stage != "middle":
+            last[layer.stage, layer.block] = layer
+    return {layer: divisors[layer] for layer in last.values()}
+
+
+def repeat_latent(latent: dict[str, Any], prompts: int) -> dict[str, Any]:
+    """Each picture of a latent ``prompts`` times in a row, with its batch_index and noise_mask."""
+    if prompts == 1:
+        return latent
+    samples = latent["samples"]
+    images = samples.shape[0]
+    index = [i for i in (latent.get("batch_index") or range(images)) for _ in range(prompts)]
+    out = {**latent, "samples": samples.repeat_interleave(prompts, 0), "batch_index": index}
+    mask = latent.get("noise_mask")
+    if mask is not None and mask.ndim > 2 and mask.shape[0] > 1:
+        own = mask[torch.arange(images) % mask.shape[0]]
+        out["noise_mask"] = own.repeat_interleave(prompts, 0)
+    return out
+
+
+def _digest(tag: PromptTag, options: EditOptions, floor: int) -> str:
+    """Names this edit; the same inputs give the same name, so queueing twice changes nothing."""
+    text = repr(([row.text for row in tag.rows], options, floor))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,95 @@
+"""IdentityInject's part in a run: confine subjects, and count steps where the published rule is asked for.
+
+Method: FastComposer, arXiv 2305.10431. Written from the paper; no code copied.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from ...core.call import Attend, AttentionCall, RowSpan, Step
+from ...core.localise import LocaliseSubjects
+from ...core.method import owned
+from ...core.network import LayerAddress
+from ...core.schedule import Schedule
+from ..run.hooks import CondCall, Evaluate
+from ..run.run import Run
+
+PHASE_KEY = "attention_director_identity"
+TEXT, FUSED = "text", "fused"
+
+
+@dataclass(frozen=True, eq=False)
+class IdentitySubjects:
+    """On the model's chain while subjects are injected.
+
+    schedule: when the fused words act. localise: confines the words, or None. published_start: the
+    share of steps of the paper's rule, or None where the host's own timestep ranges part the entries.
+    unused_masks: subjects have masks and nothing is confined.
+    """
+
+    key: str
+    subjects: int
+    schedule: Schedule
+    localise: LocaliseSubjects | None = None
+    published_start: float | None = None
+    label: str = "IdentityInject"
+    unused_masks: bool = False
+
+    @property
+    def summary(self) -> str:
+        several = "s" * (self.subjects != 1)
+        unused = "; their masks do nothing while localise is 0" if self.unused_masks else ""
+        return f"{self.subjects} subject{several}{unused}"
+
+    def acts_on(self, rows: Sequence[RowSpan]) -> bool:
+        return bool(owned(self.key, rows))
+
+    def check_run(self, rows: Sequence[RowSpan], images: int) -> None:
+        if self.localise is not None:
+            self.localise.check_run(rows, images)
+
+    def selects(self, layer: LayerAddress) -> bool:
+        return self.localise is not None and self.localise.selects(layer)
+
+    def __call__(self, call: AttentionCall, attend: Attend) -> torch.Tensor:
+        assert self.localise is not None
+        return self.localise(call, attend)
+
+    def around_conds(self, run: Run, call: CondCall, step: Step, evaluate: Evaluate) -> list[torch.Tensor]:
+        """The published rule: text-only entries for the first steps, fused ones after."""
+        if self.published_start is None:
+            return evaluate(call)
+        steps = len(run.sigmas) - 1
+        phase = TEXT if step_index(step.sigma, run.sigmas) < text_only_steps(self.published_start, steps) else FUSED
+        return evaluate(replace(call, conds=[of_phase(entries, self.key, phase) for entries in call.conds]))
+
+
+def text_only_steps(start: float, steps: int) -> int:
+    """FastComposer's off-by-one: step i is text only while i <= (1 - alpha) n, floor((1 - alpha) n) + 1 steps.
+
+    start is 1 - alpha.
+    """
+    return math.floor(start * steps + 1e-9) + 1
+
+
+def step_index(sigma: float, sigmas: Sequence[float]) -> int:
+    """Which step a noise level belongs to, from 0; a second-order sampler's middle evaluations belong to theirs."""
+    return max(0, sum(s >= sigma * (1 - 1e-4) for s in sigmas[:-1]) - 1)
+
+
+def of_phase(entries: Any, key: str, phase: str) -> Any:
+    """The entries of a list that are not ours, and ours of this phase, whose ranges no longer matter."""
+    kept = []
+    for cond in entries or ():
+        mark = cond.get(PHASE_KEY)
+        if mark is None or mark[0] != key:
+            kept.append(cond)
+        elif mark[1] == phase:
+            kept.append({k: v for k, v in cond.items() if k not in mark[2]})
+    return kept if entries is not None else None

@@ -1,0 +1,70 @@
+"""AttnDirRecord's work at graph time: find the phrases in the prompt, put a recorder on the model."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from ...core.schedule import Schedule
+from ...core.text import Phrase, TokenLayout
+from ..errors import DirectorError
+from ..run.install import install
+from ..text.prompt import TAG_KEY, Conditioning
+from ..text.words import phrase_of
+from .recorder import Recorder, every_word, is_in
+from .store import MOST_PHRASES
+
+Prompts = tuple[tuple[TokenLayout, ...], ...]
+
+
+def record(node: str, unique_id: str, model: Any, positive: Conditioning, phrases: str, start: float,
+           end: float) -> Any:
+    """The model with a recorder, or the model itself where the window is empty. Raises DirectorError."""
+    prompts = prompts_of(node, positive)
+    lines = [line.strip() for line in phrases.splitlines() if line.strip()]
+    chosen = tuple(_found(node, line, prompts) for line in lines)
+    if len(chosen) > MOST_PHRASES:
+        raise DirectorError(node, f"phrases has {len(chosen)} lines; use {MOST_PHRASES} or fewer.")
+    if not every_word(prompts, 1):
+        raise DirectorError(node, "the linked prompt holds no words to record; type a prompt.")
+    schedule = _window(node, start, end)
+    if schedule.empty:
+        return model
+    text = repr(([[row.text for row in rows] for rows in prompts], lines, start, end))
+    key = f"{unique_id}/{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    return install(model, Recorder(key, prompts, chosen, schedule, label=node))
+
+
+def prompts_of(node: str, positive: Conditioning) -> Prompts:
+    """The words of every entry of a conditioning, each prompt once."""
+    found = [values[TAG_KEY].rows for _, values in positive if TAG_KEY in values]
+    if not found:
+        raise DirectorError(node, "the linked prompt was not made by an Attention Director node, so its words are "
+                                  "unknown; use Encode Prompt in place of CLIP Text Encode.")
+    return tuple(dict.fromkeys(found))
+
+
+def _found(node: str, line: str, prompts: Prompts) -> Phrase:
+    """The phrase of a line. Raises DirectorError, naming the nearest words, where no prompt holds it."""
+    phrase = phrase_of(line)
+    if phrase.empty:
+        raise DirectorError(node, f'"{line}" holds no words; write words of the prompt, one phrase a line.')
+    if not is_in(phrase, prompts):
+        layouts = [layout for rows in prompts for layout in rows]
+        times = max(len(layout.occurrences(phrase.layout)) for layout in layouts)
+        if times:
+            raise DirectorError(node, f'"{line}": the prompt holds those words {times} time{"s" * (times != 1)}; lower '
+                                      "the number after #.")
+        nearest = next(filter(None, (layout.nearest(phrase.layout) for layout in layouts)), "")
+        hint = f'; nearest: "{nearest}"' if nearest else ""
+        raise DirectorError(node, f'"{line}" is not in the prompt{hint}. Write words of the prompt, one phrase a line.')
+    return phrase
+
+
+def _window(node: str, start: float, end: float) -> Schedule:
+    if start > end:
+        raise DirectorError(node, f"start_percent {start:g} lies after end_percent {end:g}; swap them.")
+    try:
+        return Schedule(start, end)
+    except ValueError as error:
+        raise DirectorError(node, f"{error}; give percents from 0 to 1.") from None

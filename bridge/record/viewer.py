@@ -1,0 +1,159 @@
+"""What Attention Readout hands to its viewer in the graph editor: everything the run left, within bounds.
+
+The maps travel as bytes in one grey PNG and the pictures as small PNGs, all in the host's temporary folder;
+words, scores and where each map lies go as JSON. At most 3.25 MiB of maps and 2 Mi pixels of pictures, and
+about 200 kB of JSON, whatever the size, the batch and the steps: grids become coarser, steps fewer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ...core.heat import MAX_CELLS
+from .map_atlas import Pack, evenly, saved_pictures, within
+from .readout import NO_MAP_PX, Spot, find, landings, pictures_of, spots_of, when
+from .sheet import tidy
+from .store import Heat, RunRecord
+
+KEY = "attention_director_readout"
+VERSION = 1
+MOST_IMAGES = 32
+MOST_STEPS = 64
+MOST_PLACES = 128
+MOST_LAYERS = 8
+FINE_CELLS = 128 * 128
+REGION_CELLS = 64 * 64
+_KIB = 1024
+# Bytes of each kind of map.
+HEAT, STEPS, REGIONS, EDIT, SUBJECTS, LINKS, EDGES = (n * _KIB for n in (512, 1024, 256, 256, 512, 256, 512))
+MOST_BYTES = HEAT + STEPS + REGIONS + EDIT + SUBJECTS + LINKS + EDGES
+
+
+def view(node: str, model: Any, samples: torch.Tensor, image: torch.Tensor | None, show: str,
+         step: int) -> dict[str, Any]:
+    """The viewer's data of the run that ended in ``samples``. Raises DirectorError where nothing is left."""
+    record, heat = find(node, model, samples)
+    pictures = [p for p in pictures_of(node, image, len(samples)) if p is not None]
+    images = min(len(samples), MOST_IMAGES)
+    height, width = pictures[0].shape[:2] if pictures else (NO_MAP_PX * n for n in samples.shape[-2:])
+    pack = Pack()
+    found: dict[str, Any] = {"version": VERSION, "show": show, "step": step, "images": images, "all": len(samples),
+                             "size": [int(width), int(height)]}
+    if heat is not None:
+        found["heat"] = _heat(pack, record, heat, images)
+    for name, part in (("edit", _edit), ("subjects", _subjects), ("edges", _edges)):
+        left = part(pack, record, images)
+        if left:
+            found[name] = left
+    found["pictures"] = saved_pictures(pictures[:1] if image is not None and len(image) == 1 else pictures[:images])
+    found["atlas"] = pack.saved()
+    return found
+
+
+def _heat(pack: Pack, record: RunRecord, heat: Heat, images: int) -> dict[str, Any]:
+    """Maps [T, I, C, h, w], the mean first, each a share of its phrase's highest of the batch in ``tops``."""
+    mean = within(heat.mean[:images], HEAT, MAX_CELLS)
+    steps = evenly(sorted(heat.steps), min(MOST_STEPS, STEPS // max(1, mean.numel())))
+    maps = [heat.mean[:images].float(), *(heat.steps[n][:images].float() for n in steps)]
+    tops = torch.stack([own.amax((0, 2, 3)) for own in maps]).nan_to_num()
+    even = [own / top.clamp(min=1e-12)[:, None, None] for own, top in zip(maps, tops, strict=True)]
+    block = pack.add(torch.stack([within(own, HEAT, MAX_CELLS) for own in even]))
+    return {"maps": block, "shown": heat.shown, "phrases": [tidy(p.text) for p in heat.phrases],
+            "has": heat.has[:images].int().tolist(), "tops": _numbers(tops), "steps": [-1, *steps],
+            "total": heat.total, "mean": when(heat, -1), "landing": _landing(pack, record, heat, images, maps)}
+
+
+def _landing(pack: Pack, record: RunRecord, heat: Heat, images: int, maps: list[torch.Tensor]) -> dict[str, Any]:
+    """Each region of each image: its phrase's column, its outline's number, and a score for each of the maps."""
+    spots = [spot for spot in spots_of(record, heat) if spot.image < images][:MOST_PLACES]
+    if not spots:
+        return {}
+    drawn = {spot.drawn: spot.region for spot in spots}
+    number = {key: n for n, key in enumerate(drawn)}
+    areas = pack.add(within(torch.stack(list(drawn.values())), REGIONS, REGION_CELLS))
+
+    def place(spot: Spot) -> dict[str, Any]:
+        scores = landings(torch.stack([own[spot.image, spot.column] for own in maps]), spot)
+        return {"image": spot.image, "column": spot.column, "region": number[spot.drawn], "scores": _numbers(scores)}
+
+    return {"regions": areas, "places": [place(spot) for spot in spots]}
+
+
+def _edit(pack: Pack, record: RunRecord, images: int) -> dict[str, Any]:
+    masks = _layers(record, "edit_mask", images)
+    return {} if masks is None else {"masks": pack.add(within(masks, EDIT, FINE_CELLS))}
+
+
+def _subjects(pack: Pack, record: RunRecord, images: int) -> dict[str, Any]:
+    """masks: [L, I, h, w] at the end; levels: [T, I, h, w], at each noise level; links: who draws from where."""
+    masks = _layers(record, "subject_masks", images)
+    if masks is None:
+        return {}
+    found: dict[str, Any] = {"masks": pack.add(within(masks, SUBJECTS // 2, FINE_CELLS))}
+    history = next(iter(record.left.get("subject_masks_by_step", ())), None)
+    if history is not None and len(history):
+        found["levels"] = pack.add(within(_first(history.movedim(1, 0), images).movedim(0, 1), SUBJECTS // 2,
+                                          FINE_CELLS))
+    links = _links(pack, record, images)
+    return {**found, "links": links} if links else found
+
+
+def _links(pack: Pack, record: RunRecord, images: int) -> dict[str, Any]:
+    """Maps [3, I, h, w] of every so many patches: anchor from 1 (0: draws from none), and where in it, x and y.
+
+    xs, ys: where the patches themselves are, in shares of the picture.
+    """
+    names = ("subject_links", "subject_links_open", "subject_links_grid")
+    index, gate, grid = (next(iter(record.left.get(name, ())), None) for name in names)
+    if index is None or gate is None or grid is None:
+        return {}
+    height, width = (int(n) for n in grid)
+    images = min(images, len(index))
+    stride = 1
+    while 3 * images * -(-height // stride) * -(-width // stride) > LINKS:
+        stride += 1
+    rows, columns = (torch.arange(stride // 2, n, stride) for n in (height, width))
+    pick = (rows[:, None] * width + columns).flatten()
+    index, gate = index[:images, pick].long(), gate[:images, pick]
+    anchor = torch.where(gate, index // (height * width) + 1, 0) / 255
+    patch = index % (height * width)
+    maps = torch.stack((anchor, (patch % width + 0.5) / width, (patch // width + 0.5) / height))
+    return {"maps": pack.add(maps.unflatten(-1, (len(rows), len(columns)))),
+            "xs": _numbers((columns + 0.5) / width), "ys": _numbers((rows + 0.5) / height)}
+
+
+def _edges(pack: Pack, record: RunRecord, images: int) -> dict[str, Any]:
+    """lines: predicted, wanted: of the drawing, both [L, I, h, w]; agreement: [L][I], 1 is all of the drawing."""
+    lines = _layers(record, "edges", images)
+    if lines is None:
+        return {}
+    found: dict[str, Any] = {"lines": pack.add(within(lines, EDGES // 2, FINE_CELLS))}
+    wanted = _layers(record, "edges_wanted", images)
+    if wanted is not None:
+        found["wanted"] = pack.add(within(wanted, EDGES // 2, FINE_CELLS))
+    near = [_first(value, images) for value in record.left.get("edges_agreement", ())][:MOST_LAYERS]
+    return {**found, "agreement": [_numbers(value) for value in near]}
+
+
+def _layers(record: RunRecord, name: str, images: int) -> torch.Tensor | None:
+    """What methods left under a name, [B, h, w] or [B, S, h, w] each, as [L, I, h, w]; None where nothing is."""
+    left = [value for value in record.left.get(name, ()) if torch.is_tensor(value) and value.numel()]
+    kinds = [_first(value if value.ndim == 4 else value[:, None], images).float() for value in left]
+    layers = [kind[:, n] for kind in kinds for n in range(kind.shape[1])]
+    same = [layer for layer in layers if layer.shape == layers[0].shape]
+    return torch.stack(same[:MOST_LAYERS]) if same else None
+
+
+def _first(values: torch.Tensor, images: int) -> torch.Tensor:
+    """Of each image; a method that left fewer says the same of several."""
+    return values[[i % len(values) for i in range(images)]]
+
+
+def _numbers(values: torch.Tensor) -> Any:
+    """Values as JSON: four decimals, and no infinities, which JSON has not."""
+    def tidied(value: Any) -> Any:
+        return [tidied(v) for v in value] if isinstance(value, list) else round(value, 4)
+
+    return tidied(values.double().nan_to_num(0.0, 1e6, -1e6).tolist())

@@ -1,0 +1,105 @@
+"""Another pack's replacement at a layer where we act: compose with it, or refuse by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import torch
+
+from ...core.attention import attend_with_bias, fits_kernel
+from ...core.call import Attend, AttentionCall
+from ..errors import DirectorError
+from ..families.unet import host_kernel, join_heads, split_heads
+
+Foreign = Callable[..., torch.Tensor]
+_TOLERANCE = 1e-2
+
+
+def name_of(foreign: Foreign) -> str:
+    """What to call it in a message."""
+    source = foreign if hasattr(foreign, "__qualname__") else type(foreign)
+    return f"{getattr(source, '__module__', '?')}.{getattr(source, '__qualname__', '?')}"
+
+
+def run_foreign(foreign: Foreign, call: AttentionCall, options: dict[str, Any]) -> torch.Tensor:
+    """The other pack's attention on the call's q, k, v: [B, H, Nq, D]. Raises when it changes the shape."""
+    q = join_heads(call.q)
+    own = {**options, "n_heads": call.q.shape[1], "dim_head": call.q.shape[-1]}
+    out = foreign(q, join_heads(call.k), join_heads(call.v), own)
+    if out.shape != q.shape:
+        raise DirectorError("Attention Director", f"{name_of(foreign)} at {call.layer} returns {tuple(out.shape)} for "
+                                                  f"{tuple(q.shape)}; bypass one of the two nodes.")
+    return split_heads(out, call.q.shape[1])
+
+
+def plain(call: AttentionCall, options: dict[str, Any]) -> torch.Tensor:
+    """The host's attention, without our bias."""
+    return host_kernel(options, biased=False)(call.q, call.k, call.v)
+
+
+def is_additive(foreign: Foreign, call: AttentionCall, options: dict[str, Any]) -> bool:
+    """True for a patch that adds its own attention to the text's, as IPAdapter does.
+
+    What it adds, foreign(q, k, v) - plain(q, k, v), must then be what it gives when v is zero. What
+    rounding makes of that difference is allowed for: a patch faded to nothing adds nothing else.
+    """
+    basis = plain(call, options)
+    added = run_foreign(foreign, call, options) - basis
+    alone = run_foreign(foreign, replace(call, v=torch.zeros_like(call.v)), options)
+    size = torch.maximum(added.abs().amax(), alone.abs().amax())
+    rounding = max(1e-5, 4 * torch.finfo(basis.dtype).eps) * basis.abs().amax()
+    return bool((added - alone).abs().amax() <= _TOLERANCE * size + rounding)
+
+
+def attend_cross(foreign: Foreign, call: AttentionCall, options: dict[str, Any]) -> Attend:
+    """Innermost attention with an additive patch: ours plus what the patch adds to the plain attention."""
+    residual = run_foreign(foreign, call, options) - plain(call, options)
+
+    def attend(inner: AttentionCall) -> torch.Tensor:
+        return with_addition(own_attention(inner, options), residual, inner)
+
+    return attend
+
+
+def with_addition(out: torch.Tensor, residual: torch.Tensor, inner: AttentionCall) -> torch.Tensor:
+    """The output plus what a patch adds to each of the layer's own rows, where a row is to get it."""
+    if inner.additions is None:
+        return out + residual
+    none = residual.shape[0]
+    rows = tuple(none if row < 0 else row for row in inner.additions)
+    if all(row == none for row in rows):
+        return out
+    padded = torch.cat((residual, torch.zeros_like(residual[:1])))
+    return out + padded.index_select(0, inner.index(rows))
+
+
+def attend_self(foreign: Foreign, original: AttentionCall, options: dict[str, Any]) -> Attend:
+    """Innermost self-attention with a patch: run it on our q, k, v where their layout is unchanged.
+
+    With a bias it gets the widened, padded heads. With gathered keys, or more columns than heads can
+    be widened by, or for some of the rows only, it is added as a residual, found once.
+    """
+    @cache
+    def residual() -> torch.Tensor:
+        return run_foreign(foreign, original, options) - plain(original, options)
+
+    def attend(inner: AttentionCall) -> torch.Tensor:
+        same_layout = inner.k.shape[:3] == original.k.shape[:3]
+        if not same_layout or not fits_kernel(inner.q, inner.bias):
+            return with_addition(own_attention(inner, options), residual(), inner)
+
+        def kernel(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+            return run_foreign(foreign, replace(inner, q=q, k=k, v=v, bias=None), options)
+
+        return attend_with_bias(inner.q, inner.k, inner.v, inner.bias, kernel)
+
+    return attend
+
+
+def own_attention(call: AttentionCall, options: dict[str, Any]) -> torch.Tensor:
+    """The host's attention with our bias."""
+    kernel = host_kernel(options, biased=call.bias is not None)
+    return attend_with_bias(call.q, call.k, call.v, call.bias, kernel)

@@ -1,0 +1,81 @@
+"""One sampling run: what it knows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from ...core.call import RowSpan, Scratch, Step
+from ...core.method import Chain
+from ...core.network import LayerAddress
+from ...core.text import PromptTag
+from ..families.unet import HookAddress
+from ..text.prompt import TAG_KEY
+
+CHAIN_KEY = "attention_director_chain"
+TIMESTEPS = 1000.0
+
+
+@dataclass(eq=False)
+class Run:
+    """State of one run; made when its sampler starts, dropped when it ends."""
+
+    chain: Chain
+    model: Any
+    clones: tuple[Any, ...]
+    addresses: dict[HookAddress, LayerAddress]
+    tags: dict[tuple[bool, Any], PromptTag]
+    sigmas: tuple[float, ...]
+    scratch: Scratch = field(default_factory=Scratch)
+    calls: list[tuple[float, int, frozenset[str]]] = field(default_factory=list)
+    first_progress: float | None = None
+    seen_keys: set[str] = field(default_factory=set)
+
+    def owns(self, model: Any) -> bool:
+        """Another guider may send our options to a second model; that one is not ours to change."""
+        return model is self.model or any(model is clone for clone in self.clones)
+
+    def step_at(self, sigma: float, model: Any) -> Step:
+        """Progress from the model's own timesteps, so that second-order samplers come out right."""
+        def progress() -> float:
+            sampling = model.model_sampling
+            timestep = sampling.timestep(torch.tensor([sigma], device=sampling.sigma_max.device
+                                                      if torch.is_tensor(sampling.sigma_max) else None))
+            return min(1.0, max(0.0, 1.0 - float(timestep.flatten()[0]) / TIMESTEPS))
+
+        return Step(sigma, self.scratch.once(("progress", sigma), progress))
+
+    def record(self, step: Step, rows: Sequence[RowSpan], active: Chain) -> None:
+        """Note which methods acted in this call, for the line after the run."""
+        if self.first_progress is None:
+            self.first_progress = step.progress
+        number = sum(s >= step.sigma * (1 - 1e-4) for s in self.sigmas[:-1])
+        self.calls.append((time.perf_counter(), max(1, number), frozenset(m.key for m in active.methods)))
+        self.seen_keys.update(m.key for m in self.chain.methods if m.acts_on(rows))
+
+
+def chain_of(model_options: dict[str, Any]) -> Chain | None:
+    return model_options.get("transformer_options", {}).get(CHAIN_KEY)
+
+
+def tags_of(conds: dict[str, list[dict[str, Any]]]) -> dict[tuple[bool, Any], PromptTag]:
+    """(first list of a call?, uuid) -> tag, from a guider's processed conditionings."""
+    negative = {cond["uuid"] for name, entries in conds.items() if "negative" in name for cond in entries}
+    tags: dict[tuple[bool, Any], PromptTag] = {}
+    for name, entries in conds.items():
+        for cond in entries if "negative" not in name else ():
+            if TAG_KEY in cond:
+                tag = _with_appended(cond[TAG_KEY], cond["cross_attn"].shape[1])
+                tags[True, cond["uuid"]] = tag
+                if cond["uuid"] not in negative:
+                    tags[False, cond["uuid"]] = tag
+    return tags
+
+
+def _with_appended(tag: PromptTag, tokens: int) -> PromptTag:
+    """The tag, knowing how many tokens a node such as ConditioningConcat put behind its own."""
+    return replace(tag, appended=max(0, tokens - tag.starts(0).stop))

@@ -1,0 +1,87 @@
+"""SketchGuidance's work at graph time: check everything, then put one method on the model."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from comfy.model_sampling import CONST
+
+from ...core.schedule import Schedule
+from ..convert import mask_to_bhw
+from ..errors import DirectorError
+from ..families.unet import require_unet
+from ..run.install import install
+from ..run.run import chain_of
+from ..run.status import send_status
+from .drawing import Drawing, read_picture
+from .method import SketchGuidance
+from .predictor import Predictor, require_match
+
+MOST_STRENGTH = 10.0
+
+
+@dataclass(frozen=True)
+class SketchOptions:
+    """What the node's widgets say. Percents are progress of the run, 0..1."""
+
+    strength: float = 1.6
+    start: float = 0.0
+    end: float = 0.5
+    lines: str = "auto"
+    fit: str = "crop"
+    grey_is_weight: bool = False
+    sketch_in_noise: float = 0.0
+    checkpointing: str = "auto"
+    every_second_step: bool = False
+    preview: bool = False
+
+
+def follow(node: str, unique_id: str, model: Any, vae: Any, predictor: Predictor, image: torch.Tensor,
+           mask: torch.Tensor | None, options: SketchOptions) -> Any:
+    """A clone of the model that follows the drawing; the model itself where there is nothing to follow."""
+    _check(node, model, vae, predictor, options)
+    masks = None if mask is None else mask_to_bhw(mask).clamp(0, 1)
+    picture = read_picture(image, options.lines, predictor.map_kind)
+    drawing = Drawing(picture, predictor.map_kind, predictor.line_px, options.fit, masks, options.grey_is_weight, vae,
+                      model.model.latent_format)
+    if options.strength == 0 or options.start >= options.end:
+        return model
+    key = f"{unique_id}/{_digest(picture, masks, predictor, options)}"
+    if drawing.empty or (masks is not None and not bool((masks > 0).any())):
+        what = "drawing" if drawing.empty else "mask"
+        send_status(key, node, f"nothing happened: the {what} is empty")
+        return model
+    method = SketchGuidance(key, node, Schedule(options.start, options.end), predictor, drawing, options.strength,
+                            options.sketch_in_noise, options.checkpointing, 2 if options.every_second_step else 1,
+                            options.preview)
+    return install(model, method)
+
+
+def _check(node: str, model: Any, vae: Any, predictor: Predictor, options: SketchOptions) -> None:
+    if not math.isfinite(options.strength) or not 0 <= options.strength <= MOST_STRENGTH:
+        raise DirectorError(node, f"strength is {options.strength}; give a number from 0 to {MOST_STRENGTH:g}.")
+    if options.start > options.end:
+        raise DirectorError(node, f"start_percent {options.start:g} lies after end_percent {options.end:g}; swap them.")
+    if vae is None:
+        raise DirectorError(node, "the vae input is empty; wire the checkpoint's VAE.")
+    require_unet(model, node)
+    if isinstance(model.get_model_object("model_sampling"), CONST):
+        raise DirectorError(node, "this model is sampled as a flow, which it does not follow yet; take the sampling "
+                                  "node before it away.")
+    require_match(predictor, model, node)
+    chain = chain_of(model.model_options)
+    if chain is not None and any(isinstance(m, SketchGuidance) for m in chain.methods):
+        raise DirectorError(node, "this model follows a drawing already; put both into one picture.")
+
+
+def _digest(picture: torch.Tensor, masks: torch.Tensor | None, predictor: Predictor, options: SketchOptions) -> str:
+    """Names this drawing; the same inputs give the same name."""
+    digest = hashlib.sha256(repr((options, predictor.fingerprint, predictor.steps)).encode())
+    for part in (picture, masks, predictor.weights["last.bias"]):
+        if part is not None:
+            digest.update(part.detach().cpu().float().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]

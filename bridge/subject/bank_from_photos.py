@@ -1,0 +1,135 @@
+"""Method: ConsiStory (arXiv 2402.03286), personalisation from photographs, by edit-friendly inversion
+(arXiv 2304.06140). Written from the papers; no code copied.
+
+The inversion's states x_t = x0 + sigma_t e_t have independent noise for each level, so the anchors'
+layers are read off the very states that a replay passes through. The anchors do not attend to each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import comfy.samplers
+import comfy.utils
+import torch
+
+from ...core.call import RowSpan
+from ...core.method import owned
+from ...core.schedule import Schedule
+from ...core.subject_masks import subject_columns
+from ...core.text import Phrase
+from ..errors import DirectorError
+from ..families.unet_plan import make_plan
+from ..inversion.invert import psnr
+from ..run.hooks import Sample, SamplerCall
+from ..run.install import install
+from ..run.run import Run
+from ..text.prompt import Conditioning, encode, encode_lines, take_prompt, with_key
+from .bank import SubjectBank
+from .bank_fill import fill_features, make_bank
+from .bank_use import BankKeeper
+from .build import subjects_of
+from .pass_state import PassState, SubjectOptions, prompt_tokens
+from .sampling_pass import SubjectPass
+
+GUIDANCE = 2.0
+MOST_IMAGES = 2
+# No keys are shared; what is kept is what the paper's windows use.
+OPTIONS = SubjectOptions(share=Schedule(0.0, 0.0), keep_bank=True)
+
+
+def bank_from_images(node: str, model: Any, clip: Any, vae: Any, images: torch.Tensor, text: str | Conditioning,
+                     subjects: str, steps: int) -> tuple[SubjectBank, float]:
+    """A bank of the pictures [B, H, W, 3], and how well the model gives them back in dB. Raises DirectorError."""
+    count = len(images)
+    if not 1 <= count <= MOST_IMAGES:
+        raise DirectorError(node, f"{count} pictures; give one or two of the same subject.")
+    if vae is None:
+        raise DirectorError(node, "the vae input is empty; the checkpoint may hold none, use Load VAE.")
+    conditioning = text
+    if isinstance(text, str):
+        lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
+        lines = lines * count if len(lines) == 1 else lines
+        conditioning = encode(clip, lines[0], node) if len(lines) == 1 else encode_lines(clip, lines, node)
+    conditioning, tag = take_prompt(clip, conditioning, node)
+    if len(tag.rows) not in (1, count):
+        raise DirectorError(node, f"{len(tag.rows)} lines for {count} pictures; write one, or one a picture.")
+    phrases = tuple(subjects_of(node, clip, subjects, tag))
+    method = PhotoSubject(f"/{node}", phrases, count, node)
+    patched = install(model, method)
+    sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "normal", steps)
+    latent = vae.encode(images[..., :3])
+    sampler = _Inverter(comfy.utils.ProgressBar(2 * (len(sigmas) - 1)))
+    guider = comfy.samplers.CFGGuider(patched)
+    guider.set_conds(with_key(conditioning, tag, method.key), encode(clip, "", node))
+    guider.set_cfg(GUIDANCE)
+    reached = guider.sample(torch.zeros_like(latent), latent, sampler, sigmas, disable_pbar=True, seed=0)
+    return method.made[0], psnr(vae.decode(reached), vae.decode(latent))
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoSubject:
+    """Reads a bank off a run over given pictures: once for masks and features, once for what layers read.
+
+    made: receives the bank; the object lives as long as the node's own call.
+    """
+
+    key: str
+    phrases: tuple[Phrase, ...]
+    images: int
+    label: str
+    made: list[SubjectBank] = field(default_factory=list)
+
+    @property
+    def schedule(self) -> Schedule:
+        return Schedule()
+
+    def acts_on(self, rows: Sequence[RowSpan]) -> bool:
+        return bool(owned(self.key, rows))
+
+    def check_run(self, rows: Sequence[RowSpan], images: int) -> None:
+        """The node knows its run."""
+
+    def around_sampling(self, run: Run, call: SamplerCall, sample: Sample) -> torch.Tensor:
+        tag = next(tag for tag in run.tags.values() if self.key in tag.keys)
+        plan = make_plan(run.model.diffusion_model, (int(call.noise.shape[-2]), int(call.noise.shape[-1])))
+        columns, members = subject_columns(prompt_tokens(tag, self.phrases, self.images), call.noise.device)
+        options = replace(OPTIONS, anchors=self.images)
+        first = SubjectPass(self.key, self.label, self.images, options, plan, columns, members, 0,
+                            run.scratch.once((self.key, "pass", 1), PassState), gathers=True)
+        run.chain = run.chain.with_instead(self, first)
+        sample(replace(call, extra_args=dict(call.extra_args)))
+        first.state.maps.fold()
+        maps = first.state.maps.mean
+        if maps is None or first.state.features is None:
+            raise DirectorError(self.label, "the pictures are too small for this model; give larger ones.")
+        keep = BankKeeper(self.images)
+        fill_features(keep, first, maps)
+        second = replace(first, state=run.scratch.once((self.key, "pass", 2), PassState), gathers=False, keep=keep,
+                         fixed=maps)
+        run.chain = run.chain.with_instead(first, second)
+        samples = sample(replace(call, extra_args=dict(call.extra_args)))
+        x0 = call.noise if call.latent_image is None else call.latent_image
+        self.made.append(make_bank(call.guider.model_patcher, keep, x0, tuple(r.text for r in tag.rows),
+                                   tuple(p.text for p in self.phrases), 0, photographs=True))
+        return samples
+
+
+@dataclass(eq=False)
+class _Inverter(comfy.samplers.Sampler):
+    """In a sampler's place: visits the states of the edit-friendly inversion, and gives the replay's last one."""
+
+    bar: Any
+
+    def sample(self, model_wrap, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None,
+               disable_pbar=False) -> torch.Tensor:
+        x0 = noise if latent_image is None else latent_image
+        generator = torch.Generator().manual_seed(0)
+        denoised = x0
+        for sigma in sigmas[:-1]:
+            level = torch.randn(x0.shape, generator=generator).to(x0)
+            denoised = model_wrap(x0 + sigma * level, sigma.expand(len(x0)), **extra_args)
+            self.bar.update(1)
+        return denoised

@@ -1,0 +1,149 @@
+"""SharedSubjectAttention's work at graph time: scenes to one prompt, one latent each, everything checked."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ...core.method import Chain
+from ...core.text import Phrase, PhraseNotFound, PromptTag
+from ..demo.model import warn_unknown_words
+from ..errors import DirectorError
+from ..families.checkpoint import fingerprint
+from ..run.install import install
+from ..run.run import CHAIN_KEY
+from ..text.prompt import Conditioning, encode, encode_lines, phrase, take_prompt, with_key
+from .bank import SubjectBank
+from .method import SharedSubject
+from .pass_state import SubjectOptions
+
+Latent = dict[str, Any]
+NOTHING_BEFORE = tuple(",.;:!?")
+
+
+@dataclass(frozen=True)
+class Story:
+    """The node's outputs."""
+
+    model: Any
+    positive: Conditioning
+    latent: Latent
+
+
+def tell(node: str, unique_id: str, model: Any, clip: Any, text: str | Conditioning, prefix: str, suffix: str,
+         subjects: str, latent: Latent, bank: SubjectBank | None, options: SubjectOptions) -> Story:
+    """One prompt of all scenes, a latent for each, and the method on the model. Raises DirectorError."""
+    check_numbers(node, options)
+    conditioning, tag = scenes_of(node, clip, text, prefix, suffix)
+    warn_unknown_words(clip, tag, node)
+    phrases = subjects_of(node, clip, subjects, tag)
+    scenes = len(tag.rows)
+    if not bank and scenes < 2:
+        raise DirectorError(node, "one scene has nobody to share its subject with; write a second line or link a bank.")
+    if not bank and options.anchors > scenes:
+        raise DirectorError(node, f"{options.anchors} anchors for {scenes} scenes; use {scenes} or fewer.")
+    shared = latents_for(node, latent, scenes, bank)
+    if options.strength == 0.0 or not (options.sharing or options.injecting):
+        return Story(model, conditioning, shared)
+    check_model(node, model, bank, len(phrases), options)
+    key = f"{unique_id}/{_digest(tag, phrases, options, bank)}"
+    method = SharedSubject(key, tuple(phrases), scenes, options, bank, node)
+    return Story(install(model, method), with_key(conditioning, tag, key), shared)
+
+
+def scenes_of(node: str, clip: Any, text: str | Conditioning, prefix: str,
+              suffix: str) -> tuple[Conditioning, PromptTag]:
+    """The prompt of all scenes: typed lines with prefix and suffix round each, or linked rows as they are."""
+    if not isinstance(text, str):
+        if prefix.strip() or suffix.strip():
+            raise DirectorError(node, "prefix and suffix go round typed scenes; empty them, the linked prompt has its "
+                                      "own words.")
+        return take_prompt(clip, text, node)
+    lines = [around(line.strip(), prefix.strip(), suffix.strip()) for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise DirectorError(node, "there is no scene; write one a line.")
+    conditioning = encode(clip, lines[0], node) if len(lines) == 1 else encode_lines(clip, lines, node)
+    return take_prompt(clip, conditioning, node)
+
+
+def around(line: str, prefix: str, suffix: str) -> str:
+    """A scene with the words every scene shares; a suffix that begins with a comma follows without a space."""
+    text = f"{prefix} {line}".strip()
+    return f"{text}{'' if suffix.startswith(NOTHING_BEFORE) else ' '}{suffix}".strip()
+
+
+def subjects_of(node: str, clip: Any, subjects: str, tag: PromptTag) -> list[Phrase]:
+    """The subjects' phrases, each found in every scene."""
+    lines = [line.strip() for line in subjects.splitlines() if line.strip()]
+    if not lines:
+        raise DirectorError(node, "there is no subject; write the words that stand for it in every scene.")
+    phrases = [phrase(clip, line, node) for line in lines]
+    for wanted in phrases:
+        if wanted.empty:
+            raise DirectorError(node, f'the subject "{wanted.text}" holds no word; write words of the scenes.')
+        for number, row in enumerate(tag.rows, 1):
+            try:
+                wanted.find(row)
+            except PhraseNotFound as error:
+                nearest = f'; nearest: "{error.nearest}"' if error.nearest else ""
+                raise DirectorError(node, f'scene {number} "{row.text}" lacks the subject "{wanted.text}"{nearest}. '
+                                          "Write it there, or once in prefix.") from None
+    return phrases
+
+
+def latents_for(node: str, latent: Latent, scenes: int, bank: SubjectBank | None) -> Latent:
+    """One latent a scene: a single one is repeated, with the numbers that give each scene noise of its own.
+
+    Behind a bank of A anchors the scenes are pictures A, A + 1, ... of the story, so that they do not
+    start from an anchor's noise at the same seed.
+    """
+    samples = latent["samples"]
+    if samples.shape[0] not in (1, scenes):
+        raise DirectorError(node, f"{samples.shape[0]} latents for {scenes} scenes; give one, or one a scene.")
+    shared = dict(latent)
+    if samples.shape[0] != scenes:
+        shared["samples"] = samples.repeat(scenes, *[1] * (samples.ndim - 1))
+    first = bank.anchors if bank else 0
+    given = latent.get("batch_index")
+    if given is not None and len(given) != scenes:
+        first += given[0]
+    if (given is not None and len(given) != scenes) or (bank and given is None):
+        shared["batch_index"] = list(range(first, first + scenes))
+    return shared
+
+
+def check_numbers(node: str, options: SubjectOptions) -> None:
+    """Linked numbers pass by the widgets' limits."""
+    for name, most in (("strength", 2.0), ("injection", 1.0), ("variety", 0.95), ("query_blend", 1.0)):
+        value = getattr(options, name)
+        if not (math.isfinite(value) and 0.0 <= value <= most):
+            raise DirectorError(node, f"{name} is {value}; give a number from 0 to {most:g}.")
+    if not 1 <= options.anchors <= 8:
+        raise DirectorError(node, f"anchors is {options.anchors}; give a number from 1 to 8.")
+
+
+def check_model(node: str, model: Any, bank: SubjectBank | None, subjects: int, options: SubjectOptions) -> None:
+    """What the model holds already, and whether the bank is one of it."""
+    chain: Chain = model.model_options["transformer_options"].get(CHAIN_KEY) or Chain()
+    if any(isinstance(method, SharedSubject) for method in chain.methods):
+        raise DirectorError(node, "the model already shares subjects; write all of them in one node, one a line.")
+    if bank is None:
+        return
+    if bank.model != fingerprint(model):
+        raise DirectorError(node, "the bank was made with another model; make it again with this one.")
+    if options.separate and len(bank.subjects) != subjects:
+        raise DirectorError(node, f"the bank holds {len(bank.subjects)} subjects and the scenes {subjects}; name the "
+                                  "same ones in the same order, or switch separate_subjects off.")
+
+
+def _digest(tag: PromptTag, phrases: Sequence[Phrase], options: SubjectOptions, bank: SubjectBank | None) -> str:
+    """Names this binding; the same inputs give the same name."""
+    text = repr(([row.text for row in tag.rows], [p.text for p in phrases], options, bank and bank.facts()))
+    kept = bank.tensors.get("features") if bank else None
+    values = b"" if kept is None else kept.to(torch.float32).numpy().tobytes()
+    return hashlib.sha256(text.encode() + values).hexdigest()[:12]
