@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
+
+from .errors import DirectorError
 
 
 def mask_to_bhw(mask: torch.Tensor) -> torch.Tensor:
@@ -12,3 +16,19 @@ def mask_to_bhw(mask: torch.Tensor) -> torch.Tensor:
     elif mask.ndim == 4:
         mask = mask[:, 0]
     return mask.detach().to("cpu", torch.float32)
+
+
+def stack_masks(node: str, masks: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Masks [B, H, W] as bool [I, R, H, W] at the largest size among them, cut at 0.5.
+
+    Single masks are repeated beside batches. Raises DirectorError for batches of different sizes.
+    """
+    layouts = {mask.shape[0] for mask in masks} - {1}
+    if len(layouts) > 1:
+        raise DirectorError(node, f"masks come in batches of {' and '.join(map(str, sorted(layouts)))}; "
+                                  "use single masks, or batches of one size.")
+    count = layouts.pop() if layouts else 1
+    size = (max(mask.shape[1] for mask in masks), max(mask.shape[2] for mask in masks))
+    sized = [torch.nn.functional.interpolate(mask[:, None], size=size, mode="nearest")[:, 0].expand(count, -1, -1)
+             for mask in masks]
+    return torch.stack(sized, dim=1) > 0.5

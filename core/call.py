@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from .network import LayerAddress
+from .sequence import Axis, Block, Kind, blocks
 from .text import PromptTag
+
+State = TypeVar("State")
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Scratch:
     """What the methods of one sampling run remember. Born and buried with the run.
 
     recording: somebody will look at this run afterwards, so keep what can be shown.
+    values: what ``of`` and ``once`` made.
     """
 
     recording: bool = False
@@ -59,6 +63,14 @@ class Scratch:
         if key not in self.values:
             self.values[key] = make()
         return self.values[key]
+
+    def of(self, key: str, make: Callable[[], State]) -> State:
+        """The state of one method in this run. key: the method's; make: the state's class."""
+        return self.once((key, make), make)
+
+    def has(self, key: str, make: Callable[[], State]) -> State | None:
+        """The same where the method has made it, None before."""
+        return self.values.get((key, make))
 
 
 @dataclass(frozen=True)
@@ -78,6 +90,10 @@ class LowRankBias:
         rights = [b.right.expand(rows, heads, -1, -1) for b in (self, other)]
         return LowRankBias(torch.cat((self.left, other.left), -1), torch.cat(rights, -1))
 
+    def rows(self, rows: slice) -> LowRankBias:
+        """The bias of consecutive rows."""
+        return LowRankBias(self.left[rows], self.right if self.right.shape[0] == 1 else self.right[rows])
+
     def take(self, index: torch.Tensor) -> LowRankBias:
         """The bias of some rows. index: long [n]."""
         right = self.right if self.right.shape[0] == 1 else self.right.index_select(0, index)
@@ -89,10 +105,10 @@ class AttentionCall:
     """One call of one attention layer.
 
     q: [B, H, Nq, D]; k, v: [B, H, Nk, D]. softmax scale is D ** -0.5 for the D of q.
-    grid: (h, w) of the pixels; latent_grid: (h, w) of the whole latent. bias: added to the logits.
-    marks: [B, 1, Nk, C] in float32, which keys an observer counts, None where nobody looks; they ride
-    beside v, so a method that mixes the values of keys mixes their marks alike.
-    additions: for each row, the row of the layer's own call whose share of an additive patch of another
+    queries, keys: what stands where along Nq and Nk. latent_grid: (h, w) of the whole latent. bias: added to
+    the logits. probe: [B, 1, Nk, C] in float32, which keys an observer counts, None where nobody looks; it rides
+    beside v, so a method that mixes the values of keys mixes the probe alike.
+    residual_rows: for each row, the row of the layer's own call whose share of an additive patch of another
     pack (IPAdapter) is to be added to its output, or -1 for none; None: each row its own.
     """
 
@@ -100,14 +116,31 @@ class AttentionCall:
     k: torch.Tensor
     v: torch.Tensor
     layer: LayerAddress
-    grid: tuple[int, int]
+    queries: Axis
+    keys: Axis
     latent_grid: tuple[int, int]
     rows: tuple[RowSpan, ...]
     step: Step
     scratch: Scratch
     bias: LowRankBias | None = None
-    marks: torch.Tensor | None = None
-    additions: tuple[int, ...] | None = None
+    probe: torch.Tensor | None = None
+    residual_rows: tuple[int, ...] | None = None
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(h, w) of the image tokens among the queries."""
+        grid = self.queries.of("image")[0].grid
+        assert grid is not None
+        return grid
+
+    @property
+    def row_ids(self) -> tuple[Hashable, ...]:
+        """Which image and prompt each row is: equal for calls whose rows are the same."""
+        return tuple((s.start, s.stop, s.first, id(s.tag)) for s in self.rows)
+
+    def blocks(self, queries: Kind, keys: Kind) -> tuple[Block, ...]:
+        """The blocks of this call in which tokens of kind ``queries`` read tokens of kind ``keys``."""
+        return blocks(self.queries, self.keys, queries, keys)
 
     def take(self, rows: tuple[int, ...]) -> AttentionCall:
         """The call of some of its rows, in this order; a row may come more than once.
@@ -116,10 +149,10 @@ class AttentionCall:
         """
         index = self.index(rows)
         q, k, v = (take_rows(x, index) for x in (self.q, self.k, self.v))
-        own = self.additions or tuple(range(self.q.shape[0]))
-        marks = None if self.marks is None else self.marks.index_select(0, index)
-        return replace(self, q=q, k=k, v=v, marks=marks, rows=take_spans(self.rows, rows),
-                       bias=self.bias.take(index) if self.bias else None, additions=tuple(own[r] for r in rows))
+        own = self.residual_rows or tuple(range(self.q.shape[0]))
+        probe = None if self.probe is None else self.probe.index_select(0, index)
+        return replace(self, q=q, k=k, v=v, probe=probe, rows=take_spans(self.rows, rows),
+                       bias=self.bias.take(index) if self.bias else None, residual_rows=tuple(own[r] for r in rows))
 
     def index(self, rows: tuple[int, ...]) -> torch.Tensor:
         """Row numbers on the call's device, moved there once a run."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from .subject_masks import otsu_threshold
+from .otsu import otsu_threshold
 
 # The timestep whose features match parts best, of 1000 (DIFT, section 4).
 DIFT_TIMESTEP = 261

@@ -20,7 +20,7 @@ import torch
 from .call import Attend, AttentionCall, RowSpan, take_rows
 from .local_blend import LocalBlend
 from .method import owned
-from .network import LayerAddress
+from .network import LayerAddress, Layers, Network
 from .schedule import Schedule
 from .text import PromptTag
 from .token_map import TokenMap
@@ -74,7 +74,8 @@ class EditAttention:
     """Copies the source prompt's attention into the target prompts.
 
     Image i of a batch reads prompt i mod P; prompt 0 is the source and its rows are never changed.
-    edits: one a target. cross, self_: windows. self_floor, self_max: see ``self_limit``.
+    edits: one a target. cross, self_: windows. self_floor, self_max: see ``self_limit``. copied: the layers
+    whose image-to-image attention targets take from the source, None for all that have one.
     """
 
     key: str
@@ -85,6 +86,12 @@ class EditAttention:
     self_max: int = 0
     blend: LocalBlend | None = None
     label: str = "AttentionEdit"
+    copied: Layers | None = None
+
+    def fitted(self, network: Network, latent_grid: tuple[int, int]) -> EditAttention:
+        """The method for one network and size of latents."""
+        copied = network.copied(self_limit(latent_grid, self.self_floor, self.self_max))
+        return replace(self, copied=copied, blend=self.blend and self.blend.fitted(network, latent_grid))
 
     @property
     def prompts(self) -> int:
@@ -104,9 +111,9 @@ class EditAttention:
                         max((w.end for w in windows if not w.empty), default=0.0))
 
     def selects(self, layer: LayerAddress) -> bool:
-        if layer.kind == "self":
-            return not self.self_.empty
-        return self.edits_words or (self.blend is not None and layer in self.blend.layers)
+        if layer.reads("image", "text"):
+            return self.edits_words or (self.blend is not None and self.blend.reads(layer))
+        return not self.self_.empty and (self.copied is None or layer in self.copied)
 
     def acts_on(self, rows: Sequence[RowSpan]) -> bool:
         return bool(owned(self.key, rows))
@@ -118,35 +125,33 @@ class EditAttention:
                              "connect this node's latent output to the sampler")
 
     def __call__(self, call: AttentionCall, attend: Attend) -> torch.Tensor:
-        if call.layer.kind == "self":
+        if not call.blocks("image", "text"):
             return attend(self._with_source_maps(call))
-        if self.blend is not None and self.blend.looks_at(call):
+        if self.blend is not None and self.blend.reads(call.layer):
             self._remember(call, attend)
         return self._edited(call, attend)
 
     def _with_source_maps(self, call: AttentionCall) -> AttentionCall:
-        """Self-attention of targets with q and k of their source, at grids small enough."""
-        pixels = call.grid[0] * call.grid[1]
-        if not self.self_.weight(call.step.progress) or pixels > self_limit(
-                call.latent_grid, self.self_floor, self.self_max):
+        """Image-to-image attention of targets with q and k of their source."""
+        if not self.self_.weight(call.step.progress):
             return call
         first = self._first(call, self._pairs(call.rows))
-        return replace(call.take(first), v=call.v, marks=call.marks, additions=call.additions)
+        return replace(call.take(first), v=call.v, probe=call.probe, residual_rows=call.residual_rows)
 
     def _edited(self, call: AttentionCall, attend: Attend) -> torch.Tensor:
-        """Cross-attention with mixed values; a second attention only for rows that keep some of their own."""
+        """Image-to-text attention with mixed values; a second attention only for rows that keep some of their own."""
         mixing = self._mixing(call)
         if mixing is None:
             return attend(call)
-        first = replace(call.take(mixing.first), v=_mixed(call.v, mixing, call), additions=call.additions,
-                        marks=None if call.marks is None else _mixed(call.marks, mixing, call))
+        first = replace(call.take(mixing.first), v=_mixed(call.v, mixing, call), residual_rows=call.residual_rows,
+                        probe=None if call.probe is None else _mixed(call.probe, mixing, call))
         out = attend(first)
         if not mixing.second:
             return out
         rest = call.take(mixing.second)
         kept = mixing.kept.repeat(1, rest.v.shape[2] // mixing.kept.shape[1])[:, None, :, None]
-        part = attend(replace(rest, v=rest.v * kept, additions=(-1,) * len(mixing.second),
-                              marks=None if rest.marks is None else rest.marks * kept))
+        part = attend(replace(rest, v=rest.v * kept, residual_rows=(-1,) * len(mixing.second),
+                              probe=None if rest.probe is None else rest.probe * kept))
         return out.index_add(0, call.index(mixing.second), part)
 
     def _remember(self, call: AttentionCall, attend: Attend) -> None:
@@ -154,8 +159,8 @@ class EditAttention:
         assert self.blend is not None
         ours = call.take(tuple(row for span in owned(self.key, call.rows) for row in range(span.start, span.stop)))
         words = self.blend.words_as_values(ours)
-        unseen = None if ours.marks is None else torch.zeros_like(ours.marks)
-        maps = self._edited(replace(ours, v=words, marks=unseen, additions=(-1,) * words.shape[0]), attend)
+        unseen = None if ours.probe is None else torch.zeros_like(ours.probe)
+        maps = self._edited(replace(ours, v=words, probe=unseen, residual_rows=(-1,) * words.shape[0]), attend)
         self.blend.add(self.key, ours, maps[..., :2].float().mean(1))
 
     def _pairs(self, rows: Sequence[RowSpan]) -> tuple[tuple[int, int, int], ...]:
@@ -184,8 +189,7 @@ class EditAttention:
         progress = call.step.progress
         gates = call.scratch.once((self.key, "gates", progress),
                                   lambda: tuple(edit.gate(self.cross, progress) for edit in self.edits))
-        spans = tuple((s.start, s.stop, s.first, id(s.tag)) for s in call.rows)
-        cache_key = (self.key, "mixing", gates, spans, call.v.device, call.v.dtype)
+        cache_key = (self.key, "mixing", gates, call.row_ids, call.v.device, call.v.dtype)
         return call.scratch.once(cache_key, lambda: self._make_mixing(call, gates))
 
     def _make_mixing(self, call: AttentionCall, gates: Sequence[Sequence[bool]]) -> _Mixing | None:
@@ -210,7 +214,7 @@ class EditAttention:
         assert tag is not None
         copied, kept = self.edits[number].mixes(gate)
         row = number + 1
-        own = tag.starts(row).stop
+        own = tag.width
         whole = torch.zeros(own + tag.appended, own + tag.appended, dtype=torch.float64)
         for start in tag.starts(0):
             whole[start:start + copied.shape[0], :copied.shape[1]] = copied

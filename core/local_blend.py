@@ -8,15 +8,23 @@ background is exactly the source's.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 
 from .call import AttentionCall, Scratch
-from .network import LayerAddress
+from .heat import resized
+from .network import LayerAddress, Layers, Network
 from .text import Phrase, TokenLayout, split_occurrence
+
+
+@dataclass(eq=False)
+class BlendMaps:
+    """What a run has gathered. total: the words' and the kept words' maps, summed, [I, 2, h, w]."""
+
+    total: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,28 +33,30 @@ class LocalBlend:
 
     words, keep: phrases whose area may, and must not, change. threshold: share of a map's peak above
     which a pixel belongs to it. start: progress from which predictions are blended; maps are gathered
-    from the beginning. layers: the cross-attention layers worth looking at, and the latent pixels a side
-    that one of their pixels covers; those on the grid that ``map_divisor`` chooses count.
+    from the beginning. layers: those whose maps of the words count, None for all. floor: see ``map_side``.
     """
 
     words: tuple[Phrase, ...]
     keep: tuple[Phrase, ...]
     threshold: float
     start: float
-    layers: Mapping[LayerAddress, int]
+    layers: Layers | None = None
     floor: int = 16
 
-    def looks_at(self, call: AttentionCall) -> bool:
-        own = self.layers.get(call.layer)
-        return own is not None and own == map_divisor(call.latent_grid, tuple(self.layers.values()), self.floor)
+    def fitted(self, network: Network, latent_grid: tuple[int, int]) -> LocalBlend:
+        """The blend for one network and size of latents."""
+        return replace(self, layers=network.blend(map_side(latent_grid, self.floor)))
+
+    def reads(self, layer: LayerAddress) -> bool:
+        """True where the words' maps of this layer count."""
+        return self.layers is None or layer in self.layers
 
     def words_as_values(self, call: AttentionCall) -> torch.Tensor:
         """Values [B, H, Nk, D] that are 1 at the blend words in channel 0, at the kept words in channel 1.
 
         Attention to them is the words' columns of the probabilities, summed.
         """
-        spans = tuple((s.start, s.stop, s.first, id(s.tag)) for s in call.rows)
-        cache_key = (id(self), spans, call.v.shape, call.v.device, call.v.dtype)
+        cache_key = (id(self), call.row_ids, call.v.shape, call.v.device, call.v.dtype)
         return call.scratch.once(cache_key, lambda: self._make_values(call))
 
     def _make_values(self, call: AttentionCall) -> torch.Tensor:
@@ -54,27 +64,29 @@ class LocalBlend:
         values = torch.zeros(rows, 1, keys, width)
         for span in call.rows:
             assert span.tag is not None
-            period = span.tag.starts(0).stop + span.tag.appended
             for row, image in enumerate(span.images, span.start):
                 number = image % len(span.tag.rows)
                 for channel, phrases in enumerate((self.words, self.keep)):
                     own = [p for phrase in phrases for p in positions_of(phrase, span.tag.rows[number])]
-                    every = [tile + start + p for tile in range(0, keys, period)
-                             for start in span.tag.starts(number) for p in own]
-                    values[row, 0, every, channel] = 1.0
+                    values[row, 0, list(span.tag.spread(number, own, keys)), channel] = 1.0
         return values.to(call.v.device, call.v.dtype).expand(rows, heads, keys, width)
 
     def add(self, key: str, call: AttentionCall, maps: torch.Tensor) -> None:
-        """Add one layer's maps [B, Nq, 2] to the running sum of each image."""
+        """Add one layer's maps [B, Nq, 2] to the running sum of each image.
+
+        The finest grid so far holds the sum: another pack may shrink a layer's for some steps (Deep Shrink).
+        """
         images = tuple(image for span in call.rows for image in span.images)
-        shape = (max(images) + 1, 2, *call.grid)
-        total = call.scratch.once((key, "maps"), lambda: torch.zeros(shape, device=maps.device))
         added = maps.transpose(1, 2).unflatten(2, call.grid)
-        call.scratch.values[key, "maps"] = total.index_add(0, call.index(images), added)
+        state = call.scratch.of(key, BlendMaps)
+        if state.total is None:
+            state.total = torch.zeros(max(images) + 1, 2, *call.grid, device=maps.device)
+        grid = max(call.grid, (state.total.shape[-2], state.total.shape[-1]))
+        state.total = resized(state.total, grid).index_add(0, call.index(images), resized(added, grid))
 
     def mask(self, key: str, scratch: Scratch, size: tuple[int, int], prompts: int) -> torch.Tensor | None:
         """Bool [B, h, w] from what was gathered so far, None before anything was."""
-        maps = scratch.values.get((key, "maps"))
+        maps = scratch.of(key, BlendMaps).total
         return None if maps is None else blend_mask(maps, size, prompts, self.threshold)
 
 
@@ -86,16 +98,13 @@ def positions_of(phrase: Phrase, layout: TokenLayout) -> tuple[int, ...]:
     return tuple(p for positions in chosen for p in positions)
 
 
-def map_divisor(latent_grid: tuple[int, int], divisors: Sequence[int], floor: int) -> int:
-    """Latent pixels a side to one pixel of the layers to look at, of those there are.
+def map_side(latent_grid: tuple[int, int], floor: int) -> float:
+    """Image tokens a side that the layers whose maps are read should have.
 
     Published: 16 x 16 for a latent of 64 x 64, the quarter; likewise 32 x 32 for one of 128 x 128. A small
-    latent's quarter is too coarse to cut an object out, so it is the grid nearest to the quarter or to
-    ``floor`` pixels a side, whichever is more.
+    latent's quarter is too coarse to cut an object out, so it is at least ``floor``.
     """
-    side = math.sqrt(latent_grid[0] * latent_grid[1])
-    wanted = max(side / 4, floor)
-    return min(sorted(set(divisors)), key=lambda divisor: abs(math.log(side / divisor / wanted)))
+    return max(math.sqrt(latent_grid[0] * latent_grid[1]) / 4, floor)
 
 
 def blend_mask(maps: torch.Tensor, size: tuple[int, int], prompts: int, threshold: float) -> torch.Tensor:

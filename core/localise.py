@@ -7,18 +7,18 @@ asked at test time: where another subject's word attends more, this subject's wo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
 
+from .attention import column_probabilities
 from .call import Attend, AttentionCall, LowRankBias, RowSpan
-from .columns import column_probabilities
 from .masks import masks_on_grid
 from .method import owned
-from .network import LayerAddress
+from .network import LayerAddress, Layers, Network
 from .schedule import Schedule
-from .text import Phrase, PhraseNotFound, PromptTag
+from .text import Phrase, columns
 
 SHARPNESS = 4.0  # power of a subject's share of a pixel
 FLOOR = -8.0  # a logit this low is as good as no attention
@@ -28,7 +28,7 @@ MEMORY = 0.8  # how much of what was seen before stays when a new map comes in
 def shares(maps: torch.Tensor) -> torch.Tensor:
     """How much a pixel is each subject's, 1 for the one that attends there most: [B, S, N] to [B, S, N].
 
-    Each map counts by its own mean first, so that a word which is heard more does not win everywhere.
+    Each map counts by its own mean first, so that a word with more attention does not win everywhere.
     """
     even = maps / maps.mean(-1, keepdim=True).clamp(min=1e-8)
     return even / even.amax(1, keepdim=True).clamp(min=1e-8)
@@ -49,9 +49,22 @@ def masked_shares(share: torch.Tensor, masks: torch.Tensor, given: torch.Tensor)
     return torch.where(given[:, None], ours, share * (1 - taken))
 
 
+@dataclass(eq=False)
+class Places:
+    """What a run has found. maps: by the number of a span's first image, [n, S, N] at half the latent's size;
+    biases: by grid, what was made for one noise level, and for which."""
+
+    maps: dict[int, torch.Tensor] = field(default_factory=dict)
+    biases: dict[tuple[int, int], tuple[tuple[object, ...], torch.Tensor]] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, eq=False)
 class LocaliseSubjects:
-    """Confine each subject's words to its place. masks: bool [I, S, H, W], used where ``given`` [S] says so."""
+    """Confine each subject's words to its place.
+
+    masks: bool [I, S, H, W], used where ``given`` [S] says so. mapped: the layers whose maps say where subjects
+    are, None for all.
+    """
 
     key: str
     phrases: tuple[Phrase, ...]
@@ -60,9 +73,14 @@ class LocaliseSubjects:
     masks: torch.Tensor
     given: torch.Tensor
     label: str = "IdentityInject"
+    mapped: Layers | None = None
+
+    def fitted(self, network: Network, latent_grid: tuple[int, int]) -> LocaliseSubjects:
+        """The method for one network: maps of at most half the latent's height and width are read."""
+        return replace(self, mapped=network.words(latent_grid[0] * latent_grid[1] // 4))
 
     def selects(self, layer: LayerAddress) -> bool:
-        return layer.kind == "cross" and (len(self.phrases) > 1 or bool(self.given.any()))
+        return layer.reads("image", "text") and (len(self.phrases) > 1 or bool(self.given.any()))
 
     def acts_on(self, rows: Sequence[RowSpan]) -> bool:
         return bool(owned(self.key, rows))
@@ -75,10 +93,10 @@ class LocaliseSubjects:
 
     def __call__(self, call: AttentionCall, attend: Attend) -> torch.Tensor:
         spans = owned(self.key, call.rows)
-        tokens = call.scratch.once(("localise tokens", self, call.k.shape[2], _identity(call.rows), call.q.device),
+        tokens = call.scratch.once(("localise tokens", self, call.keys, call.row_ids, call.q.device),
                                    lambda: self._tokens(call, spans))
-        if 4 * call.q.shape[2] <= call.latent_grid[0] * call.latent_grid[1]:
-            self._look(call, spans, tokens)
+        if self.mapped is None or call.layer in self.mapped:
+            self._map(call, spans, tokens)
         left = self._left_of_step(call, spans)
         if left is None:
             return attend(call)
@@ -87,23 +105,23 @@ class LocaliseSubjects:
     def _tokens(self, call: AttentionCall, spans: Sequence[RowSpan]) -> torch.Tensor:
         """Which columns are each subject's: [B, 1, Nk, S] of 0 and 1."""
         out = torch.zeros(call.q.shape[0], 1, call.k.shape[2], len(self.phrases))
+        text, = call.keys.of("text")
         for span in spans:
             assert span.tag is not None
             for row, image in enumerate(span.images, span.start):
                 for s, phrase in enumerate(self.phrases):
-                    out[row, 0, columns_of(span.tag, image % len(span.tag.rows), phrase, call.k.shape[2]), s] = 1
+                    out[row, 0, list(columns(span.tag, image % len(span.tag.rows), phrase, text)), s] = 1
         return out.to(call.q.device)
 
-    def _look(self, call: AttentionCall, spans: Sequence[RowSpan], tokens: torch.Tensor) -> None:
-        """Note where each subject's last word attends in this layer, head mean."""
-        seen = call.scratch.once(("localise maps", self.key), dict)
+    def _map(self, call: AttentionCall, spans: Sequence[RowSpan], tokens: torch.Tensor) -> None:
+        """Note where each subject's last word gets attention in this layer, head mean."""
+        seen = call.scratch.of(self.key, Places).maps
         size = (max(1, call.latent_grid[0] // 2), max(1, call.latent_grid[1] // 2))
         for span in spans:
             ours = slice(span.start, span.stop)
             steps = torch.arange(1, call.k.shape[2] + 1, device=call.q.device)
             last = (tokens[ours, 0] * steps[:, None]).argmax(1)
-            bias = call.bias and LowRankBias(call.bias.left[ours], call.bias.right.expand(
-                call.q.shape[0], -1, -1, -1)[ours])
+            bias = call.bias and call.bias.rows(ours)
             found = column_probabilities(call.q[ours], call.k[ours], last, bias).mean(1).transpose(1, 2)
             found = found * tokens[ours, 0].amax(1)[..., None]  # a row may lack a subject
             maps = F.interpolate(found.unflatten(-1, call.grid), size=size, mode="bilinear").flatten(2)
@@ -112,9 +130,9 @@ class LocaliseSubjects:
 
     def _left_of_step(self, call: AttentionCall, spans: Sequence[RowSpan]) -> torch.Tensor | None:
         """The bias of this grid, made once a step: the maps change little from layer to layer."""
-        kept = call.scratch.once(("localise bias", self.key), dict)
-        of = (call.step.sigma, call.q.shape[1], call.q.dtype, call.q.device, _identity(call.rows))
-        if kept.get(call.grid, (None,))[0] != of:
+        kept = call.scratch.of(self.key, Places).biases
+        of = (call.step.sigma, call.q.shape[1], call.q.dtype, call.q.device, call.row_ids)
+        if call.grid not in kept or kept[call.grid][0] != of:
             left = self._left(call, spans)
             if left is None:
                 return None
@@ -123,7 +141,7 @@ class LocaliseSubjects:
 
     def _left(self, call: AttentionCall, spans: Sequence[RowSpan]) -> torch.Tensor | None:
         """What is added at each pixel to each subject's columns: [B, H, Nq, S]; None before anything is known."""
-        seen = call.scratch.once(("localise maps", self.key), dict)
+        seen = call.scratch.of(self.key, Places).maps
         dtype = torch.promote_types(call.q.dtype, torch.float32)
         out = call.q.new_zeros(call.q.shape[0], 1, call.q.shape[2], len(self.phrases), dtype=dtype)
         size = (max(1, call.latent_grid[0] // 2), max(1, call.latent_grid[1] // 2))
@@ -146,17 +164,3 @@ class LocaliseSubjects:
         grids = call.scratch.once(("localise masks", self, call.grid, call.q.device), lambda: masks_on_grid(
             self.masks, call.latent_grid, call.grid).to(call.q.device))
         return grids[[image % len(grids) for image in span.images]]
-
-
-def columns_of(tag: PromptTag, row: int, phrase: Phrase, keys: int) -> list[int]:
-    """Columns of a phrase on a key axis of ``keys`` tokens, in every repetition; [] where the row lacks it."""
-    try:
-        found = phrase.find(tag.rows[row])
-    except PhraseNotFound:
-        return []
-    own = len(tag.rows[row].pieces)
-    return [start + p for start in range(0, keys - own + 1, own) for p in found]
-
-
-def _identity(rows: Sequence[RowSpan]) -> tuple[object, ...]:
-    return tuple((s.start, s.stop, s.first, id(s.tag)) for s in rows)

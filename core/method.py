@@ -9,8 +9,8 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
-from .call import Attend, AttentionCall, RowSpan
-from .network import LayerAddress
+from .call import Attend, AttentionCall, RowSpan, Scratch, Step
+from .network import LayerAddress, Network
 from .schedule import Schedule
 
 
@@ -19,8 +19,8 @@ class Method(Protocol):
     """A frozen value on a model's chain.
 
     key: names the node that made it. schedule: when it acts. acts_on: on which rows; those whose tag
-    carries the key (``owned``), or all of a run's for a node that has no prompt. check_run raises
-    ValueError, before the first step, for a run it cannot act in.
+    carries the key (``owned``), or all of a run's for a node that has no prompt. What else a method does
+    it says by having the functions of core/hooks.py and bridge/run/hooks.py.
     """
 
     @property
@@ -33,8 +33,6 @@ class Method(Protocol):
     def schedule(self) -> Schedule: ...
 
     def acts_on(self, rows: Sequence[RowSpan]) -> bool: ...
-
-    def check_run(self, rows: Sequence[RowSpan], images: int) -> None: ...
 
 
 @runtime_checkable
@@ -54,27 +52,44 @@ class AttentionMethod(Method, Protocol):
 class ObservesAttention(Method, Protocol):
     """A method that changes nothing and sees the attention that is really used, wherever it stands.
 
-    observes: in which layers, by address and the layer's pixel grid. marks: the keys it counts,
-    [B, 1, Nk, C]; called once a layer, before any method. observe: called with every call that
-    reaches the innermost attention; the marks are what the other methods have made of its own, and
-    softmax(q k^T / sqrt(D) + bias) marks, summed over these calls, is what the pixels read there.
+    observes: in which layers. probe: the keys it counts, [B, 1, Nk, C]; asked once a layer, before any method.
+    observe: called with every call that reaches the innermost attention; its probe is what the other methods
+    have made of the first, and softmax(q k^T / sqrt(D) + bias) probe, summed over these calls, is what the
+    pixels read there.
     """
 
-    def observes(self, layer: LayerAddress, grid: tuple[int, int]) -> bool: ...
+    def observes(self, layer: LayerAddress) -> bool: ...
 
-    def marks(self, call: AttentionCall) -> torch.Tensor: ...
+    def probe(self, call: AttentionCall) -> torch.Tensor: ...
 
-    def observe(self, call: AttentionCall, marks: torch.Tensor) -> None: ...
+    def observe(self, call: AttentionCall, probe: torch.Tensor) -> None: ...
+
+
+@runtime_checkable
+class FitsNetwork(Protocol):
+    """Chooses its layers once the network and the (h, w) of the latents are known.
+
+    fitted gives the method for this run; the one that was asked stays as it is.
+    """
+
+    def fitted(self, network: Network, latent_grid: tuple[int, int]) -> Method: ...
 
 
 @dataclass(frozen=True)
 class Chain:
-    """The methods on a model, first installed outermost. Appending gives a new chain."""
+    """The methods on a model, first installed outermost. Appending gives a new chain.
+
+    A node may put several methods of one key on it, each a part of what the node does.
+    """
 
     methods: tuple[Method, ...] = ()
 
-    def append(self, method: Method) -> Chain:
-        return Chain((*self.methods, method))
+    def append(self, *methods: Method) -> Chain:
+        return Chain((*self.methods, *methods))
+
+    def fitted(self, network: Network, latent_grid: tuple[int, int]) -> Chain:
+        """The chain for one run, its methods knowing their layers."""
+        return Chain(tuple(m.fitted(network, latent_grid) if isinstance(m, FitsNetwork) else m for m in self.methods))
 
     def active(self, progress: float, rows: Sequence[RowSpan]) -> Chain:
         """The methods that act at this point of the run on at least one of these rows."""
@@ -92,8 +107,8 @@ class Chain:
         """The chain for a forward at which nobody looks."""
         return Chain(tuple(m for m in self.methods if not isinstance(m, ObservesAttention)))
 
-    def observers(self, layer: LayerAddress, grid: tuple[int, int]) -> tuple[ObservesAttention, ...]:
-        return tuple(m for m in self._observing if m.observes(layer, grid))
+    def observers(self, layer: LayerAddress) -> tuple[ObservesAttention, ...]:
+        return tuple(m for m in self._observing if m.observes(layer))
 
     @cached_property
     def _changing(self) -> tuple[AttentionMethod, ...]:
@@ -106,11 +121,25 @@ class Chain:
 
     def attend(self, call: AttentionCall, innermost: Attend) -> torch.Tensor:
         """Run the call through every method that selects its layer, then ``innermost``."""
-        call, attend = _observed(self.observers(call.layer, call.grid), call, innermost)
+        call, attend = _observed(self.observers(call.layer), call, innermost)
         for method in reversed(self._changing):
             if method.selects(call.layer):
                 attend = _around(method, attend)
         return attend(call)
+
+
+@dataclass(frozen=True, eq=False)
+class ModelCall:
+    """What one call of the model knows: whose its rows are, where in the run it is, which methods act.
+
+    extra: a forward that a method asked for, whose output is dropped.
+    """
+
+    rows: tuple[RowSpan, ...]
+    step: Step
+    chain: Chain
+    scratch: Scratch
+    extra: bool = False
 
 
 def owned(key: str, rows: Sequence[RowSpan]) -> tuple[RowSpan, ...]:
@@ -124,16 +153,16 @@ def _around(method: AttentionMethod, attend: Attend) -> Attend:
 
 def _observed(observers: Sequence[ObservesAttention], call: AttentionCall, attend: Attend,
               ) -> tuple[AttentionCall, Attend]:
-    """The call with everybody's marks, and ``attend`` with everybody looking on."""
+    """The call with the probes of all observers, and ``attend`` with all of them observing."""
     if not observers:
         return call, attend
-    marks = [observer.marks(call) for observer in observers]
-    widths = [m.shape[-1] for m in marks]
+    probes = [observer.probe(call) for observer in observers]
+    widths = [probe.shape[-1] for probe in probes]
 
     def seen(inner: AttentionCall) -> torch.Tensor:
-        assert inner.marks is not None
-        for observer, part in zip(observers, inner.marks.split(widths, -1), strict=True):
+        assert inner.probe is not None
+        for observer, part in zip(observers, inner.probe.split(widths, -1), strict=True):
             observer.observe(inner, part)
-        return attend(replace(inner, marks=None))
+        return attend(replace(inner, probe=None))
 
-    return replace(call, marks=torch.cat(marks, -1)), seen
+    return replace(call, probe=torch.cat(probes, -1)), seen

@@ -19,6 +19,7 @@ from .masks import covering_area, covering_strength, masks_on_grid, membership_p
 from .method import owned
 from .network import LayerAddress
 from .schedule import Schedule
+from .sequence import Block, Kind
 from .text import Phrase, PromptTag
 
 
@@ -85,9 +86,7 @@ class RegionAttention:
     label: str = "RegionPrompt"
     uncovered: float = 1.0
 
-    @property
-    def summary(self) -> str:
-        """What the line after a run says of it."""
+    def sum_up(self, scratch: Scratch) -> str:
         return f"{len(self.phrases)} region{'s' * (len(self.phrases) != 1)}"
 
     def records(self, scratch: Scratch) -> dict[str, tuple[tuple[Phrase, ...], torch.Tensor]]:
@@ -96,7 +95,12 @@ class RegionAttention:
         return {"regions": (self.phrases, places.half())}
 
     def selects(self, layer: LayerAddress) -> bool:
-        return (self.rule.cross if layer.kind == "cross" else self.rule.self_) > 0.0
+        return any(layer.reads("image", keys) and strength > 0.0 for keys, strength in self._strengths)
+
+    @property
+    def _strengths(self) -> tuple[tuple[Kind, float], ...]:
+        """w of the paper by what pixels read: words (w^c), pixels (w^s)."""
+        return ("text", self.rule.cross), ("image", self.rule.self_)
 
     def acts_on(self, rows: Sequence[RowSpan]) -> bool:
         return bool(owned(self.key, rows))
@@ -111,45 +115,54 @@ class RegionAttention:
 
     def __call__(self, call: AttentionCall, attend: Attend) -> torch.Tensor:
         spans = owned(self.key, call.rows)
-        geometry = self._geometry(call, spans)
         weight = self.schedule.weight(call.step.progress)
-        strength = (self.rule.cross if call.layer.kind == "cross" else self.rule.self_) * weight
+        for keys, strength in self._strengths:
+            for block in call.blocks("image", keys) if strength else ():
+                call = self._directed(call, spans, block, strength * weight)
+        return attend(call)
+
+    def _directed(self, call: AttentionCall, spans: Sequence[RowSpan], block: Block, strength: float) -> AttentionCall:
+        """The call with the rule's bias on one of its blocks.
+
+        Levelling (1 - a) s scales whole queries, so it is exact where the block is all that they read.
+        """
+        geometry = self._geometry(call, spans, block)
         a = (geometry.factor * strength).clamp(0.0, 1.0)
-        reach = self._reach(call, spans, a.dtype)
+        reach = self._reach(call, spans, block, a.dtype)
         left = reach[..., None] * geometry.left + self.rule.margin * geometry.foremost
         bias = LowRankBias(a[..., None] * left, geometry.right)
         scale = (1.0 - self.rule.flatten * a)[..., None].to(call.q.dtype)
-        return attend(replace(call, q=call.q * scale, bias=bias + call.bias))
+        return replace(call, q=call.q * scale, bias=bias + call.bias)
 
-    def _reach(self, call: AttentionCall, spans: Sequence[RowSpan], dtype: torch.dtype) -> torch.Tensor:
-        """Range of the logits of each query of our rows, [B, H, Nq]; 1 where the paper's range is off."""
+    def _reach(self, call: AttentionCall, spans: Sequence[RowSpan], block: Block, dtype: torch.dtype) -> torch.Tensor:
+        """Range of the logits of each query of our rows over the block, [B, H, Nq]; 1 where the paper's is off."""
         if not self.rule.value_range:
             return torch.ones((*call.q.shape[:2], 1), device=call.q.device, dtype=dtype)
         out = torch.zeros(call.q.shape[:3], device=call.q.device, dtype=dtype)
         for span in spans:
             ours = slice(span.start, span.stop)
-            out[ours] = row_range(call.q[ours], call.k[ours]).to(dtype)
+            queries, keys = block.queries.slice, block.keys.slice
+            out[ours, :, queries] = row_range(call.q[ours, :, queries], call.k[ours, :, keys]).to(dtype)
         return out
 
-    def _geometry(self, call: AttentionCall, spans: Sequence[RowSpan]) -> _Geometry:
-        keys = call.k.shape[2]
+    def _geometry(self, call: AttentionCall, spans: Sequence[RowSpan], block: Block) -> _Geometry:
         dtype = torch.promote_types(call.q.dtype, torch.float32)
-        cache_key = (self, call.layer.kind, call.grid, keys, call.q.device, dtype,
-                     tuple((s.start, s.stop, s.first, id(s.tag)) for s in call.rows))
-        return call.scratch.once(cache_key, lambda: self._make_geometry(call, spans, keys).to(call.q.device, dtype))
+        cache_key = (self, block, call.k.shape[2], call.q.device, dtype, call.row_ids)
+        return call.scratch.once(cache_key, lambda: self._make_geometry(call, spans, block).to(call.q.device, dtype))
 
-    def _make_geometry(self, call: AttentionCall, spans: Sequence[RowSpan], keys: int) -> _Geometry:
+    def _make_geometry(self, call: AttentionCall, spans: Sequence[RowSpan], block: Block) -> _Geometry:
         """Stack one image's geometry a row; rows that are not ours get zeros."""
-        grids = masks_on_grid(self.masks, call.latent_grid, call.grid)
+        assert block.queries.grid is not None
+        grids = masks_on_grid(self.masks, call.latent_grid, block.queries.grid)
         parts: list[_Geometry | None] = [None] * call.q.shape[0]
         for span in spans:
             assert span.tag is not None
             for row, image in enumerate(span.images, span.start):
-                parts[row] = self._row_geometry(call.layer.kind, span.tag, image, grids[image % len(grids)], keys)
-        return _stack(parts, grids.shape[-1], keys)
+                parts[row] = self._row_geometry(block, span.tag, image, grids[image % len(grids)])
+        return _stack(parts, block, call.q.shape[2], call.k.shape[2])
 
-    def _row_geometry(self, kind: str, tag: PromptTag, image: int, pixels: torch.Tensor, keys: int) -> _Geometry | None:
-        """One image's geometry. A region whose phrase its prompt lacks is not there; None where none is."""
+    def _row_geometry(self, block: Block, tag: PromptTag, image: int, pixels: torch.Tensor) -> _Geometry | None:
+        """One image's geometry; None where its prompt lacks the phrase of every region."""
         prompt = image % len(tag.rows)
         there = torch.tensor([tag.find(phrase)[prompt] is not None for phrase in self.phrases])
         if not there.any():
@@ -157,10 +170,10 @@ class RegionAttention:
         pixels = pixels & there[:, None]
         if self.rule.background:
             pixels = with_background(pixels[None])[0]
-        if kind == "self":
-            part = self_geometry(pixels)
+        if block.keys.kind == "image":
+            part = image_geometry(pixels)
         else:
-            part = cross_geometry(pixels, self.token_members(tag, prompt), keys, len(self.phrases))
+            part = text_geometry(pixels, self.token_members(tag, prompt, block.keys.length), len(self.phrases))
         return replace(part, factor=self._factor(pixels))
 
     def _factor(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -169,8 +182,8 @@ class RegionAttention:
         own = covering_strength(pixels[:len(strengths)], strengths, self.uncovered)
         return (1.0 - self.rule.size_adaptation * covering_area(pixels)).clamp(min=0.0) * own
 
-    def token_members(self, tag: PromptTag, row: int) -> torch.Tensor:
-        """Which tokens of a prompt belong to which region: bool [R', T].
+    def token_members(self, tag: PromptTag, row: int, keys: int) -> torch.Tensor:
+        """Which of ``keys`` text tokens belong to which region, for a prompt of the tag: bool [R', T].
 
         R' is the regions, then the background where the rule has one, then "everywhere" where it has,
         which also takes the words that another node appended, whose meaning is not known.
@@ -180,14 +193,11 @@ class RegionAttention:
         if self.rule.background:
             groups.append(shares.padding if self.rule.padding else ())
         if self.rule.everywhere:
-            groups.append(shares.rest)
-        members = torch.zeros(len(groups), len(tag.rows[row].pieces), dtype=torch.bool)
+            groups.append((*shares.rest, *range(tag.width, tag.width + tag.appended)))
+        members = torch.zeros(len(groups), keys, dtype=torch.bool)
         for n, positions in enumerate(groups):
-            members[n, list(positions)] = True
-        appended = torch.zeros(len(groups), tag.appended, dtype=torch.bool)
-        if self.rule.everywhere:
-            appended[-1] = True
-        return torch.cat((members.repeat(1, len(tag.starts(row))), appended), dim=1)
+            members[n, list(tag.spread(row, positions, keys))] = True
+        return members
 
 
 @dataclass(frozen=True)
@@ -208,42 +218,47 @@ class _Geometry:
         return _Geometry(*(t.to(device, dtype) for t in (self.left, self.foremost, self.right, self.factor)))
 
 
-def self_geometry(pixels: torch.Tensor) -> _Geometry:
-    """R of self-attention: some region holds both pixels. pixels: bool [R, N].
+def image_geometry(pixels: torch.Tensor) -> _Geometry:
+    """R of image to image: some region holds both pixels. pixels: bool [R, N].
 
     The columns are the distinct sets of regions that pixels lie in, so overlaps are exact.
     """
-    patterns, which = membership_patterns(pixels)
-    share = (patterns.float() @ patterns.float().T > 0).float()
-    left = which @ share
-    return _Geometry(left, left, which, torch.zeros(pixels.shape[1]))
+    left, right = shared_regions(pixels, pixels)
+    return _Geometry(left, left, right, torch.zeros(pixels.shape[1]))
 
 
-def cross_geometry(pixels: torch.Tensor, tokens: torch.Tensor, keys: int, regions: int) -> _Geometry:
-    """R of cross-attention: the token belongs to a region that covers the pixel.
+def text_geometry(pixels: torch.Tensor, tokens: torch.Tensor, regions: int) -> _Geometry:
+    """R of image to text: the token belongs to a region that covers the pixel.
 
     pixels: bool [R, N], the first ``regions`` of them drawn; tokens: bool [R', T], where rows past R cover
-    the whole canvas. The tokens are repeated to ``keys`` columns as the host repeats a short context;
-    what remains is nobody's.
+    the whole canvas.
     """
-    patterns, which = membership_patterns(tokens)
-    whole = torch.ones(len(tokens) - len(pixels), pixels.shape[1])
-    behind = whole * ~pixels[:regions].any(0)
-    left, foremost = ((patterns.float() @ torch.cat((pixels.float(), rest)) > 0).float().T for rest in (whole, behind))
-    right = which.repeat(keys // tokens.shape[1], 1)
-    right = torch.cat((right, right.new_zeros(keys - len(right), right.shape[1])))
+    whole = torch.ones(len(tokens) - len(pixels), pixels.shape[1], dtype=torch.bool)
+    behind = whole & ~pixels[:regions].any(0)
+    left, right = shared_regions(torch.cat((pixels, whole)), tokens)
+    foremost, _ = shared_regions(torch.cat((pixels, behind)), tokens)
     return _Geometry(left, foremost, right, torch.zeros(pixels.shape[1]))
 
 
-def _stack(parts: Sequence[_Geometry | None], queries: int, keys: int) -> _Geometry:
+def shared_regions(queries: torch.Tensor, keys: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """R[i, j], "some region holds both i and j", as columns: left [Nq, C] right^T [C, Nk], of 0 and 1.
+
+    queries: bool [R, Nq]; keys: bool [R, Nk]. A column a distinct set of regions that keys belong to.
+    """
+    patterns, right = membership_patterns(keys)
+    return (patterns.float() @ queries.float() > 0).float().T, right
+
+
+def _stack(parts: Sequence[_Geometry | None], block: Block, queries: int, keys: int) -> _Geometry:
+    """Geometries of a block on the whole axes of a call, zero outside of the block."""
     columns = max((part.left.shape[1] for part in parts if part is not None), default=1)
     left, foremost = torch.zeros(2, len(parts), 1, queries, columns)
     right = torch.zeros(len(parts), 1, keys, columns)
     factor = torch.zeros(len(parts), 1, queries, dtype=torch.float64)
     for row, part in enumerate(parts):
         if part is not None:
-            left[row, 0, :, :part.left.shape[1]] = part.left
-            foremost[row, 0, :, :part.left.shape[1]] = part.foremost
-            right[row, 0, :, :part.right.shape[1]] = part.right
-            factor[row, 0] = part.factor
+            left[row, 0, block.queries.slice, :part.left.shape[1]] = part.left
+            foremost[row, 0, block.queries.slice, :part.left.shape[1]] = part.foremost
+            right[row, 0, block.keys.slice, :part.right.shape[1]] = part.right
+            factor[row, 0, block.queries.slice] = part.factor
     return _Geometry(left, foremost, right, factor)

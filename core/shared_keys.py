@@ -63,7 +63,8 @@ def attend_shared(call: AttentionCall, attend: Attend, groups: Sequence[SharedKe
             keys, values = banked(group)
         picked = call.take(group.rows)
         longer = replace(picked, k=torch.cat((picked.k, keys.to(call.k.dtype)), 2),
-                         v=torch.cat((picked.v, values.to(call.v.dtype)), 2))
+                         v=torch.cat((picked.v, values.to(call.v.dtype)), 2),
+                         keys=replace(call.keys, length=call.keys.length + keys.shape[2]))
         out[call.index(group.rows)] = attend(replace(longer, bias=_bias(call, picked, group, keys.shape[2], strength)))
     return out
 

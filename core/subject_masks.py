@@ -11,31 +11,9 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from .call import AttentionCall, LowRankBias, RowSpan
-from .columns import column_probabilities
-
-OTSU_BINS = 256
-
-
-def otsu_threshold(values: torch.Tensor) -> torch.Tensor:
-    """Otsu's threshold (1979) of each row of ``values``: [..., N] to [...].
-
-    Of 256 bins between the row's smallest and largest value, the border that makes the variance
-    between the two classes, w0 w1 (mu1 - mu0)^2, largest; the first of equals. Foreground is what lies
-    strictly above; nothing does in a row of one value. Needs no look at the numbers from Python.
-    """
-    wide = values.to(torch.promote_types(values.dtype, torch.float32))
-    low, high = torch.aminmax(wide, dim=-1, keepdim=True)
-    width = (high - low).clamp(min=torch.finfo(wide.dtype).tiny)
-    bins = ((wide - low) / width * OTSU_BINS).long().clamp(0, OTSU_BINS - 1)
-    counts = torch.zeros(*wide.shape[:-1], OTSU_BINS, device=wide.device, dtype=wide.dtype)
-    counts = counts.scatter_add(-1, bins, torch.ones_like(wide))
-    moments = (counts * torch.arange(OTSU_BINS, device=wide.device, dtype=wide.dtype)).cumsum(-1)
-    below = counts.cumsum(-1)[..., :-1]
-    above = wide.shape[-1] - below
-    gap = (moments[..., -1:] - moments[..., :-1]) / above.clamp(min=1) - moments[..., :-1] / below.clamp(min=1)
-    best = (below * above * gap.square()).argmax(-1, keepdim=True)
-    return (low + (best + 1) * width / OTSU_BINS).squeeze(-1)
+from .attention import column_probabilities
+from .call import AttentionCall, RowSpan
+from .otsu import otsu_threshold
 
 
 def masks_from_maps(maps: torch.Tensor, grid: tuple[int, int], apart: bool = False) -> torch.Tensor:
@@ -90,9 +68,6 @@ def subject_maps(call: AttentionCall, span: RowSpan, columns: torch.Tensor, memb
     columns, members: of subject_columns. Returns [I, S, h, w] in float32 for the images of the span.
     """
     ours = slice(span.start, span.stop)
-    bias = call.bias
-    if bias is not None:
-        right = bias.right if bias.right.shape[0] == 1 else bias.right[ours]
-        bias = LowRankBias(bias.left[ours], right)
+    bias = call.bias and call.bias.rows(ours)
     found = column_probabilities(call.q[ours], call.k[ours], columns, bias).mean(1)
     return (found @ members.to(found.dtype)).transpose(1, 2).unflatten(-1, call.grid)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+
+from .sequence import Segment
 
 WORD_END = "</w>"
 _BRACKETS = frozenset("()\\")
@@ -133,10 +136,26 @@ class PromptTag:
     def with_key(self, key: str) -> PromptTag:
         return replace(self, keys=self.keys | {key})
 
+    @property
+    def width(self) -> int:
+        """Tokens of the encoded prompts, without what another node appended."""
+        return self.length or len(self.rows[0].pieces)
+
     def starts(self, row: int) -> range:
         """Where each repetition of a row begins on the token axis."""
         own = len(self.rows[row].pieces)
         return range(0, self.length or own, own)
+
+    def spread(self, row: int, positions: Sequence[int], keys: int) -> tuple[int, ...]:
+        """Where tokens of a row stand on a key axis of ``keys`` text tokens.
+
+        positions: in the row's layout, or past the width for appended ones. In every repetition of the row, and
+        in every copy that the host makes of a short context; appended tokens stand once in each copy.
+        """
+        starts = self.starts(row)
+        period = starts.stop + self.appended
+        once = [start + p for p in positions for start in (starts if p < starts.stop else (0,))]
+        return tuple(copy + p for copy in range(0, keys - period + 1, period) for p in once)
 
     def find(self, phrase: Phrase) -> tuple[tuple[int, ...] | None, ...]:
         """Positions of the phrase in each row, None where the row lacks it.
@@ -154,3 +173,15 @@ class PromptTag:
         if missing is not None and all(f is None for f in found):
             raise missing
         return tuple(found)
+
+
+def columns(tag: PromptTag, row: int, phrase: Phrase, keys: Segment) -> tuple[int, ...]:
+    """Positions of a phrase among the keys of a layer, in every copy of its prompt; () where the row lacks it.
+
+    row: of the tag. keys: the text segment of the layer's key axis.
+    """
+    try:
+        found = phrase.find(tag.rows[row])
+    except PhraseNotFound:
+        return ()
+    return tuple(keys.start + column for column in tag.spread(row, found, keys.length))

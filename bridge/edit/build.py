@@ -11,18 +11,17 @@ import torch
 
 from ...core.edit_attention import EditAttention, TargetEdit
 from ...core.local_blend import LocalBlend, positions_of, without_words
-from ...core.network import LayerAddress
 from ...core.schedule import Schedule
 from ...core.text import Phrase, PromptTag, TokenLayout
 from ...core.token_map import TokenMap, extra_words, refine_map, replace_map
 from ..demo.model import warn_unknown_words
 from ..errors import DirectorError
-from ..families.unet import grid_divisors, require_unet
+from ..families import family_of
 from ..inversion.replay import follow
 from ..run.install import install
 from ..text.prompt import Conditioning, encode, encode_lines, take_prompt, with_key, with_tag
 from .lists import read_weights, read_windows, read_words, require
-from .method import PromptToPrompt
+from .method import EditRun
 
 # Pixels a side that the copied self-attention may have at least: published for drawn and inverted pictures.
 DRAWN, INVERTED = 16, 32
@@ -59,18 +58,19 @@ class Edited:
 def edit_prompt(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Conditioning, latent: dict[str, Any],
                 options: EditOptions, negative: Conditioning | None = None, inversion: Any = None) -> Edited:
     """Source and targets as one batch whose rows share attention. Raises DirectorError; changes no input."""
-    require_unet(model, node)
+    family_of(model, node)
     conditioning, tag = prompts_of(node, clip, prompt, options)
     warn_unknown_words(clip, tag, node)
     floor = DRAWN if inversion is None else INVERTED
     key = f"{unique_id}/{_digest(tag, options, floor)}"
-    attention, kinds = plan(node, key, clip, model, tag, options, floor)
+    attention, kinds = plan(node, key, clip, tag, options, floor)
     negative = encode(clip, "", node) if negative is None else negative
     if inversion is not None:
         model, negative = follow(node, key, model, inversion, len(tag.rows), negative)
     acts = attention.prompts > 1 and not attention.schedule.empty
     if acts:
-        model = install(model, PromptToPrompt(attention, kinds))
+        around = EditRun(key, node, attention.schedule, attention.prompts, attention.blend, kinds)
+        model = install(model, attention, around)
     if acts or inversion is not None:
         conditioning = with_key(conditioning, tag, key)
     assert negative is not None
@@ -99,7 +99,7 @@ def _changes(weights: Sequence[tuple[Phrase, float]]) -> bool:
 
 def _twice(conditioning: Conditioning, tag: PromptTag) -> tuple[Conditioning, PromptTag]:
     """A prompt of one row as source and target."""
-    twin = PromptTag((*tag.rows, *tag.rows), tag.keys, tag.starts(0).stop, tag.appended)
+    twin = PromptTag((*tag.rows, *tag.rows), tag.keys, tag.width, tag.appended)
     doubled = []
     for cond, values in conditioning:
         pooled = values.get("pooled_output")
@@ -108,7 +108,7 @@ def _twice(conditioning: Conditioning, tag: PromptTag) -> tuple[Conditioning, Pr
     return with_tag(doubled, twin), twin
 
 
-def plan(node: str, key: str, clip: Any, model: Any, tag: PromptTag, options: EditOptions,
+def plan(node: str, key: str, clip: Any, tag: PromptTag, options: EditOptions,
          floor: int) -> tuple[EditAttention, tuple[str, ...]]:
     """The attention method for these prompts, and the kind of each edit."""
     source, targets = tag.rows[0], tag.rows[1:]
@@ -119,7 +119,7 @@ def plan(node: str, key: str, clip: Any, model: Any, tag: PromptTag, options: Ed
         kind, token_map = token_map_of(node, number, source, target, options)
         edits.append(TargetEdit(token_map, factors_of(target, weights), windows_of(target, windows)))
         kinds.append("reweight" if source.text == target.text else kind)
-    blend = local_blend(node, clip, model, tag, options)
+    blend = local_blend(node, clip, tag, options)
     attention = EditAttention(key, tuple(edits), options.cross, options.self_, floor, options.self_max_grid, blend,
                               node)
     return attention, tuple(kinds)
@@ -155,7 +155,7 @@ def windows_of(target: TokenLayout, windows: Sequence[tuple[Phrase, Schedule]]) 
     return tuple((positions, window) for positions, window in placed if positions)
 
 
-def local_blend(node: str, clip: Any, model: Any, tag: PromptTag, options: EditOptions) -> LocalBlend | None:
+def local_blend(node: str, clip: Any, tag: PromptTag, options: EditOptions) -> LocalBlend | None:
     """Where targets may differ, None for everywhere."""
     words = read_words(node, clip, options.blend_words)
     keep = read_words(node, clip, options.keep_words)
@@ -167,26 +167,12 @@ def local_blend(node: str, clip: Any, model: Any, tag: PromptTag, options: EditO
                                   "area may change.")
     if not words or len(tag.rows) < 2:
         return None
-    blend = LocalBlend(words, keep, options.blend_threshold, options.blend_start, map_layers(model))
+    blend = LocalBlend(words, keep, options.blend_threshold, options.blend_start)
     bare = without_words(blend, tag.rows)
     if 0 in bare and len(bare) > 1:
         raise DirectorError(node, f"target {bare[1]} and the source hold none of the blend words, so nothing could "
                                   "change; name one of their words as well.")
     return blend
-
-
-def map_layers(model: Any) -> dict[LayerAddress, int]:
-    """Cross-attention layers outside the middle block, the last of each block, and their grid's divisor.
-
-    At the quarter of the latent these are five in Stable Diffusion 1.x, the published ones, and five in
-    SDXL, whose blocks hold ten transformers each.
-    """
-    last: dict[tuple[str, int], LayerAddress] = {}
-    divisors = grid_divisors(model.model.diffusion_model)
-    for layer in sorted(divisors, key=lambda layer: layer.depth):
-        if layer.kind == "cross" and layer.stage != "middle":
-            last[layer.stage, layer.block] = layer
-    return {layer: divisors[layer] for layer in last.values()}
 
 
 def repeat_latent(latent: dict[str, Any], prompts: int) -> dict[str, Any]:

@@ -1,0 +1,27 @@
+"""The architectures the pack knows, in the order in which they are asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import DirectorError
+from .family import Family
+from .unet import UNetFamily
+
+FAMILIES: tuple[Family, ...] = (UNetFamily(),)
+
+
+def family_of(model: Any, node: str) -> Family:
+    """The family of a MODEL. Raises DirectorError, naming the model's class, where none owns it."""
+    network = getattr(model.model, "diffusion_model", None)
+    for family in FAMILIES:
+        if family.owns(network):
+            return family
+    kind = type(getattr(model.model, "model_config", model.model)).__name__
+    known = " or ".join(family.name for family in FAMILIES)
+    raise DirectorError(node, f"this model is {kind}; the node works with {known}.")
+
+
+def family_of_network(network: Any) -> Family:
+    """The family of a network inside a run, whose model was asked when its node ran."""
+    return next(family for family in FAMILIES if family.owns(network))

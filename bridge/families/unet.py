@@ -1,97 +1,161 @@
-"""The Stable Diffusion UNet's dialect: layer addresses, and its calls as AttentionCall."""
+"""Stable Diffusion's UNets (SD1.x, SD2.x, SDXL): where their attention layers are, and what each is good for."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import torch
-from comfy.ldm.modules.attention import SpatialTransformer, get_attention_function, optimized_attention
-from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, UNetModel, Upsample
+from comfy.ldm.modules.attention import SpatialTransformer
+from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, ResBlock, UNetModel, Upsample
 
-from ...core.call import AttentionCall
-from ...core.network import LayerAddress
-from ..errors import DirectorError
+from ...core.method import ModelCall
+from ...core.network import LayerAddress, Layers, SubjectLayers
+from .unet_slots import SlotAddress, with_slots
+from .unet_subject import subject_layers
 
-# (slot of the host's patches_replace, key in it)
-HookAddress = tuple[str, tuple[str, int, int]]
-
-_EIGHT_BIT_BACKENDS = ("attention_sage", "attention3_sage")
+_SLOTS = (("attn1", "self"), ("attn2", "cross"))
 
 
-def require_unet(model: Any, node: str) -> None:
-    """Raise DirectorError unless the loaded model is a UNet whose attention we know."""
-    network = getattr(model.model, "diffusion_model", None)
-    if not isinstance(network, UNetModel) or not hook_addresses(network):
-        family = type(getattr(model.model, "model_config", model.model)).__name__
-        raise DirectorError(node, f"this model is {family}; the node works with Stable Diffusion 1.x, 2.x and SDXL.")
+class Part(NamedTuple):
+    """One module of a block. stride: latent pixels a side that one pixel of its output covers."""
+
+    stage: str
+    block: int
+    module: torch.nn.Module
+    stride: int
 
 
-def hook_addresses(network: UNetModel) -> dict[HookAddress, LayerAddress]:
-    """Every attention layer of a loaded UNet, by walking its blocks."""
-    stages = {"input": network.input_blocks, "middle": [network.middle_block], "output": network.output_blocks}
-    found: dict[HookAddress, LayerAddress] = {}
-    for stage, blocks in stages.items():
+def walk(network: UNetModel) -> Iterator[Part]:
+    """Every module of a UNet's blocks, in the order they run."""
+    stages = (("input", network.input_blocks), ("middle", [network.middle_block]), ("output", network.output_blocks))
+    stride = 1
+    for stage, blocks in stages:
         for number, block in enumerate(blocks):
-            for transformer in (m for m in block.modules() if isinstance(m, SpatialTransformer)):
-                for depth, _ in enumerate(transformer.transformer_blocks):
-                    found["attn1", (stage, number, depth)] = LayerAddress(stage, number, depth, "self")
-                    found["attn2", (stage, number, depth)] = LayerAddress(stage, number, depth, "cross")
-    return found
+            for module in block if block is not None else ():
+                if resizes(module, Downsample):
+                    stride *= 2
+                elif resizes(module, Upsample):
+                    stride //= 2
+                yield Part(stage, number, module, stride)
 
 
-def grid_divisors(network: UNetModel) -> dict[LayerAddress, int]:
-    """Latent pixels, a side, that one pixel of each attention layer covers: 1, 2, 4 ..."""
-    halvings = {("input", number): sum(_holds(block, Downsample) for block in network.input_blocks[:number + 1])
-                for number in range(len(network.input_blocks))}
-    deepest = max(halvings.values())
-    halvings["middle", 0] = deepest
-    halvings |= {("output", number): deepest - sum(_holds(block, Upsample) for block in network.output_blocks[:number])
-                 for number in range(len(network.output_blocks))}
-    return {layer: 2 ** halvings[layer.stage, layer.block] for layer in hook_addresses(network).values()}
+def resizes(module: torch.nn.Module, kind: type) -> bool:
+    """True for a Downsample or Upsample, and for a ResBlock that holds one."""
+    return isinstance(module, kind) or (isinstance(module, ResBlock) and module.updown
+                                        and isinstance(module.h_upd, kind))
 
 
-def _holds(block: torch.nn.Module, kind: type) -> bool:
-    return any(isinstance(module, kind) for module in block.modules())
+class _Layer(NamedTuple):
+    address: LayerAddress
+    slot: SlotAddress
+    stride: int
+    module: Any
 
 
-def grid_of(options: dict[str, Any], queries: int) -> tuple[int, int] | None:
-    """(h, w) of the layer's pixels, or None when another pack has regrouped them."""
-    shape = options.get("activations_shape")
-    if shape is None or shape[2] * shape[3] != queries:
-        return None
-    return int(shape[2]), int(shape[3])
+def _layers(network: UNetModel) -> tuple[_Layer, ...]:
+    """Every attention layer, in the order they are called."""
+    places = [(part, depth, block) for part in walk(network) if isinstance(part.module, SpatialTransformer)
+              for depth, block in enumerate(part.module.transformer_blocks)]
+    last = max(1, 2 * len(places) - 1)
+    return tuple(
+        _Layer(LayerAddress(part.stage, part.block, depth, kind, (2 * n + m) / last),  # type: ignore[arg-type]
+               (which, (part.stage, part.block, depth)), part.stride, getattr(block, which))
+        for n, (part, depth, block) in enumerate(places) for m, (which, kind) in enumerate(_SLOTS))
 
 
-def split_heads(x: torch.Tensor, heads: int) -> torch.Tensor:
-    """[B, N, H*D] to [B, H, N, D]."""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+@dataclass(frozen=True, eq=False)
+class UNetNetwork:
+    """A loaded UNet and latents of one size; ``Network`` says what its answers mean."""
+
+    unet: UNetModel
+    latent_grid: tuple[int, int]
+
+    @cached_property
+    def _found(self) -> tuple[_Layer, ...]:
+        return _layers(self.unet)
+
+    @property
+    def layers(self) -> tuple[LayerAddress, ...]:
+        return tuple(layer.address for layer in self._found)
+
+    @cached_property
+    def slots(self) -> Mapping[SlotAddress, LayerAddress]:
+        """Where the host replaces each layer's attention."""
+        return {layer.slot: layer.address for layer in self._found}
+
+    @cached_property
+    def strides(self) -> Mapping[LayerAddress, int]:
+        return {layer.address: layer.stride for layer in self._found}
+
+    @cached_property
+    def after(self) -> tuple[int, ...]:
+        """The stride of what each output block gives."""
+        found = {part.block: part.stride for part in walk(self.unet) if part.stage == "output"}
+        return tuple(found.values())
+
+    def grid(self, stride: int) -> tuple[int, int]:
+        """(h, w) at a stride; each halving rounds up, as the network's do."""
+        height, width = self.latent_grid
+        while stride > 1:
+            height, width, stride = -(-height // 2), -(-width // 2), stride // 2
+        return height, width
+
+    def words(self, cells: int) -> Layers:
+        cross = [layer for layer in self.layers if layer.kind == "cross"]
+        small = frozenset(layer for layer in cross if math.prod(self.grid(self.strides[layer])) <= cells)
+        coarsest = max((self.strides[layer] for layer in cross), default=0)
+        return small or frozenset(layer for layer in cross if self.strides[layer] == coarsest)
+
+    def copied(self, cells: int) -> Layers:
+        return frozenset(layer for layer in self.layers
+                         if layer.kind == "self" and math.prod(self.grid(self.strides[layer])) <= cells)
+
+    def blend(self, side: float) -> Layers:
+        """Outside the middle block, the last layer of each block, on one grid.
+
+        At the quarter of the latent these are five in Stable Diffusion 1.x, the published ones, and five in
+        SDXL, whose blocks hold ten transformers each.
+        """
+        last = {(layer.stage, layer.block): layer for layer in sorted(self.layers, key=lambda layer: layer.depth)
+                if layer.kind == "cross" and layer.stage != "middle"}
+        own = math.sqrt(math.prod(self.latent_grid))
+        strides = sorted({self.strides[layer] for layer in last.values()})
+        nearest = min(strides, key=lambda stride: abs(math.log(own / stride / side)), default=0)
+        return frozenset(layer for layer in last.values() if self.strides[layer] == nearest)
+
+    @cached_property
+    def subject(self) -> SubjectLayers:
+        return subject_layers(self)
+
+    def projections(self, layer: LayerAddress) -> tuple[torch.nn.Module, torch.nn.Module]:
+        module = self.module(layer)
+        return module.to_k, module.to_v
+
+    def module(self, layer: LayerAddress) -> Any:
+        """The host's module of a layer."""
+        return next(found.module for found in self._found if found.address == layer)
 
 
-def join_heads(x: torch.Tensor) -> torch.Tensor:
-    """[B, H, N, D] to [B, N, H*D]."""
-    return x.transpose(1, 2).flatten(2)
+@dataclass(frozen=True)
+class UNetFamily:
+    """The UNets of the host's class UNetModel that have attention layers."""
 
+    name: str = "Stable Diffusion 1.x, 2.x and SDXL"
 
-def host_kernel(options: dict[str, Any], biased: bool):
-    """The host's attention on [B, H, N, D]. Back ends of eight bits and less would round a bias away."""
-    backend = optimized_attention
-    if biased and getattr(backend, "__name__", "") in _EIGHT_BIT_BACKENDS:
-        backend = get_attention_function("pytorch", optimized_attention) or optimized_attention
+    def owns(self, network: Any) -> bool:
+        return isinstance(network, UNetModel) and bool(_layers(network))
 
-    def kernel(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        heads = q.shape[1]
-        out = backend(join_heads(q), join_heads(k), join_heads(v), heads,
-                      attn_precision=options.get("attn_precision"), transformer_options=options)
-        return split_heads(out, heads)
+    def network(self, network: Any, latent_grid: tuple[int, int]) -> UNetNetwork:
+        return UNetNetwork(network, latent_grid)
 
-    return kernel
+    def install(self, network: Any, options: dict[str, Any], call: ModelCall) -> dict[str, Any]:
+        slots = call.scratch.once(("slots", id(network)),
+                                  lambda: {layer.slot: layer.address for layer in _layers(network)})
+        return with_slots(options, slots, call)
 
-
-def to_call(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, options: dict[str, Any], layer: LayerAddress,
-            grid: tuple[int, int], model_call: Any) -> AttentionCall:
-    """One of the host's calls, heads packed, as an AttentionCall."""
-    heads = options["n_heads"]
-    latent = options["original_shape"]
-    return AttentionCall(
-        split_heads(q, heads), split_heads(k, heads), split_heads(v, heads), layer, grid,
-        (int(latent[2]), int(latent[3])), model_call.rows, model_call.step, model_call.scratch)
+    def recomputed(self, network: Any) -> list[torch.nn.Module]:
+        return [part for part in network.modules() if isinstance(part, (ResBlock, SpatialTransformer))]

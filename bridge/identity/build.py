@@ -15,15 +15,16 @@ import torch
 
 from ...core.fuse import fused_rows
 from ...core.localise import LocaliseSubjects
+from ...core.method import Method
 from ...core.schedule import Schedule
 from ...core.text import Phrase, PhraseNotFound, PromptTag
+from ..convert import stack_masks
 from ..demo.model import warn_unknown_words
 from ..errors import DirectorError
-from ..regions.region import Region, stack_masks
 from ..run.install import install
 from ..text.prompt import Conditioning, phrase, says, take_prompt, with_key
 from .adapter import Adapter, family_of
-from .method import FUSED, PHASE_KEY, TEXT, IdentitySubjects
+from .method import FUSED, PHASE_KEY, TEXT, IdentityRun
 from .subject import Subject, SubjectList
 from .vision import embed
 from .weights import with_unet
@@ -59,7 +60,7 @@ def inject(node: str, unique_id: str, model: Any, clip: Any, adapter: Adapter, p
     key = f"{unique_id}/{_digest(tag, subjects, vectors, options)}"
     entries = staged(node, with_key(conditioning, tag, key), with_key(fused, tag, key), tag, key, options)
     patched = with_unet(node, model, adapter, options.strength_model, base)
-    return install(patched, _method(node, key, phrases, subjects, options)), entries
+    return install(patched, *_methods(node, key, phrases, subjects, options)), entries
 
 
 def _check_numbers(node: str, options: IdentityOptions) -> None:
@@ -173,17 +174,18 @@ def staged(node: str, text: Conditioning, fused: Conditioning, tag: PromptTag, k
     return out
 
 
-def _method(node: str, key: str, phrases: Sequence[Phrase], subjects: SubjectList,
-            options: IdentityOptions) -> IdentitySubjects:
-    schedule = Schedule(options.start_percent, 1.0)
+def _methods(node: str, key: str, phrases: Sequence[Phrase], subjects: SubjectList,
+             options: IdentityOptions) -> list[Method]:
+    """What goes on the model: the part around it, and the part in attention where words are confined."""
     published = options.start_percent if options.published_step_rule else None
-    localise, masked = None, any(s.mask is not None for s in subjects)
-    if options.localise:
-        masks = stack_masks(node, tuple(Region(s.phrase, _mask_of(s), 1.0) for s in subjects))
-        given = torch.tensor([s.mask is not None for s in subjects])
-        localise = LocaliseSubjects(key, tuple(phrases), options.localise, schedule, masks, given, node)
-    return IdentitySubjects(key, len(phrases), Schedule() if published is not None else schedule, localise, published,
-                            node, masked and localise is None)
+    schedule = Schedule() if published is not None else Schedule(options.start_percent, 1.0)
+    masked = any(s.mask is not None for s in subjects)
+    around = IdentityRun(key, node, len(phrases), schedule, published, masked and not options.localise)
+    if not options.localise:
+        return [around]
+    masks = stack_masks(node, [_mask_of(s) for s in subjects])
+    given = torch.tensor([s.mask is not None for s in subjects])
+    return [around, LocaliseSubjects(key, tuple(phrases), options.localise, schedule, masks, given, node)]
 
 
 def _mask_of(subject: Subject) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""IdentityInject's part in a run: confine subjects, and count steps where the published rule is asked for.
+"""IdentityInject around the model; its attention is core's LocaliseSubjects.
 
 Method: FastComposer, arXiv 2305.10431. Written from the paper; no code copied.
 """
@@ -12,10 +12,8 @@ from typing import Any
 
 import torch
 
-from ...core.call import Attend, AttentionCall, RowSpan, Step
-from ...core.localise import LocaliseSubjects
+from ...core.call import RowSpan, Scratch, Step
 from ...core.method import owned
-from ...core.network import LayerAddress
 from ...core.schedule import Schedule
 from ..run.hooks import CondCall, Evaluate
 from ..run.run import Run
@@ -25,41 +23,28 @@ TEXT, FUSED = "text", "fused"
 
 
 @dataclass(frozen=True, eq=False)
-class IdentitySubjects:
-    """On the model's chain while subjects are injected.
+class IdentityRun:
+    """What IdentityInject does around the model: the steps of the published rule, and the line after a run.
 
-    schedule: when the fused words act. localise: confines the words, or None. published_start: the
-    share of steps of the paper's rule, or None where the host's own timestep ranges part the entries.
-    unused_masks: subjects have masks and nothing is confined.
+    Stands beside the LocaliseSubjects of the same key, where words are confined. schedule: when the fused words
+    act. published_start: the share of steps of the paper's rule, or None where the host's own timestep ranges
+    part the entries. unused_masks: subjects have masks and nothing is confined.
     """
 
     key: str
+    label: str
     subjects: int
     schedule: Schedule
-    localise: LocaliseSubjects | None = None
     published_start: float | None = None
-    label: str = "IdentityInject"
     unused_masks: bool = False
 
-    @property
-    def summary(self) -> str:
+    def sum_up(self, scratch: Scratch) -> str:
         several = "s" * (self.subjects != 1)
         unused = "; their masks do nothing while localise is 0" if self.unused_masks else ""
         return f"{self.subjects} subject{several}{unused}"
 
     def acts_on(self, rows: Sequence[RowSpan]) -> bool:
         return bool(owned(self.key, rows))
-
-    def check_run(self, rows: Sequence[RowSpan], images: int) -> None:
-        if self.localise is not None:
-            self.localise.check_run(rows, images)
-
-    def selects(self, layer: LayerAddress) -> bool:
-        return self.localise is not None and self.localise.selects(layer)
-
-    def __call__(self, call: AttentionCall, attend: Attend) -> torch.Tensor:
-        assert self.localise is not None
-        return self.localise(call, attend)
 
     def around_conds(self, run: Run, call: CondCall, step: Step, evaluate: Evaluate) -> list[torch.Tensor]:
         """The published rule: text-only entries for the first steps, fused ones after."""

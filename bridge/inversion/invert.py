@@ -14,8 +14,8 @@ import torch
 from ...core.inversion import ddim_inversion, edit_friendly, null_text
 from ..demo.model import warn_unknown_words
 from ..errors import DirectorError
+from ..families import family_of
 from ..families.checkpoint import family, fingerprint
-from ..families.unet import require_unet
 from ..run.gradients import gradients, normal, with_differentiable_attention
 from ..text.prompt import Conditioning, encode, tag_of
 from .replay import Inversion, follow, with_embedding
@@ -54,7 +54,7 @@ class Inverted:
 def invert(node: str, model: Any, clip: Any, vae: Any, image: torch.Tensor, caption: str | Conditioning,
            wish: Wish) -> Inverted:
     """Invert the first picture of ``image`` [B, H, W, C]. Raises DirectorError; inputs are left as they are."""
-    require_unet(model, node)
+    family_of(model, node)
     if vae is None:
         raise DirectorError(node, "the vae input is empty; the checkpoint may hold none, use Load VAE.")
     positive, text = _caption(clip, caption, node)

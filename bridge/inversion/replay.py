@@ -15,7 +15,7 @@ from typing import Any
 import comfy.samplers
 import torch
 
-from ...core.call import RowSpan, Step
+from ...core.call import RowSpan, Scratch, Step
 from ...core.inversion import held_prediction, state_at
 from ...core.method import owned
 from ...core.schedule import Schedule
@@ -120,8 +120,7 @@ class Following:
     prompts: int = 1
     schedule: Schedule = field(default_factory=Schedule)
 
-    @property
-    def summary(self) -> str:
+    def sum_up(self, scratch: Scratch) -> str:
         return f"{self.inversion.method} inversion"
 
     def acts_on(self, rows: Sequence[RowSpan]) -> bool:
@@ -133,7 +132,7 @@ class Following:
             raise ValueError(f"{images} latents for {self.prompts} prompts; connect this node's latent output to the "
                              "sampler")
 
-    def replace_arguments(self, arguments: RunArguments) -> RunArguments:
+    def before_run(self, arguments: RunArguments) -> RunArguments:
         """Edit-friendly: a DDPM step with the stored noise instead of the sampler's own step."""
         mine = self._is_ours(tag for entries in arguments.conds.values() for cond in entries
                              if (tag := cond.get(TAG_KEY)))
@@ -143,7 +142,7 @@ class Following:
         sampler = comfy.samplers.ksampler("euler_ancestral", options, arguments.sampler.inpaint_options)
         return replace(arguments, sampler=sampler)
 
-    def around_sampling(self, run: Run, call: SamplerCall, sample: Sample) -> torch.Tensor:
+    def around_sampler(self, run: Run, call: SamplerCall, sample: Sample) -> torch.Tensor:
         if not self._is_ours(run.tags.values()):
             return sample(call)
         check(self.label, self.inversion, self.mark, call)
@@ -157,7 +156,7 @@ class Following:
         largest = call.sampler.max_denoise(call.guider, call.sigmas)
         return replace(call, noise=(start - latent) / (math.sqrt(1.0 + sigma * sigma) if largest else sigma))
 
-    def edit_prediction(self, run: Run, x: torch.Tensor, denoised: torch.Tensor, step: Step) -> torch.Tensor:
+    def edit_denoised(self, run: Run, x: torch.Tensor, denoised: torch.Tensor, step: Step) -> torch.Tensor:
         """The source rows' prediction: the one that leads to the stored states."""
         del x
         if self.inversion.method not in ("direct", "edit-friendly") or not self._is_ours(run.tags.values()):

@@ -11,8 +11,8 @@ from ..errors import DirectorError
 from ..run.install import install
 from ..text.prompt import TAG_KEY, Conditioning
 from ..text.words import phrase_of
-from .recorder import Recorder, every_word, is_in
-from .store import MOST_PHRASES
+from .phrases import every_word, is_in
+from .recorder import MOST_PHRASES, Recorder
 
 Prompts = tuple[tuple[TokenLayout, ...], ...]
 

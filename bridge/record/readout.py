@@ -7,12 +7,14 @@ from typing import Any
 
 import torch
 
-from ...core.heat import landing, otsu_level, resized, spread
+from ...core.heat import landing, resized, standing_out
 from ..errors import DirectorError
 from ..run.run import chain_of
-from .recorder import spelled
+from .phrases import spelled
+from .recorder import recorders_of
+from .recording import Heat
 from .sheet import Legend, Picture, Tile, enlarged, outlined, over, photo, sheet, tile_size
-from .store import STORE, Heat, RunRecord, recorders_of
+from .store import STORE, RunRecord
 
 SHOWN = ("heat maps", "landing", "edit mask", "subjects", "edges")
 # What each other picture is called by the method that leaves it, and whose it is.
@@ -83,7 +85,7 @@ def find(node: str, model: Any, samples: Any) -> tuple[RunRecord, Heat | None]:
     if not recorders:
         raise DirectorError(node, "the model holds no Record Attention; put one before the sampler and wire its model "
                                   "here as well.")
-    record = STORE.find(samples, set(recorders))
+    record = STORE.of(samples, set(recorders))
     if record is None:
         raise DirectorError(node, "no record of this run is left; change the seed, and wire the sampler's own latent "
                                   "here, neither edited nor denoised_output.")
@@ -192,7 +194,7 @@ def _read_landing(heat: Heat, places: list[Place], pictures: list[torch.Tensor |
         rows.append(row)
     legend = Legend("0", "the phrase's highest", f"outlined: its region; {when(heat, step)}")
     score = min(p.score for p in places)
-    stands = torch.stack([(spread(p.heat) > otsu_level(spread(p.heat))).float() for p in places])
+    stands = torch.stack([(standing_out(p.heat) > 0).float() for p in places])
     return Readout(sheet([row for row in rows if row], legend), resized(stands[:, None], full)[:, 0].clamp(0, 1),
                    "\n".join((when(heat, step), *_landing_lines(places))), score)
 

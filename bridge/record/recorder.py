@@ -2,54 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
 from ...core.call import AttentionCall, RowSpan, Scratch
-from ...core.heat import MAX_CELLS, fit_grid, pixel_maps, resized, token_marks
-from ...core.network import LayerAddress
+from ...core.heat import MAX_CELLS, fit_grid, keeps_steps, pixel_maps, resized
+from ...core.hooks import LeavesRecords, NamesPhrases
+from ...core.method import Chain
+from ...core.network import LayerAddress, Layers, Network
 from ...core.schedule import Schedule
-from ...core.text import Phrase, PhraseNotFound, PromptTag, TokenLayout
+from ...core.text import Phrase, TokenLayout, columns
+from ..run.hooks import File, SamplerCall
+from ..run.run import Run
+from . import store
+from .phrases import every_word, is_in, without_doubles
+from .recording import MEAN, Recording, Sums, heat_of
+from .store import RunRecord
 
-if TYPE_CHECKING:
-    from ..run.run import Run
-
-# In the node's own count, the mean of a run whose steps are not kept one by one.
-MEAN = -1
-
-
-@dataclass(eq=False)
-class Sums:
-    """Maps of some evaluations of the model, added up. maps: [I, C, h, w]; counts: layers, [I, C]."""
-
-    maps: torch.Tensor
-    counts: torch.Tensor
-
-
-@dataclass(eq=False)
-class Recording:
-    """What one run's recorder keeps in the scratch.
-
-    phrases: those counted; the first ``shown`` were asked for. sigmas: of the run. expected: steps whose
-    maps should come. by_step: each step kept on its own. sums: step, or MEAN, to its maps.
-    """
-
-    phrases: tuple[Phrase, ...]
-    shown: int
-    images: int
-    sigmas: tuple[float, ...]
-    expected: frozenset[int] = frozenset()
-    by_step: bool = True
-    sums: dict[int, Sums] = field(default_factory=dict)
-    seen: set[int] = field(default_factory=set)
-    last_sigma: float = float("inf")
-
-    def step_number(self, sigma: float) -> int:
-        """Which step of the run, from 1, an evaluation at this noise belongs to."""
-        return max(1, sum(s >= sigma * (1 - 1e-4) for s in self.sigmas[:-1]))
+MOST_PHRASES = 64
+MOST_WORDS = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +40,31 @@ class Recorder:
     chosen: tuple[Phrase, ...]
     schedule: Schedule
     label: str = "AttnDirRecord"
+    layers: Layers | None = None
     unseen: str = "the sampler's positive is not the prompt that is linked here"
 
     @property
     def recording(self) -> bool:
         return True
+
+    def begin_run(self, run: Run, call: SamplerCall) -> None:
+        """Decide what is kept of the run that begins."""
+        images, _, *grid = call.noise.shape
+        phrases, shown = _phrases(run.chain, self)
+        by_step = keeps_steps(len(phrases), len(run.sigmas) - 1, math.prod(fit_grid((grid[-2], grid[-1]))))
+        cached = "easycache" in call.extra_args["model_options"].get("transformer_options", {})
+        expected = _steps_of(run, self) if cached else frozenset()
+        run.scratch.once((self.key, Recording),
+                         lambda: Recording(phrases, shown, images, run.sigmas, expected, by_step))
+
+    def end_run(self, run: Run) -> File | None:
+        """The record of a run that came to its end, made by the first recorder for all of them."""
+        recorders = recorders_of(run.chain)
+        if recorders[0] is not self or not run.scratch.recording:
+            return None
+        heats = {r.key: heat_of(recording_of(run.scratch, r.key)) for r in recorders}
+        record = RunRecord(frozenset(heats), {key: heat for key, heat in heats.items() if heat.seen}, _left(run))
+        return lambda samples: store.STORE.keep(samples, record)
 
     def acts_on(self, rows: Sequence[RowSpan]) -> bool:
         return any(self.reads(span) for span in rows)
@@ -77,33 +72,31 @@ class Recorder:
     def reads(self, span: RowSpan) -> bool:
         return span.tag is not None and span.tag.rows in self.prompts
 
-    def check_run(self, rows: Sequence[RowSpan], images: int) -> None:
-        """Nothing to refuse: a prompt it does not know is left alone."""
+    def fitted(self, network: Network, latent_grid: tuple[int, int]) -> Recorder:
+        """The recorder for one network: layers of at most 32 x 32 image tokens, else the coarsest."""
+        return replace(self, layers=network.words(MAX_CELLS))
 
-    def observes(self, layer: LayerAddress, grid: tuple[int, int]) -> bool:
-        """Words at grids of at most 32 x 32; for pictures so large that none is, the model's coarsest."""
-        return layer.kind == "cross" and (grid[0] * grid[1] <= MAX_CELLS or layer.stage == "middle")
+    def observes(self, layer: LayerAddress) -> bool:
+        return layer.reads("image", "text") and (self.layers is None or layer in self.layers)
 
-    def marks(self, call: AttentionCall) -> torch.Tensor:
+    def probe(self, call: AttentionCall) -> torch.Tensor:
         """Marks of the phrases' tokens, and one layer counted for the images whose prompt has them."""
         recording = recording_of(call.scratch, self.key)
-        keys = call.k.shape[2]
-        place = (self.key, keys, tuple((s.start, s.stop, s.first, id(s.tag)) for s in call.rows))
-        marks, has = call.scratch.once(("marks", *place), lambda: self._make_marks(call, recording, keys))
+        place = ("probe", self.key, call.keys, call.row_ids)
+        probe, has = call.scratch.once(place, lambda: self._make_probe(call, recording))
         self._sums(call, recording).counts.add_(has)
-        return marks
+        return probe
 
-    def observe(self, call: AttentionCall, marks: torch.Tensor) -> None:
+    def observe(self, call: AttentionCall, probe: torch.Tensor) -> None:
         recording = recording_of(call.scratch, self.key)
         sums = self._sums(call, recording)
         size = (sums.maps.shape[-2], sums.maps.shape[-1])
         for span in filter(self.reads, call.rows):
-            maps = pixel_maps(call, marks, slice(span.start, span.stop))
+            maps = pixel_maps(call, probe, slice(span.start, span.stop))
             sums.maps[span.first:span.first + span.count].add_(resized(maps, size))
 
-    def sum_up(self, run: Run) -> str:
-        """What the line after a run says of it."""
-        recording = recording_of(run.scratch, self.key)
+    def sum_up(self, scratch: Scratch) -> str:
+        recording = recording_of(scratch, self.key)
         skipped = len(recording.expected - recording.seen)
         words = f"{len(recording.phrases)} phrase{'s' * (len(recording.phrases) != 1)} recorded"
         return f"{words}; {skipped} steps were skipped by a cache" if skipped else words
@@ -124,19 +117,19 @@ class Recorder:
             recording.sums[place] = Sums(maps, torch.zeros(shape))
         return recording.sums[place]
 
-    def _make_marks(self, call: AttentionCall, recording: Recording, keys: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def _make_probe(self, call: AttentionCall, recording: Recording) -> tuple[torch.Tensor, torch.Tensor]:
         """[B, 1, Nk, C] on the call's device, and [I, C]: 1 where an image's prompt has the phrase."""
-        marks = torch.zeros(call.q.shape[0], 1, keys, len(recording.phrases))
+        text, = call.keys.of("text")
+        probe = torch.zeros(call.q.shape[0], 1, call.k.shape[2], len(recording.phrases))
         has = torch.zeros(recording.images, len(recording.phrases))
         for span in filter(self.reads, call.rows):
             assert span.tag is not None
-            found = [positions_in(span.tag, phrase) for phrase in recording.phrases]
-            length = span.tag.starts(0).stop + span.tag.appended
             for row, image in enumerate(span.images, span.start):
-                own = [positions[image % len(span.tag.rows)] for positions in found]
-                marks[row, 0] = token_marks(own, length, keys)
-                has[image] += torch.tensor([float(bool(p)) for p in own])
-        return marks.to(call.q.device, wide_of(call)), has
+                for column, phrase in enumerate(recording.phrases):
+                    found = columns(span.tag, image % len(span.tag.rows), phrase, text)
+                    probe[row, 0, list(found), column] = 1.0
+                    has[image, column] += float(bool(found))
+        return probe.to(call.q.device, wide_of(call)), has
 
 
 def wide_of(call: AttentionCall) -> torch.dtype:
@@ -145,53 +138,42 @@ def wide_of(call: AttentionCall) -> torch.dtype:
 
 
 def recording_of(scratch: Scratch, key: str) -> Recording:
-    return scratch.values["recording", key]
+    return scratch.values[key, Recording]
 
 
-def positions_in(tag: PromptTag, phrase: Phrase) -> tuple[tuple[int, ...], ...]:
-    """The phrase's tokens in each prompt of a tag, in every repetition of it; () where it is missing."""
-    try:
-        found = tag.find(phrase)
-    except PhraseNotFound:
-        found = (None,) * len(tag.rows)
-    return tuple(tuple(start + p for start in tag.starts(row) for p in own or ())
-                 for row, own in enumerate(found))
+def recorders_of(chain: Chain | None) -> list[Recorder]:
+    return [m for m in chain.methods if isinstance(m, Recorder)] if chain is not None else []
 
 
-def spelled(phrase: Phrase) -> tuple[tuple[str, ...], int]:
-    """What makes two phrases the same: their words and which occurrence."""
-    return tuple(word.text for word in phrase.layout.words()), phrase.occurrence
+def _phrases(chain: Chain, recorder: Recorder) -> tuple[tuple[Phrase, ...], int]:
+    """The phrases to count, and how many of them were asked for; regions' own count for their landing."""
+    named = [p for m in chain.methods if isinstance(m, NamesPhrases) for p in m.phrases]
+    offered = without_doubles([p for p in named if is_in(p, recorder.prompts)])
+    chosen = recorder.chosen or offered or every_word(recorder.prompts, MOST_WORDS)
+    phrases = without_doubles((*chosen, *offered))[:MOST_PHRASES]
+    return phrases, min(len(chosen), len(phrases))
 
 
-def is_in(phrase: Phrase, prompts: Sequence[tuple[TokenLayout, ...]]) -> bool:
-    """True where some prompt holds the phrase."""
-    return any(len(layout.occurrences(phrase.layout)) >= phrase.occurrence for rows in prompts for layout in rows)
+def _steps_of(run: Run, recorder: Recorder) -> frozenset[int]:
+    """Steps inside the recorder's window. Asked only where a cache may leave some out."""
+    return frozenset(number for number, sigma in enumerate(run.sigmas[:-1], 1)
+                     if recorder.schedule.active(run.step_at(sigma, run.model).progress))
 
 
-def without_doubles(phrases: Sequence[Phrase]) -> tuple[Phrase, ...]:
-    """The phrases that hold words, each once, in order."""
-    kept: dict[tuple[tuple[str, ...], int], Phrase] = {}
-    for phrase in phrases:
-        if not phrase.empty:
-            kept.setdefault(spelled(phrase), phrase)
-    return tuple(kept.values())
+def _left(run: Run) -> dict[str, tuple[Any, ...]]:
+    """What the methods leave to be shown, by its name, one entry a method."""
+    left: dict[str, tuple[Any, ...]] = {}
+    for method in run.chain.methods:
+        if isinstance(method, LeavesRecords):
+            for name, value in method.records(run.scratch).items():
+                left[name] = (*left.get(name, ()), _on_cpu(value))
+    return left
 
 
-def every_word(prompts: Sequence[tuple[TokenLayout, ...]], most: int) -> tuple[Phrase, ...]:
-    """The telling words of the prompts as phrases, in order, at most ``most``."""
-    found: list[Phrase] = []
-    for layout in (row for rows in prompts for row in rows):
-        times: dict[str, int] = {}
-        for word in layout.words():
-            if not any(c.isalpha() for c in word.text) or word.text in _SMALL_WORDS:
-                continue
-            times[word.text] = times.get(word.text, 0) + 1
-            number = times[word.text]
-            text = word.text if number == 1 else f"{word.text}#{number}"
-            own = replace(layout, text=word.text, pieces=tuple(layout.pieces[p] for p in word.positions))
-            found.append(Phrase(text, own, number))
-    return without_doubles(found)[:most]
-
-
-_SMALL_WORDS = frozenset(("a", "an", "and", "are", "as", "at", "by", "for", "from", "in", "is", "it", "its", "next",
-                          "of", "on", "or", "the", "to", "with"))
+def _on_cpu(value: Any) -> Any:
+    """The value with its tensors copied to the CPU; a run's own memory is let go."""
+    if torch.is_tensor(value):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, Mapping):
+        return {k: _on_cpu(v) for k, v in value.items()}
+    return tuple(map(_on_cpu, value)) if isinstance(value, (list, tuple)) else value

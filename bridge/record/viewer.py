@@ -14,8 +14,9 @@ import torch
 from ...core.heat import MAX_CELLS
 from .map_atlas import Pack, evenly, saved_pictures, within
 from .readout import NO_MAP_PX, Spot, find, landings, pictures_of, spots_of, when
+from .recording import Heat
 from .sheet import tidy
-from .store import Heat, RunRecord
+from .store import RunRecord
 
 KEY = "attention_director_readout"
 VERSION = 1

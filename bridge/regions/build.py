@@ -14,13 +14,14 @@ import torch
 from ...core.regions import RegionAttention, RegionRule
 from ...core.schedule import Schedule
 from ...core.text import Phrase, PhraseNotFound, PromptTag
+from ..convert import stack_masks
 from ..demo.model import warn_unknown_words
 from ..errors import DirectorError
 from ..run.install import install
 from ..text.prompt import Conditioning, phrase, take_prompt, with_key
 from ..text.reencode import reencode
 from .preview import region_preview
-from .region import RegionList, stack_masks
+from .region import RegionList
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def direct(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Condi
     warn_unknown_words(clip, tag, node)
     phrases = [phrase(clip, region.phrase, node) for region in regions]
     check_phrases(node, phrases, tag, typed)
-    masks = stack_masks(node, regions) if regions else torch.zeros(1, 1, 64, 64, dtype=torch.bool)
+    masks = stack_masks(node, [r.mask for r in regions]) if regions else torch.zeros(1, 1, 64, 64, dtype=torch.bool)
     preview = region_preview(masks[0], [r.phrase for r in regions] or [""], width, height)
     shown = masks.flatten(0, 1).float()
     strengths = tuple(strength * region.strength for region in regions)

@@ -31,19 +31,3 @@ def make_region(node: str, phrase: str, mask: torch.Tensor, strength: float) -> 
     if not torch.isfinite(mask).all():
         raise DirectorError(node, f'the mask of region "{phrase}" holds values that are no numbers; make it again.')
     return Region(phrase.strip(), mask, float(strength))
-
-
-def stack_masks(node: str, regions: RegionList) -> torch.Tensor:
-    """All masks as bool [I, R, H, W] at the largest size among them, cut at 0.5.
-
-    Single masks are repeated beside batches. Raises DirectorError for batches of different sizes.
-    """
-    layouts = {r.mask.shape[0] for r in regions} - {1}
-    if len(layouts) > 1:
-        raise DirectorError(node, f"masks come in batches of {' and '.join(map(str, sorted(layouts)))}; "
-                                  "use single masks, or batches of one size.")
-    count = layouts.pop() if layouts else 1
-    size = (max(r.mask.shape[1] for r in regions), max(r.mask.shape[2] for r in regions))
-    masks = [torch.nn.functional.interpolate(r.mask[:, None], size=size, mode="nearest")[:, 0].expand(count, -1, -1)
-             for r in regions]
-    return torch.stack(masks, dim=1) > 0.5

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.call import RowSpan
+from ...core.hooks import ChecksRun, NeedsEveryStep
 from ...core.method import AttentionMethod, Chain, Method, ObservesAttention
 from ...core.regions import RegionAttention
 from ..errors import DirectorError
@@ -29,11 +30,12 @@ def check_run(chain: Chain, guider: Any, options: dict[str, Any], images: int) -
                    "this node cannot follow it there")
             raise DirectorError(method.label, f"its positive was limited to an area; {why}, take ConditioningSetArea "
                                               "away.")
-        if getattr(method, "needs_every_step", False):
+        if isinstance(method, NeedsEveryStep) and method.why_every_step:
             _check_every_step(method, options)
         spans = [RowSpan(0, images, c.get(TAG_KEY)) for c in ours]
         try:
-            method.check_run(spans, images)
+            if isinstance(method, ChecksRun):
+                method.check_run(spans, images)
         except ValueError as error:
             raise DirectorError(method.label, f"{str(error).removeprefix(method.label + ': ')}.") from error
         records = isinstance(method, AsksForRecords) and method.recording
@@ -48,21 +50,23 @@ def check_run(chain: Chain, guider: Any, options: dict[str, Any], images: int) -
             _check_window(method, spans, prompts, window.context_length, "maps" if records else "")
 
 
-def _check_every_step(method: Method, options: dict[str, Any]) -> None:
+def _check_every_step(method: Any, options: dict[str, Any]) -> None:
     """Refuse what skips steps, or deals them out to devices, for a method that gathers over them."""
-    if "multigpu_clones" in options and options["multigpu_clones"]:
-        raise DirectorError(method.label, "it gathers maps over the whole run, which works on one GPU only; take the "
-                                          "multi-GPU node away or empty blend_words.")
+    way_out = f" or {method.way_out}" if method.way_out else ""
+    if options.get("multigpu_clones"):
+        raise DirectorError(method.label, f"{method.why_every_step}, which works on one GPU only; take the multi-GPU "
+                                          f"node away{way_out}.")
     if "easycache" in options.get("transformer_options", {}):
-        raise DirectorError(method.label, "it gathers maps in every step and EasyCache skips steps; bypass EasyCache "
-                                          "or empty blend_words.")
+        raise DirectorError(method.label, f"{method.why_every_step}, and EasyCache or LazyCache skips steps; bypass "
+                                          f"the cache{way_out}.")
 
 
 def _check_window(method: Method, spans: list[RowSpan], prompts: int, length: int, split: str) -> None:
     """A window over the batch hides which image is which: refuse what differs from image to image."""
     split = split or ("prompts" if prompts > 1 else "")
     try:
-        method.check_run(spans, length)
+        if isinstance(method, ChecksRun):
+            method.check_run(spans, length)
     except ValueError:
         split = split or "masks"
     if split:

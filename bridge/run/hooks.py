@@ -1,4 +1,7 @@
-"""What a method may do in a run beside attention. A method has a role by having its one function."""
+"""What a method may do around a run of the host. A method has a hook by having its functions.
+
+Hooks that need no host are in core/hooks.py.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 
-from ...core.call import RowSpan, Scratch, Step
-from ...core.method import AttentionMethod
-from ...core.text import Phrase
+from ...core.call import Step
 
 if TYPE_CHECKING:
     from .run import Run
-
-# Lists of functions as the host keeps them in transformer_options["patches"].
-HostPatches = Mapping[str, Sequence[Callable[..., Any]]]
 
 
 @dataclass(frozen=True)
@@ -70,65 +68,50 @@ class CondCall:
 
 Sample = Callable[[SamplerCall], torch.Tensor]
 Evaluate = Callable[[CondCall], list[torch.Tensor]]
+# Keeps something under the samples that a run ended in, as the host hands them on.
+File = Callable[[torch.Tensor], None]
 
 
 @runtime_checkable
-class ReplacesArguments(Protocol):
+class BeforeRun(Protocol):
     """Changes the run's arguments, such as noise shared by rows."""
 
-    def replace_arguments(self, arguments: RunArguments) -> RunArguments: ...
+    def before_run(self, arguments: RunArguments) -> RunArguments: ...
 
 
 @runtime_checkable
-class SurroundsSampling(Protocol):
+class BeginsRun(Protocol):
+    """Prepares its state when a run begins."""
+
+    def begin_run(self, run: Run, call: SamplerCall) -> None: ...
+
+
+@runtime_checkable
+class EndsRun(Protocol):
+    """Takes what is left of a run that came to its end. What it returns is called with the result."""
+
+    def end_run(self, run: Run) -> File | None: ...
+
+
+@runtime_checkable
+class AroundSampler(Protocol):
     """Calls the sampler with other arguments, or more than once. Call ``sample``; return its samples."""
 
-    def around_sampling(self, run: Run, call: SamplerCall, sample: Sample) -> torch.Tensor: ...
+    def around_sampler(self, run: Run, call: SamplerCall, sample: Sample) -> torch.Tensor: ...
 
 
 @runtime_checkable
-class EditsPrediction(Protocol):
-    """Changes the denoised prediction [B, C, h, w] of a step; x itself is never edited."""
-
-    def edit_prediction(self, run: Run, x: torch.Tensor, denoised: torch.Tensor, step: Step) -> torch.Tensor: ...
-
-
-@runtime_checkable
-class SurroundsConds(Protocol):
+class AroundConds(Protocol):
     """Evaluates the conditionings of a step in its own way: other ones, or under autograd."""
 
     def around_conds(self, run: Run, call: CondCall, step: Step, evaluate: Evaluate) -> list[torch.Tensor]: ...
 
 
 @runtime_checkable
-class AddsForwards(Protocol):
-    """Needs extra forwards of the model on the same input first.
+class EditsDenoised(Protocol):
+    """Changes the denoised prediction [B, C, h, w] of a step; x itself is never edited."""
 
-    Each method returned takes this one's place in the chain for one forward, whose output is dropped.
-    """
-
-    def forwards(self, step: Step, rows: Sequence[RowSpan], scratch: Scratch) -> Sequence[AttentionMethod]: ...
-
-
-@runtime_checkable
-class AddsPatches(Protocol):
-    """Adds patches of the host's own kinds to one model call, behind those that are there."""
-
-    def patches(self, step: Step, rows: tuple[RowSpan, ...], scratch: Scratch) -> HostPatches: ...
-
-
-@runtime_checkable
-class LeavesRecords(Protocol):
-    """Has something to show after the run. Asked only where the chain records."""
-
-    def records(self, scratch: Scratch) -> Mapping[str, Any]: ...
-
-
-@runtime_checkable
-class SumsUp(Protocol):
-    """Knows more at the end of a run than when its node ran, for the line on the node."""
-
-    def sum_up(self, run: Run) -> str: ...
+    def edit_denoised(self, run: Run, x: torch.Tensor, denoised: torch.Tensor, step: Step) -> torch.Tensor: ...
 
 
 @runtime_checkable
@@ -140,8 +123,8 @@ class AsksForRecords(Protocol):
 
 
 @runtime_checkable
-class NamesPhrases(Protocol):
-    """Offers the words it acts on, for a record that was not told which words to keep."""
+class NamesItsPrompt(Protocol):
+    """Says which prompt it waits for, for the line after a run in which that prompt never came."""
 
     @property
-    def phrases(self) -> tuple[Phrase, ...]: ...
+    def unseen(self) -> str: ...

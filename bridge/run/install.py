@@ -7,7 +7,7 @@ from typing import Any
 from comfy.patcher_extension import WrappersMP
 
 from ...core.method import Chain, Method
-from ..families.unet import require_unet
+from ..families import family_of
 from .dispatch import apply_model
 from .run import CHAIN_KEY
 from .wrappers import calc_cond_batch, outer_sample, predict_noise, sampler_sample
@@ -22,16 +22,16 @@ _WRAPPERS = (
 )
 
 
-def install(model: Any, method: Method) -> Any:
-    """A clone of the model with the method at the end of its chain; the input is untouched.
+def install(model: Any, *methods: Method) -> Any:
+    """A clone of the model with a node's methods at the end of its chain; the input is untouched.
 
-    Raises DirectorError for a model family without an adapter.
+    Raises DirectorError for a model of no known family.
     """
-    require_unet(model, method.label)
+    family_of(model, methods[0].label)
     clone = model.clone()
     options = clone.model_options["transformer_options"]
     chain: Chain = options.get(CHAIN_KEY) or Chain()
-    options[CHAIN_KEY] = chain.append(method)
+    options[CHAIN_KEY] = chain.append(*methods)
     for kind, wrapper in _WRAPPERS:
         clone.remove_wrappers_with_key(kind, WRAPPER_KEY)
         clone.add_wrapper_with_key(kind, WRAPPER_KEY, wrapper)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from ...core.call import RowSpan, Scratch, Step
 from ...core.method import Chain
 from ...core.network import LayerAddress
 from ...core.text import PromptTag
-from ..families.unet import HookAddress
+from ..families.family import Family, FamilyNetwork
 from ..text.prompt import TAG_KEY
 
 CHAIN_KEY = "attention_director_chain"
@@ -27,13 +28,19 @@ class Run:
     chain: Chain
     model: Any
     clones: tuple[Any, ...]
-    addresses: dict[HookAddress, LayerAddress]
+    family: Family
+    network: FamilyNetwork
     tags: dict[tuple[bool, Any], PromptTag]
     sigmas: tuple[float, ...]
     scratch: Scratch = field(default_factory=Scratch)
     calls: list[tuple[float, int, frozenset[str]]] = field(default_factory=list)
     first_progress: float | None = None
     seen_keys: set[str] = field(default_factory=set)
+
+    @cached_property
+    def layers(self) -> tuple[LayerAddress, ...]:
+        """The attention layers of the model, in the order they are called."""
+        return self.network.layers
 
     def owns(self, model: Any) -> bool:
         """Another guider may send our options to a second model; that one is not ours to change."""
@@ -78,4 +85,4 @@ def tags_of(conds: dict[str, list[dict[str, Any]]]) -> dict[tuple[bool, Any], Pr
 
 def _with_appended(tag: PromptTag, tokens: int) -> PromptTag:
     """The tag, knowing how many tokens a node such as ConditioningConcat put behind its own."""
-    return replace(tag, appended=max(0, tokens - tag.starts(0).stop))
+    return replace(tag, appended=max(0, tokens - tag.width))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from ...core.hooks import SumsUp
 from ...core.method import Method
 from ...core.schedule import Schedule
-from .hooks import SumsUp
+from .hooks import NamesItsPrompt
 from .run import Run
 
 EVENT = "attention_director.status"
@@ -47,17 +48,22 @@ def send_status(key: str, label: str, line: str) -> None:
 
 
 def report(run: Run) -> None:
-    """Leave one line on each method's node."""
+    """Leave one line for each node, whose methods have one key."""
+    parts: dict[str, list[Method]] = {}
     for method in run.chain.methods:
-        send_status(method.key, method.label, _line(run, method))
+        parts.setdefault(method.key, []).append(method)
+    for key, methods in parts.items():
+        send_status(key, methods[0].label, _line(run, methods))
 
 
-def _line(run: Run, method: Method) -> str:
+def _line(run: Run, methods: Sequence[Method]) -> str:
+    method = methods[0]
     steps = sorted({number for _, number, keys in run.calls if method.key in keys})
     start = None if run.first_progress is None else run.first_progress
-    summary = method.sum_up(run) if isinstance(method, SumsUp) else getattr(method, "summary", "")
+    summary = "; ".join(m.sum_up(run.scratch) for m in methods if isinstance(m, SumsUp))
+    unseen = next((m.unseen for m in methods if isinstance(m, NamesItsPrompt)), UNSEEN)
     return report_line(steps, len(run.sigmas) - 1, _extra_seconds(run, method.key), summary,
-                       method.key in run.seen_keys, start, method.schedule, getattr(method, "unseen", UNSEEN))
+                       method.key in run.seen_keys, start, method.schedule, unseen)
 
 
 def _extra_seconds(run: Run, key: str) -> float | None:

@@ -1,8 +1,9 @@
-"""The wrappers around a run of the host, each letting methods play their roles (roles.py)."""
+"""The wrappers around a run of the host, each letting methods use their hooks (hooks.py)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,38 +12,47 @@ import torch
 
 from ...core.call import Scratch, Step
 from ...core.method import Chain
-from ..families.unet import hook_addresses
-from ..record.store import filed, finish_recordings, start_recordings
+from ..families import family_of_network
 from .checks import check_run, conds_of
 from .dispatch import RUN_KEY
 from .hooks import (
+    AroundConds,
+    AroundSampler,
     AsksForRecords,
+    BeforeRun,
+    BeginsRun,
     CondCall,
-    EditsPrediction,
-    ReplacesArguments,
+    EditsDenoised,
+    EndsRun,
+    File,
     RunArguments,
     SamplerCall,
-    SurroundsConds,
-    SurroundsSampling,
 )
 from .run import Run, chain_of, tags_of
 from .status import report
+
+# What the methods of a run want to keep under its result, which only the outermost wrapper sees.
+_filing: ContextVar[list[File] | None] = ContextVar("attention_director_filing", default=None)
 
 
 def outer_sample(executor: Any, noise: torch.Tensor, latent_image: torch.Tensor, sampler: Any, sigmas: torch.Tensor,
                  denoise_mask: Any = None, callback: Any = None, disable_pbar: bool = False,
                  seed: int | None = None, **kwargs: Any) -> torch.Tensor:
-    """OUTER_SAMPLE wrapper: let acting methods replace the run's arguments; file its record by its result."""
+    """OUTER_SAMPLE wrapper: let acting methods replace the run's arguments, and file what it left by its result."""
     guider = executor.class_obj
     arguments = RunArguments(noise, latent_image, sampler, sigmas, seed, getattr(guider, "conds", {}))
     for method in (chain_of(guider.model_options) or Chain()).methods:
-        if isinstance(method, ReplacesArguments) and conds_of(method, guider, noise.shape[0]):
-            arguments = method.replace_arguments(arguments)
-    with filed() as file:
+        if isinstance(method, BeforeRun) and conds_of(method, guider, noise.shape[0]):
+            arguments = method.before_run(arguments)
+    token = _filing.set(None)
+    try:
         samples = executor(arguments.noise, arguments.latent, arguments.sampler, arguments.sigmas, denoise_mask,
                            callback, disable_pbar, arguments.seed, **kwargs)
-        file(samples)
-    return samples
+        for file in _filing.get() or ():
+            file(samples)
+        return samples
+    finally:
+        _filing.reset(token)
 
 
 def sampler_sample(executor: Any, guider: Any, sigmas: torch.Tensor, extra_args: dict[str, Any], callback: Any,
@@ -51,35 +61,46 @@ def sampler_sample(executor: Any, guider: Any, sigmas: torch.Tensor, extra_args:
     """SAMPLER_SAMPLE wrapper: make the run, pass it along in a copy of the options, report, drop it."""
     call = SamplerCall(guider, sigmas, extra_args, callback, noise, latent_image, denoise_mask, disable_pbar,
                        executor.class_obj)
-    sample: Callable[[SamplerCall], torch.Tensor] = partial(_sample, executor)
     options = extra_args["model_options"]
     chain = chain_of(options)
     if chain is None:
-        return sample(call)
+        return _sample(executor, call)
     check_run(chain, guider, options, noise.shape[0])
     run = _start(chain, call)
-    start_recordings(run, call)
     transformer_options = {**options.get("transformer_options", {}), RUN_KEY: run}
     call = replace(call, extra_args={
         **extra_args, "model_options": {**options, "transformer_options": transformer_options}})
-    for method in reversed(chain.methods):
-        if isinstance(method, SurroundsSampling):
-            sample = partial(_surround, method, run, sample)
     try:
-        samples = sample(call)
-        finish_recordings(run)
+        samples = _around(run, partial(_sample, executor))(call)
+        ended = [method.end_run(run) for method in run.chain.methods if isinstance(method, EndsRun)]
+        _filing.set([file for file in ended if file is not None])
         report(run)
         return samples
     finally:
         run.scratch.values.clear()
 
 
+def _around(run: Run, sample: Callable[[SamplerCall], torch.Tensor]) -> Callable[[SamplerCall], torch.Tensor]:
+    """``sample`` inside every method that surrounds it, first in the chain outermost."""
+    for method in reversed(run.chain.methods):
+        if isinstance(method, AroundSampler):
+            sample = partial(_surround, method, run, sample)
+    return sample
+
+
 def _start(chain: Chain, call: SamplerCall) -> Run:
     model = call.guider.inner_model
     clones = call.extra_args["model_options"].get("multigpu_clones") or {}
     recording = any(isinstance(m, AsksForRecords) and m.recording for m in chain.methods)
-    return Run(chain, model, tuple(c.model for c in clones.values()), hook_addresses(model.diffusion_model),
-               tags_of(call.guider.conds), tuple(call.sigmas.tolist()), Scratch(recording))
+    family = family_of_network(model.diffusion_model)
+    latent_grid = (int(call.noise.shape[-2]), int(call.noise.shape[-1]))
+    network = family.network(model.diffusion_model, latent_grid)
+    run = Run(chain.fitted(network, latent_grid), model, tuple(c.model for c in clones.values()), family, network,
+              tags_of(call.guider.conds), tuple(call.sigmas.tolist()), Scratch(recording))
+    for method in run.chain.methods:
+        if isinstance(method, BeginsRun):
+            method.begin_run(run, call)
+    return run
 
 
 def _sample(executor: Any, call: SamplerCall) -> torch.Tensor:
@@ -87,8 +108,8 @@ def _sample(executor: Any, call: SamplerCall) -> torch.Tensor:
                     call.denoise_mask, call.disable_pbar)
 
 
-def _surround(method: SurroundsSampling, run: Run, sample: Any, call: SamplerCall) -> torch.Tensor:
-    return method.around_sampling(run, call, sample)
+def _surround(method: AroundSampler, run: Run, sample: Any, call: SamplerCall) -> torch.Tensor:
+    return method.around_sampler(run, call, sample)
 
 
 def predict_noise(executor: Any, x: torch.Tensor, timestep: torch.Tensor, model_options: dict[str, Any] | None = None,
@@ -97,12 +118,12 @@ def predict_noise(executor: Any, x: torch.Tensor, timestep: torch.Tensor, model_
     options = model_options or {}
     denoised = executor(x, timestep, options, seed)
     run = run_of(options)
-    editors = [m for m in run.chain.methods if isinstance(m, EditsPrediction)] if run else []
+    editors = [m for m in run.chain.methods if isinstance(m, EditsDenoised)] if run else []
     if run is not None and editors:
         step = run.step_at(float(timestep.flatten()[0]), run.model)
         for method in editors:
             if method.schedule.active(step.progress):
-                denoised = method.edit_prediction(run, x, denoised, step)
+                denoised = method.edit_denoised(run, x, denoised, step)
     return denoised
 
 
@@ -112,7 +133,7 @@ def calc_cond_batch(executor: Any, model: Any, conds: Any, x: torch.Tensor, time
     run = run_of(model_options)
     call = CondCall(model, conds, x, timestep, model_options)
     evaluate = partial(_evaluate, executor)
-    methods = [m for m in run.chain.methods if isinstance(m, SurroundsConds)] if run and run.owns(model) else []
+    methods = [m for m in run.chain.methods if isinstance(m, AroundConds)] if run and run.owns(model) else []
     if run is not None and methods:
         step = run.step_at(float(timestep.flatten()[0]), model)
         for method in reversed(methods):
@@ -125,7 +146,7 @@ def _evaluate(executor: Any, call: CondCall) -> list[torch.Tensor]:
     return executor(call.model, call.conds, call.x, call.timestep, call.options)
 
 
-def _surround_conds(method: SurroundsConds, run: Run, step: Step, evaluate: Any, call: CondCall) -> list[torch.Tensor]:
+def _surround_conds(method: AroundConds, run: Run, step: Step, evaluate: Any, call: CondCall) -> list[torch.Tensor]:
     return method.around_conds(run, call, step, evaluate)
 
 

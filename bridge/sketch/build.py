@@ -13,7 +13,7 @@ from comfy.model_sampling import CONST
 from ...core.schedule import Schedule
 from ..convert import mask_to_bhw
 from ..errors import DirectorError
-from ..families.unet import require_unet
+from ..families import family_of
 from ..run.install import install
 from ..run.run import chain_of
 from ..run.status import send_status
@@ -68,7 +68,7 @@ def _check(node: str, model: Any, vae: Any, predictor: Predictor, options: Sketc
         raise DirectorError(node, f"start_percent {options.start:g} lies after end_percent {options.end:g}; swap them.")
     if vae is None:
         raise DirectorError(node, "the vae input is empty; wire the checkpoint's VAE.")
-    require_unet(model, node)
+    family_of(model, node)
     if isinstance(model.get_model_object("model_sampling"), CONST):
         raise DirectorError(node, "this model is sampled as a flow, which it does not follow yet; take the sampling "
                                   "node before it away.")

@@ -7,14 +7,15 @@ from typing import Any
 
 import comfy.model_management
 import torch
-from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock, SpatialTransformer, UNetModel
 from comfy.patcher_extension import WrappersMP
 
 from ...core.edge_predictor import EdgePredictor
 from ...core.sketch import sketch_loss
 from ..errors import DirectorError
+from ..families import family_of_network
+from ..families.family import CALL_KEY
 from ..families.unet_taps import Tap, capturing
-from ..run.dispatch import CALL_KEY, copy_of_control
+from ..run.dispatch import copy_of_control
 from ..run.gradients import (
     StandIns,
     checkpointed,
@@ -77,12 +78,12 @@ class GuidedForward:
                     raise DirectorError(self.label, "out of memory for the gradient; turn checkpointing on.") from error
             self.scratch.values["short of memory"] = True
             comfy.model_management.soft_empty_cache()
-        return self._differentiate(forward, network, x, options, blocks_of(network))
+        return self._differentiate(forward, network, x, options, family_of_network(network).recomputed(network))
 
     def _short_of_memory(self) -> bool:
         return bool(self.scratch.values.get("short of memory"))
 
-    def _differentiate(self, forward: Any, network: UNetModel, x: torch.Tensor, options: dict[str, Any],
+    def _differentiate(self, forward: Any, network: Any, x: torch.Tensor, options: dict[str, Any],
                        blocks: list[torch.nn.Module]) -> torch.Tensor:
         """Without a look at every argument where nothing of others is in the forward; with one if it was there."""
         strangers = self.scratch.values.get("strangers") or has_strangers(options)
@@ -94,7 +95,7 @@ class GuidedForward:
             self.scratch.values["strangers"] = True
         return self._graph(forward, network, x, options, blocks, True)
 
-    def _graph(self, forward: Any, network: UNetModel, x: torch.Tensor, options: dict[str, Any],
+    def _graph(self, forward: Any, network: Any, x: torch.Tensor, options: dict[str, Any],
                blocks: list[torch.nn.Module], strangers: bool) -> torch.Tensor:
         known = self.scratch.once(("stand-ins", id(network)), StandIns)
         with (gradients(network, known=known, strangers=strangers), checkpointed(blocks),
@@ -136,11 +137,6 @@ def has_strangers(options: dict[str, Any]) -> bool:
     kinds = (options.get("patches", {}), options.get("patches_replace", {}),
              {key: found for key, found in wrappers.items() if key != WRAPPER_KEY})
     return any(any(kind.values()) for kind in kinds)
-
-
-def blocks_of(network: UNetModel) -> list[torch.nn.Module]:
-    """The parts worth computing twice: each keeps many activations and has one input."""
-    return [part for part in network.modules() if isinstance(part, (ResBlock, SpatialTransformer))]
 
 
 class _Quiet:

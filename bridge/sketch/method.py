@@ -53,10 +53,7 @@ class SketchGuidance:
         """It follows the whole run, whatever its prompts."""
         return True
 
-    def check_run(self, rows: Sequence[RowSpan], images: int) -> None:
-        """Nothing about the prompts can be wrong; the run itself is looked at in ``around_sampling``."""
-
-    def replace_arguments(self, arguments: RunArguments) -> RunArguments:
+    def before_run(self, arguments: RunArguments) -> RunArguments:
         """Encode the drawing while the VAE may still be loaded, and let the start noise lean towards it."""
         if arguments.latent.ndim != 4:
             raise DirectorError(self.label, "it draws pictures, not video; take it off this model.")
@@ -70,7 +67,7 @@ class SketchGuidance:
             leaning = noise + rows.where * (leaning - noise)
         return replace(arguments, noise=leaning)
 
-    def around_sampling(self, run: Run, call: SamplerCall, sample: Sample) -> torch.Tensor:
+    def around_sampler(self, run: Run, call: SamplerCall, sample: Sample) -> torch.Tensor:
         """Refuse what has no gradient here, before the first step."""
         refuse(self.label, run, call)
         run.scratch.values[self.key, "positives"] = positives_of(call.guider.conds)
@@ -97,7 +94,7 @@ class SketchGuidance:
             self._note(run, step, images, forward)
         return outputs
 
-    def edit_prediction(self, run: Run, x: torch.Tensor, denoised: torch.Tensor, step: Step) -> torch.Tensor:
+    def edit_denoised(self, run: Run, x: torch.Tensor, denoised: torch.Tensor, step: Step) -> torch.Tensor:
         """D' = D - kappa g / ||g||, with the gradients that this evaluation left."""
         waiting = run.scratch.values.pop((self.key, "waiting"), None)
         if not waiting:
@@ -107,7 +104,7 @@ class SketchGuidance:
             index = torch.tensor(images, device=denoised.device)
             gradient.index_add_(0, index, found.to(denoised))
         where = self._wanted(run, list(range(len(x))), denoised).where
-        run.scratch.once((self.key, "guided"), set).add(step.sigma)
+        run.scratch.once((self.key, "guided"), set).add(sum(s >= step.sigma * (1 - 1e-4) for s in run.sigmas[:-1]))
         return guided(x, denoised, gradient, step.sigma, next_sigma(run.sigmas, step.sigma), self.strength, where)
 
     def records(self, scratch: Scratch) -> Mapping[str, Any]:
@@ -123,11 +120,10 @@ class SketchGuidance:
         near = agreement(predicted, wanted.drawn, wanted.blank)
         return {"edges": edges.cpu(), "edges_wanted": drawing.cpu(), "edges_agreement": near.cpu()}
 
-    def sum_up(self, run: Run) -> str:
+    def sum_up(self, scratch: Scratch) -> str:
         """For the line on the node: how many steps were guided, and how near the last one came."""
-        levels = run.scratch.values.get((self.key, "guided"), ())
-        steps = {sum(s >= level * (1 - 1e-4) for s in run.sigmas[:-1]) for level in levels}
-        found = run.scratch.values.get((self.key, "last"))
+        steps = scratch.values.get((self.key, "guided"), ())
+        found = scratch.values.get((self.key, "last"))
         near = ""
         if found is not None:
             predicted, wanted = found

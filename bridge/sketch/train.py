@@ -21,8 +21,8 @@ from comfy.patcher_extension import WrappersMP
 
 from ...core.edge_predictor import EdgePredictor
 from ..errors import DirectorError
+from ..families import family_of
 from ..families.checkpoint import family, fingerprint
-from ..families.unet import require_unet
 from ..families.unet_taps import Tap, capturing, taps_of
 from ..run.gradients import with_transformer_options
 from .drawing import encode_maps
@@ -161,7 +161,7 @@ def running(model: Any) -> Iterator[None]:
 
 def check_model(node: str, model: Any) -> None:
     """Raise DirectorError for a model whose blocks cannot be read."""
-    require_unet(model, node)
+    family_of(model, node)
     if isinstance(model.get_model_object("model_sampling"), CONST):
         raise DirectorError(node, "this model is sampled as a flow, which the predictor does not know yet.")
 

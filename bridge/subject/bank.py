@@ -24,11 +24,11 @@ from ..errors import DirectorError
 from ..files import replacing
 
 FORMAT = "attention_director.subject_bank"
-VERSION = 1
+VERSION = 2
 MAX_TENSORS = 20_000
 MAX_HEADER = 1_000_000
-_NAME = re.compile(r"(in|out)\.\d{1,3}\.(input|output)\.\d{1,3}\.\d{1,3}(\.(cond|uncond))?|subjects\.\d{1,3}\.\d{1,3}"
-                   r"|features|feature_subjects|preview")
+_NAME = re.compile(r"(in|out)\.\d{1,3}\.(input|output)\.\d{1,3}\.\d{1,3}(\.(cond|uncond))?"
+                   r"|subjects\.\d{1,3}\.\d{1,4}x\d{1,4}|features|feature_subjects|preview")
 # Banks of the last runs that kept one, for the node that saves them.
 _KEPT_RUNS = 2
 _recent: OrderedDict[str, SubjectBank] = OrderedDict()
@@ -42,8 +42,8 @@ def output_name(level: int, layer: LayerAddress) -> str:
     return f"out.{level}.{layer.stage}.{layer.block}.{layer.depth}"
 
 
-def subjects_name(level: int, scale: int) -> str:
-    return f"subjects.{level}.{scale}"
+def subjects_name(level: int, grid: tuple[int, int]) -> str:
+    return f"subjects.{level}.{grid[0]}x{grid[1]}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ PREVIEW_SCALE = 8
 def fill_features(keep: BankKeeper, found: SubjectPass, maps: torch.Tensor) -> None:
     """Put the anchors' features at their subject's patches into a bank, and note which patches these are."""
     assert found.state.features is not None
-    masks = masks_from_maps(maps, found.plan.grid(found.plan.link_scale), found.options.separate)[:keep.anchors]
+    masks = masks_from_maps(maps, found.layers.link_grid, found.options.separate)[:keep.anchors]
     patches = match_features(found.state.features[:keep.anchors])
     keep.link_positions = [mask.any(0).nonzero().flatten() for mask in masks]
     pairs = list(zip(patches, masks, keep.link_positions, strict=True))

@@ -21,7 +21,6 @@ from ...core.schedule import Schedule
 from ...core.subject_masks import subject_columns
 from ...core.text import Phrase
 from ..errors import DirectorError
-from ..families.unet_plan import make_plan
 from ..inversion.invert import psnr
 from ..run.hooks import Sample, SamplerCall
 from ..run.install import install
@@ -89,15 +88,11 @@ class PhotoSubject:
     def acts_on(self, rows: Sequence[RowSpan]) -> bool:
         return bool(owned(self.key, rows))
 
-    def check_run(self, rows: Sequence[RowSpan], images: int) -> None:
-        """The node knows its run."""
-
-    def around_sampling(self, run: Run, call: SamplerCall, sample: Sample) -> torch.Tensor:
+    def around_sampler(self, run: Run, call: SamplerCall, sample: Sample) -> torch.Tensor:
         tag = next(tag for tag in run.tags.values() if self.key in tag.keys)
-        plan = make_plan(run.model.diffusion_model, (int(call.noise.shape[-2]), int(call.noise.shape[-1])))
         columns, members = subject_columns(prompt_tokens(tag, self.phrases, self.images), call.noise.device)
         options = replace(OPTIONS, anchors=self.images)
-        first = SubjectPass(self.key, self.label, self.images, options, plan, columns, members, 0,
+        first = SubjectPass(self.key, self.label, self.images, options, run.network.subject, columns, members, 0,
                             run.scratch.once((self.key, "pass", 1), PassState), gathers=True)
         run.chain = run.chain.with_instead(self, first)
         sample(replace(call, extra_args=dict(call.extra_args)))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 
 from ...core.call import AttentionCall, RowSpan, Step
 from ...core.network import LayerAddress
 from ...core.shared_keys import Banked, SharedKeys, match_statistics
-from ..families.unet import split_heads
+from ..families.kernel import split_heads
 from .bank import SubjectBank, input_name, output_name, subjects_name
 from .pass_state import Kept
 
@@ -49,13 +48,13 @@ class BankKeeper:
         if self.open and step is not None:
             self.levels.append(step)
 
-    def inputs(self, layer: LayerAddress, scale: int, half: str, n: torch.Tensor, kept: Kept) -> None:
+    def inputs(self, layer: LayerAddress, grid: tuple[int, int], half: str, n: torch.Tensor, kept: Kept) -> None:
         """What the self-attention of the anchors reads, [images, N, C], at the kept positions."""
         if self.open:
             level = len(self.levels) - 1
             self.waiting[input_name(level, layer, half)] = torch.cat(
                 [n[a, positions] for a, positions in enumerate(kept.positions)])
-            self.waiting[subjects_name(level, scale)] = torch.cat([kept.subjects(a) for a in range(self.anchors)])
+            self.waiting[subjects_name(level, grid)] = torch.cat([kept.subjects(a) for a in range(self.anchors)])
 
     def outputs(self, layer: LayerAddress, n: torch.Tensor) -> None:
         """What it gives after injection, [images, N, C], at the patches that later pictures may draw from."""
@@ -66,14 +65,14 @@ class BankKeeper:
 
 @dataclass
 class BankUse:
-    """The anchors of a bank for one pass. attention: the model's own layers, for their projections.
+    """The anchors of a bank for one pass. projections: a layer's own, to keys and to values.
 
     halves: of each conditioning in the call; inside: by pixels of the grid, where the group's subjects
     are, [U G, N].
     """
 
     bank: SubjectBank
-    attention: Mapping[LayerAddress, Any]
+    projections: Callable[[LayerAddress], tuple[torch.nn.Module, torch.nn.Module]]
     level: int | None = None
     missed: int = 0
     halves: list[str] = field(default_factory=list)
@@ -88,12 +87,12 @@ class BankUse:
         """A bank drawn at cfg 1 has no half for the negative."""
         return any(name.endswith(f".{half}") for name in self.bank.tensors)
 
-    def groups(self, kept: Kept, spans: Sequence[RowSpan], halves: Sequence[str], members: Sequence[int], scale: int,
-               apart: bool) -> list[SharedKeys]:
+    def groups(self, kept: Kept, spans: Sequence[RowSpan], halves: Sequence[str], members: Sequence[int],
+               grid: tuple[int, int], apart: bool) -> list[SharedKeys]:
         """One group: the pictures whose subject is seen, which all see the whole bank."""
         if self.level is None or not spans or not members:
             return []
-        subjects = self.bank.tensors.get(subjects_name(self.level, scale))
+        subjects = self.bank.tensors.get(subjects_name(self.level, grid))
         if subjects is None or not len(subjects):
             return []
         device = kept.masks.device
@@ -108,11 +107,11 @@ class BankUse:
         """Keys and values of the kept inputs, by the layer's own projections."""
         def banked(group: SharedKeys) -> tuple[torch.Tensor, torch.Tensor]:
             assert self.level is not None
-            module, heads = self.attention[call.layer], call.k.shape[1]
+            heads = call.k.shape[1]
             kept = torch.stack([self.bank.tensors[input_name(self.level, call.layer, half)] for half in self.halves])
             kept = kept.to(call.k.device, call.k.dtype)
             keys, values = (split_heads(project(kept), heads).repeat_interleave(group.copies, 0)
-                            for project in (module.to_k, module.to_v))
+                            for project in self.projections(call.layer))
             if self.bank.photographs:
                 keys = match_statistics(keys, call.k[call.index(group.rows)], self.inside[call.k.shape[2]])
             return keys, values

@@ -5,20 +5,17 @@ Written from the paper; no code copied. The pass itself is in subject_pass.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
 from ...core.call import RowSpan
 from ...core.method import Chain, owned
-from ...core.network import LayerAddress
 from ...core.schedule import Schedule
 from ...core.subject_masks import subject_columns
 from ...core.text import Phrase, PromptTag
 from ..errors import DirectorError
-from ..families.unet_plan import make_plan
 from ..run.hooks import Sample, SamplerCall
 from ..run.run import Run
 from ..run.two_pass import sample_twice
@@ -44,10 +41,6 @@ class SharedSubject:
     def schedule(self) -> Schedule:
         return Schedule()
 
-    @property
-    def summary(self) -> str:
-        return ""
-
     def acts_on(self, rows: Sequence[RowSpan]) -> bool:
         return bool(owned(self.key, rows))
 
@@ -57,7 +50,7 @@ class SharedSubject:
             raise ValueError(f"{self.label}: {images} latents for {self.scenes} scenes; connect this node's latent "
                              "output to the sampler")
 
-    def around_sampling(self, run: Run, call: SamplerCall, sample: Sample) -> torch.Tensor:
+    def around_sampler(self, run: Run, call: SamplerCall, sample: Sample) -> torch.Tensor:
         """One pass, or two where features are injected and a step of this run would inject them."""
         tag = next((tag for tag in run.tags.values() if self.key in tag.keys), None)
         if tag is None:
@@ -83,14 +76,13 @@ class SharedSubject:
         return samples
 
     def _first_pass(self, run: Run, call: SamplerCall, tag: PromptTag) -> SubjectPass:
-        plan = make_plan(run.model.diffusion_model, (int(call.noise.shape[-2]), int(call.noise.shape[-1])))
         progress = [run.step_at(sigma, run.model).progress for sigma in run.sigmas[:-1]]
         twice = (self.options.two_pass and self.options.injecting
                  and any(self.options.inject.active(p) for p in progress))
         use = self._bank_use(run, progress)
         columns, members = subject_columns(prompt_tokens(tag, self.phrases, self.scenes), call.noise.device)
         keep = None if twice else self._keeper()
-        return SubjectPass(self.key, self.label, self.scenes, self.options, plan, columns, members,
+        return SubjectPass(self.key, self.label, self.scenes, self.options, run.network.subject, columns, members,
                            int(call.extra_args.get("seed") or 0), self._state(run, 1), gathers=twice, use=use,
                            keep=keep, recording=run.scratch.recording)
 
@@ -119,14 +111,14 @@ class SharedSubject:
         if 2 * far > len(progress):
             raise DirectorError(self.label, f"{far} of {len(progress)} steps lie far from the bank's "
                                             f"{len(self.bank.progress)} noise levels; use its steps and scheduler.")
-        return BankUse(self.bank, attention_modules(run.model.diffusion_model, run.addresses.values()))
+        return BankUse(self.bank, run.network.projections)
 
     def _refuse(self, call: SamplerCall) -> None:
         options = call.extra_args["model_options"]
         if "easycache" in options.get("transformer_options", {}):
             raise DirectorError(self.label, "EasyCache and LazyCache skip steps that the subject's maps are read from; "
                                             "bypass the cache.")
-        if "multigpu_clones" in options:
+        if options.get("multigpu_clones"):
             raise DirectorError(self.label, "pictures that share a subject must be drawn on one GPU; bypass the node "
                                             "that spreads the model over several.")
 
@@ -143,15 +135,3 @@ class SharedSubject:
 def _innermost(chain: Chain, method: SharedSubject, live: SubjectPass) -> Chain:
     """The chain without the node's method and with the pass at its end, where nothing changes its calls."""
     return Chain((*(m for m in chain.methods if m is not method), live))
-
-
-def attention_modules(network: Any, layers: Iterable[LayerAddress]) -> dict[LayerAddress, Any]:
-    """The self-attention modules of a loaded UNet."""
-    stages = {"input": network.input_blocks, "middle": [network.middle_block], "output": network.output_blocks}
-    found: dict[LayerAddress, Any] = {}
-    for layer in layers:
-        if layer.kind == "self":
-            transformer = next(m for m in stages[layer.stage][layer.block].children()
-                               if hasattr(m, "transformer_blocks"))
-            found[layer] = transformer.transformer_blocks[layer.depth].attn1
-    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
@@ -14,7 +15,6 @@ from ...core.schedule import Schedule
 from ...core.shared_keys import SharedKeys
 from ...core.subject_masks import dropped, masks_from_maps
 from ...core.text import Phrase, PromptTag
-from ..families.unet_plan import SubjectPlan
 
 # The paper's share of plain queries falls by this much over its window, from 0.9 to 0.818.
 BLEND_FALL = 1.0 - 0.81836735 / 0.9
@@ -105,8 +105,8 @@ class PassState:
     maps: MapMean = field(default_factory=MapMean)
     sigma: float | None = None
     rows: tuple[RowSpan, ...] = ()
-    kept: dict[int, Kept] = field(default_factory=dict)
-    groups: dict[int, tuple[list[SharedKeys], tuple[int, ...]]] = field(default_factory=dict)
+    kept: dict[tuple[int, int], Kept] = field(default_factory=dict)
+    groups: dict[tuple[int, int], tuple[list[SharedKeys], tuple[int, ...]]] = field(default_factory=dict)
     queries: dict[LayerAddress, torch.Tensor] = field(default_factory=dict)
     features: torch.Tensor | None = None
     features_off: float = float("inf")
@@ -116,18 +116,32 @@ class PassState:
     history: list[torch.Tensor] = field(default_factory=list)
 
 
-def make_kept(maps: torch.Tensor, plan: SubjectPlan, scale: int, options: SubjectOptions, anchors: int,
-              seed: int) -> Kept:
-    """Masks, dropout and the anchors' positions on one grid. The only look at the numbers of a noise level."""
-    masks = masks_from_maps(maps, plan.grid(scale), options.separate)
+def make_kept(maps: torch.Tensor, grid: tuple[int, int], options: SubjectOptions, anchors: int, seed: int) -> Kept:
+    """Masks, dropout and the anchors' positions on one grid. The only GPU sync per noise level."""
+    masks = masks_from_maps(maps, grid, options.separate)
     left = dropped(masks, options.variety, seed).any(1)
     empty = (~masks.flatten(1).any(1)).nonzero().flatten().tolist()
     return Kept(masks, [left[a].nonzero().flatten() for a in range(anchors)], frozenset(empty))
 
 
-def dropout_seed(seed: int, sigma: float, scale: int) -> int:
-    """One draw for each noise level and grid; the same in both passes and in every queueing."""
-    return hash((seed, round(sigma * 1e6), scale)) & 0x7FFF_FFFF_FFFF_FFFF
+def dropout_seed(seed: int, sigma: float, stride: int) -> int:
+    """One draw for each noise level and grid; the same in both passes, in every queueing and on every Python.
+
+    The numbers are mixed as xxHash's 64-bit rounds do. stride: latent pixels a side of one cell of the grid.
+    """
+    mixed = _PRIMES[2]
+    for number in (seed, round(sigma * 1e6), stride):
+        mixed = (mixed + number % (2 ** 61 - 1) * _PRIMES[1]) % 2 ** 64
+        mixed = (mixed << 31 | mixed >> 33) % 2 ** 64 * _PRIMES[0] % 2 ** 64
+    return (mixed + (3 ^ _PRIMES[2] ^ 3527539)) % 2 ** 63
+
+
+_PRIMES = (11400714785074694791, 14029467366897019727, 2870177450012600261)
+
+
+def stride_of(latent_grid: tuple[int, int], grid: tuple[int, int]) -> int:
+    """Latent pixels a side of one cell of a grid; each halving rounds up."""
+    return 2 ** math.ceil(math.log2(max(whole / part for whole, part in zip(latent_grid, grid, strict=True))))
 
 
 def whole_spans(rows: Sequence[RowSpan], images: int) -> list[RowSpan]:

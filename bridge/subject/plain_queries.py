@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from ...core.call import Attend, AttentionCall, RowSpan
-from ...core.network import LayerAddress
+from ...core.network import LayerAddress, SubjectLayers
 from ...core.schedule import Schedule
-from ..families.unet_plan import SubjectPlan
 from .pass_state import PassState
 
 
@@ -21,18 +20,15 @@ class PlainQueries:
     key: str
     label: str
     schedule: Schedule
-    plan: SubjectPlan
+    layers: SubjectLayers
     state: PassState
 
     def acts_on(self, rows: Sequence[RowSpan]) -> bool:
         """Made for these rows."""
         return True
 
-    def check_run(self, rows: Sequence[RowSpan], images: int) -> None:
-        """Made inside a run that was checked."""
-
     def selects(self, layer: LayerAddress) -> bool:
-        return self.plan.shares(layer)
+        return layer in self.layers.shares
 
     def __call__(self, call: AttentionCall, attend: Attend) -> torch.Tensor:
         self.state.queries[call.layer] = call.q

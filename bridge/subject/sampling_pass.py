@@ -6,6 +6,7 @@ to queries, keys and biases has happened when keys are shared.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,16 +15,23 @@ import torch
 
 from ...core.call import Attend, AttentionCall, RowSpan, Scratch, Step
 from ...core.correspondence import DIFT_TIMESTEP, Link, inject, link, match_features
-from ...core.method import owned
-from ...core.network import LayerAddress
+from ...core.method import ModelCall, owned
+from ...core.network import LayerAddress, SubjectLayers
 from ...core.schedule import Schedule
 from ...core.shared_keys import attend_shared, blend_queries
 from ...core.subject_masks import masks_from_maps, subject_maps
-from ..families.unet_plan import SubjectPlan
-from ..run.hooks import HostPatches
 from ..run.run import TIMESTEPS
 from .bank_use import BankKeeper, BankUse
-from .pass_state import PassState, SubjectOptions, anchor_groups, dropout_seed, lonely_rows, make_kept, whole_spans
+from .pass_state import (
+    PassState,
+    SubjectOptions,
+    anchor_groups,
+    dropout_seed,
+    lonely_rows,
+    make_kept,
+    stride_of,
+    whole_spans,
+)
 from .plain_queries import PlainQueries
 
 # Noise levels whose masks a readout can show.
@@ -44,7 +52,7 @@ class SubjectPass:
     label: str
     images: int
     options: SubjectOptions
-    plan: SubjectPlan
+    layers: SubjectLayers
     columns: torch.Tensor
     members: torch.Tensor
     seed: int
@@ -68,9 +76,7 @@ class SubjectPass:
                 self.options.inject.end if self.options.injecting else 0.0]
         return Schedule(0.0, 1.0 if self.gathers or self.keep else max(ends))
 
-    @property
-    def summary(self) -> str:
-        """What the line after a run says of it."""
+    def sum_up(self, scratch: Scratch) -> str:
         anchors = f"a bank of {self.use.bank.anchors}" if self.use else f"{self.anchors} anchors"
         text = f"{self.images} scenes, {anchors}"
         if self.state.lonely:
@@ -86,11 +92,8 @@ class SubjectPass:
         """Every conditioning of the whole set: the negative's rows are the same pictures."""
         return bool(whole_spans(rows, self.images))
 
-    def check_run(self, rows: Sequence[RowSpan], images: int) -> None:
-        """The node's method has checked."""
-
     def selects(self, layer: LayerAddress) -> bool:
-        return self.plan.maps(layer) or self.plan.shares(layer)
+        return layer in self.layers.maps or layer in self.layers.shares
 
     def records(self, scratch: Scratch) -> Mapping[str, Any]:
         """What a readout shows of the run.
@@ -102,7 +105,7 @@ class SubjectPass:
         maps = self.state.maps.mean
         if maps is None:
             return {}
-        grid = self.plan.grid(min(self.plan.shared_scales))
+        grid = self.layers.shared_grids[0]
         found: dict[str, Any] = {"subject_masks": masks_from_maps(maps, grid).any(1).unflatten(-1, grid)}
         if self.state.history:
             found["subject_masks_by_step"] = torch.stack(self.state.history)
@@ -110,45 +113,46 @@ class SubjectPass:
         if links and not self.use:
             found["subject_links"] = torch.stack([drawn.index for drawn in links])
             found["subject_links_open"] = torch.stack([drawn.gate for drawn in links])
-            found["subject_links_grid"] = self.plan.grid(self.plan.link_scale)
+            found["subject_links_grid"] = self.layers.link_grid
         return found
 
-    def forwards(self, step: Step, rows: Sequence[RowSpan], scratch: Scratch) -> Sequence[PlainQueries]:
-        """A forward without us, whose queries keep the layout of a picture drawn alone."""
-        self._begin(step, tuple(rows))
-        share = self.options.plain_queries(step)
+    def begin_call(self, call: ModelCall) -> None:
+        """Masks when the noise level is new, groups when the rows are."""
+        self._begin(call.step, call.rows)
+
+    def forwards(self, call: ModelCall) -> Sequence[PlainQueries]:
+        """A forward without us, whose queries keep the layout of a picture generated alone."""
+        share = self.options.plain_queries(call.step)
         if share == 0.0 or not any(groups for groups, _ in self.state.groups.values()):
             return ()
-        return (PlainQueries(self.key, self.label, self.schedule, self.plan, self.state),)
+        return (PlainQueries(self.key, self.label, self.schedule, self.layers, self.state),)
 
-    def patches(self, step: Step, rows: tuple[RowSpan, ...], scratch: Scratch) -> HostPatches:
-        self._begin(step, rows)
-        wanted: dict[str, list[Any]] = {}
-        if not self._ours():
-            return wanted if not self.keep else {"attn1_patch": [self._keep_inputs]}
-        off = abs(step.progress - DIFT_PROGRESS)
-        now = self._injects_now(step)
-        if (self.gathers and off <= self.state.features_off) or (now and not self.options.two_pass):
-            self.state.features_off = off
-            wanted["output_block_patch"] = [self._tap]
-        if now:
-            wanted["attn1_output_patch"] = [self._inject]
-        if self.keep:
-            wanted["attn1_patch"] = [self._keep_inputs]
-        return wanted
+    def reads_inputs(self, layer: LayerAddress) -> bool:
+        return self.keep is not None and layer in self.layers.shares
+
+    def edits_outputs(self, layer: LayerAddress) -> bool:
+        return layer in self.layers.injects
+
+    def features_wanted(self, call: ModelCall) -> str:
+        off = abs(call.step.progress - DIFT_PROGRESS)
+        one_pass = not self.options.two_pass and self._injects_now(call.step)
+        if not self._ours() or not (one_pass or (self.gathers and off <= self.state.features_off)):
+            return ""
+        self.state.features_off = off
+        return self.layers.features
 
     def __call__(self, call: AttentionCall, attend: Attend) -> torch.Tensor:
-        scale = self.plan.scales[call.layer]
-        whole = call.q.shape[0] == call.rows[-1].stop and call.latent_grid == self.plan.latent_grid
-        if not whole or call.grid != self.plan.grid(scale):
+        if call.q.shape[0] != call.rows[-1].stop or call.latent_grid != self.layers.latent_grid:
             return attend(call)
-        if self.plan.maps(call.layer):
+        if call.layer in self.layers.maps:
+            if call.grid != self.layers.map_grid:
+                return attend(call)
             for span in self._ours(call.rows):
                 maps = subject_maps(call, span, self.columns, self.members)
                 self.state.maps.add(span.images, maps, self.images)
             return attend(call)
-        groups, alone = self.state.groups.get(scale, ([], ()))
-        if not groups:
+        groups, alone = self.state.groups.get(call.grid, ([], ()))
+        if not groups or call.grid != self.layers.shares[call.layer]:
             return attend(call)
         return self._share(call, attend, groups, alone)
 
@@ -187,7 +191,7 @@ class SubjectPass:
         if new or rows != state.rows:
             state.rows, state.groups, state.queries = rows, {}, {}
             if self.options.sharing and self.options.share.active(step.progress):
-                state.groups = {scale: self._groups(scale) for scale in state.kept}
+                state.groups = {grid: self._groups(grid) for grid in state.kept}
 
     def _make_masks(self, step: Step) -> None:
         maps = self.fixed if self.fixed is not None else self.state.maps.mean
@@ -195,42 +199,43 @@ class SubjectPass:
         if maps is None or not (sharing or self.keep):
             return
         state = self.state
-        state.kept = {scale: make_kept(maps, self.plan, scale, self.options, self.anchors,
-                                       dropout_seed(self.seed, step.sigma, scale)) for scale in self.plan.shared_scales}
-        finest = state.kept[min(state.kept)]
+        state.kept = {grid: make_kept(maps, grid, self.options, self.anchors, self._dropout_seed(step, grid))
+                      for grid in self.layers.shared_grids}
+        finest = state.kept[max(state.kept)]
         state.shared_levels += 1
         state.lonely += len(finest.alone)
         if self.recording and len(state.history) < LONGEST_HISTORY:
-            state.history.append(finest.masks.any(1).unflatten(-1, self.plan.grid(min(state.kept))).cpu())
+            state.history.append(finest.masks.any(1).unflatten(-1, max(state.kept)).cpu())
 
-    def _groups(self, scale: int):
-        kept = self.state.kept[scale]
+    def _dropout_seed(self, step: Step, grid: tuple[int, int]) -> int:
+        return dropout_seed(self.seed, step.sigma, stride_of(self.layers.latent_grid, grid))
+
+    def _groups(self, grid: tuple[int, int]):
+        kept = self.state.kept[grid]
         if self.use is None:
             return anchor_groups(kept, self.state.rows, self.images, self.options.separate)
         found = [(s, self._half_of(s.start)) for s in whole_spans(self.state.rows, self.images)]
         found = [(s, half) for s, half in found if self.use.has_half(half)]
         spans, halves = [s for s, _ in found], [half for _, half in found]
         members = [i for i in range(self.images) if i not in kept.alone]
-        groups = self.use.groups(kept, spans, halves, members, scale, self.options.separate)
+        groups = self.use.groups(kept, spans, halves, members, grid, self.options.separate)
         grouped = {s.start + i for s in spans for i in members} if groups else set()
         return groups, lonely_rows(grouped, self.state.rows)
 
-    def _tap(self, h: torch.Tensor, skip: torch.Tensor, options: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-        """output_block_patch: the features for correspondence pass by."""
-        if options["block"] == ("output", self.plan.tap):
-            span = self._ours()[0]
-            self.state.features = h[span.start:span.stop].clone()
-            if not self.options.two_pass and self.state.kept:
-                maps = self.state.maps.mean
-                assert maps is not None
-                self.state.links = self.find_links(maps)
-        return h, skip
+    def read_features(self, features: torch.Tensor, call: ModelCall) -> None:
+        """The features for correspondence pass by."""
+        span = self._ours()[0]
+        self.state.features = features[span.start:span.stop].clone()
+        if not self.options.two_pass and self.state.kept:
+            maps = self.state.maps.mean
+            assert maps is not None
+            self.state.links = self.find_links(maps)
 
     def find_links(self, maps: torch.Tensor) -> tuple[Link, ...] | None:
         """The correspondence of each image, by the features found and masks cut from these maps."""
         if self.state.features is None:
             return None
-        masks = masks_from_maps(maps, self.plan.grid(self.plan.link_scale), self.options.separate)
+        masks = masks_from_maps(maps, self.layers.link_grid, self.options.separate)
         groups = masks if self.options.separate else masks.any(1, keepdim=True)
         patches = match_features(self.state.features)
         if self.use is not None:
@@ -245,13 +250,13 @@ class SubjectPass:
                               valid.transpose(0, 1).flatten(1), groups[image]))
         return tuple(links)
 
-    def _inject(self, n: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
-        """attn1_output_patch: mix in what the corresponding patches of the anchors give."""
-        layer = _layer_of(options)
-        if not self.plan.injects(layer) or len(n) != self.state.rows[-1].stop:
-            return n
+    def edit_outputs(self, layer: LayerAddress, hidden: torch.Tensor, call: ModelCall) -> torch.Tensor:
+        """Mix in what the corresponding patches of the anchors give."""
+        if not self._ours() or not self._injects_now(call.step) or len(hidden) != self.state.rows[-1].stop:
+            return hidden
         links = self.links if self.options.two_pass else self.state.links
-        out = n if links is None or n.shape[1] != len(links[0].index) else self._mixed(n, layer, links)
+        open_ = links is not None and hidden.shape[1] == len(links[0].index)
+        out = self._mixed(hidden, layer, links) if open_ else hidden
         if self.keep and self.keep.link_positions and self.state.kept:
             self.keep.outputs(layer, out[self._ours()[0].start:])
         return out
@@ -268,18 +273,10 @@ class SubjectPass:
                     out[row] = inject(n[row], pool, links[image], self.options.injection)
         return out
 
-    def _keep_inputs(self, n, context, value, options: dict[str, Any]):
-        """attn1_patch: what the self-attention of the anchors is about to read."""
-        layer = _layer_of(options)
-        scale = self.plan.scales.get(layer, 0)
-        height, width = self.plan.grid(scale) if scale in self.state.kept else (0, 0)
-        if self.keep and self.plan.shares(layer) and n.shape[:2] == (self.state.rows[-1].stop, height * width):
+    def read_inputs(self, layer: LayerAddress, hidden: torch.Tensor, call: ModelCall) -> None:
+        """What the self-attention of the anchors is about to read, for the bank."""
+        grid = self.layers.shares[layer]
+        cells = math.prod(grid) if grid in self.state.kept else 0
+        if self.keep and hidden.shape[:2] == (self.state.rows[-1].stop, cells):
             for span in whole_spans(self.state.rows, self.images):
-                self.keep.inputs(layer, scale, self._half_of(span.start), n[span.start:], self.state.kept[scale])
-        return n, context, value
-
-
-def _layer_of(options: dict[str, Any]) -> LayerAddress:
-    """The self-attention that a patch of the host is called for."""
-    stage, block = options["block"]
-    return LayerAddress(stage, block, options["block_index"], "self")
+                self.keep.inputs(layer, grid, self._half_of(span.start), hidden[span.start:], self.state.kept[grid])

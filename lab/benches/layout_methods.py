@@ -99,12 +99,12 @@ class HardMask:
 
 def hard_mask(world: World, layout: Layout, base_everywhere: bool = False) -> Asked:
     """Regional prompts with masks of 0 and minus infinity, in every cross-attention layer and step."""
-    from attention_director.bridge.families.unet import hook_addresses
+    from attention_director.bridge.families.unet import UNetNetwork
 
     encoded = [_encode(world, text) for text in (layout.caption, *_region_captions(layout))]
     patch = HardMask(torch.from_numpy(layout.boxes), base_everywhere)
     model = world.model.clone()
-    for which, address in hook_addresses(model.model.diffusion_model):
+    for which, address in UNetNetwork(model.model.diffusion_model, (0, 0)).slots:
         if which == "attn2":
             model.set_model_attn2_replace(patch, *address)
     return model, [[torch.cat([e[0][0] for e in encoded], dim=1), dict(encoded[0][0][1])]]

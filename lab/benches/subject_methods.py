@@ -48,13 +48,11 @@ class WholeBatch:
 
 def whole_batch(world: World, story: Story) -> Asked:
     """Extended attention without masks, in the layers that ours shares in."""
-    from attention_director.bridge.families.unet import hook_addresses
-    from attention_director.bridge.families.unet_plan import make_plan
+    from attention_director.bridge.families.unet import UNetNetwork
 
-    network = world.model.model.diffusion_model
-    plan, model = make_plan(network, GRID), world.model.clone()
-    for (which, address), layer in hook_addresses(network).items():
-        if which == "attn1" and plan.shares(layer):
+    network, model = UNetNetwork(world.model.model.diffusion_model, GRID), world.model.clone()
+    for (_, address), layer in network.slots.items():
+        if layer in network.subject.shares:
             model.set_model_attn1_replace(WholeBatch(), *address)
     return model, encoded(world, story), story.seeds
 

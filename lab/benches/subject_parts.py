@@ -22,7 +22,8 @@ Record = Mapping[str, Any]
 def recorded(world: World, story: Story, settings: Settings) -> tuple[Drawing, Record]:
     """Ours with a recorder: the pictures, and what it leaves."""
     from attention_director.bridge.record.build import record
-    from attention_director.bridge.record.store import STORE, recorders_of
+    from attention_director.bridge.record.recorder import recorders_of
+    from attention_director.bridge.record.store import STORE
     from attention_director.bridge.run.run import chain_of
 
     model, positive, seeds = VARIANTS["ours"](world, story)
@@ -31,7 +32,7 @@ def recorded(world: World, story: Story, settings: Settings) -> tuple[Drawing, R
     assert chain is not None
     keys = {recorder.key for recorder in recorders_of(chain)}
     drawing = draw(world, model, positive, seeds, settings)
-    found = STORE.find(drawing.latent, keys)
+    found = STORE.of(drawing.latent, keys)
     assert found is not None
     return drawing, {name: values[0] for name, values in found.left.items()}
 

@@ -11,6 +11,7 @@ from attention_director.core.network import LayerAddress
 from attention_director.core.regions import RegionAttention, RegionRule
 from attention_director.core.schedule import Schedule
 from attention_director.core.text import Phrase, PromptTag, TokenLayout
+from axes import axes
 
 KEY = "7/regions"
 PAPER = RegionRule(everywhere=False, background=False)
@@ -54,7 +55,7 @@ def make_call(kind: str, grid: tuple[int, int], rows: tuple[RowSpan, ...], *, la
         return drawn.transpose(1, 2).contiguous().transpose(1, 2)  # heads beside each other, as the host has them
 
     return AttentionCall(draw(pixels, 3.0), draw(keys, 1.0), draw(keys, 1.0), LayerAddress("input", 1, 0, kind),
-                         grid, latent or grid, rows, Step(1.0, progress), Scratch())
+                         *axes(kind, grid, keys), latent or grid, rows, Step(1.0, progress), Scratch())
 
 
 def method(phrases: list[str], masks: torch.Tensor, strengths: tuple[float, ...] | None = None,

@@ -152,11 +152,11 @@ def test_words_that_another_node_appended_are_copied() -> None:
     torch.testing.assert_close(run(call, made)[3], wanted, rtol=0, atol=EXACT)
 
 
-@pytest.mark.parametrize("progress,pixels,acts", [(0.2, 16, True), (0.6, 16, False), (0.2, 17, False)])
-def test_self_attention_is_copied_whole(progress: float, pixels: int, acts: bool) -> None:
-    """A_src V_tgt, at grids of at most 16 x 16 and inside the window."""
+@pytest.mark.parametrize("progress, acts", [(0.2, True), (0.6, False)])
+def test_self_attention_is_copied_whole(progress: float, acts: bool) -> None:
+    """A_src V_tgt, inside the window."""
     rows = (RowSpan(0, 2, tag(*SWAP)), RowSpan(2, 4, None))
-    call = make_call("self", (pixels, 16), rows, latent=(64, 64), progress=progress, heads=1, width=8)
+    call = make_call("self", (16, 16), rows, latent=(64, 64), progress=progress, heads=1, width=8)
     made = method(edit(*SWAP, "replace"), self_=Schedule(0.0, 0.5))
     got, plain = run(call, made), innermost(call)
     wanted = probabilities(call.q[0], call.k[0]) @ call.v[1] if acts else plain[1]
@@ -164,12 +164,23 @@ def test_self_attention_is_copied_whole(progress: float, pixels: int, acts: bool
     assert torch.equal(got[[0, 2, 3]], plain[[0, 2, 3]]) and torch.equal(got[1], plain[1]) != acts
 
 
-def test_the_largest_copied_grid() -> None:
-    """Published: 16 for Stable Diffusion 1.x at 512, 32 for SDXL at 1024 and for inverted pictures."""
-    assert self_limit((64, 64), 16, 0) == 16 * 16 and self_limit((128, 128), 16, 0) == 32 * 32
-    assert self_limit((64, 64), 32, 0) == self_limit((128, 128), 32, 0) == 32 * 32
-    assert self_limit((64, 96), 16, 0) == 16 * 24 and self_limit((16, 16), 16, 0) == 16 * 16
-    assert self_limit((64, 64), 16, 8) == 64
+class Asked:
+    """A network that says how large a grid it was asked for."""
+
+    def copied(self, cells: int) -> frozenset:
+        self.cells = cells
+        return frozenset({LayerAddress("input", 1, 0, "self")})
+
+
+@pytest.mark.parametrize("latent, floor, most, cells", [
+    ((64, 64), 16, 0, 16 * 16), ((128, 128), 16, 0, 32 * 32), ((64, 64), 32, 0, 32 * 32), ((128, 128), 32, 0, 32 * 32),
+    ((64, 96), 16, 0, 16 * 24), ((16, 16), 16, 0, 16 * 16), ((64, 64), 16, 8, 64)])
+def test_copies_in_the_layers_of_the_network(latent: tuple[int, int], floor: int, most: int, cells: int) -> None:
+    """Published: grids of 16 for Stable Diffusion 1.x at 512, 32 for SDXL at 1024 and for inverted pictures."""
+    network = Asked()
+    made = method(edit(*SWAP, "replace"), self_=ALWAYS, self_floor=floor, self_max=most).fitted(network, latent)
+    assert network.cells == cells == self_limit(latent, floor, most)
+    assert made.selects(LayerAddress("input", 1, 0, "self")) and not made.selects(LayerAddress("input", 0, 0, "self"))
 
 
 def region_method():
@@ -213,18 +224,18 @@ def test_some_rows_of_a_call() -> None:
                                                   RowSpan(3, 4, None, 5), RowSpan(4, 5, ours, 0))
     call = make_call("cross", (2, 3), spans)
     some = call.take((5, 2)).take((1, 1, 0))
-    assert some.additions == (2, 2, 5) and torch.equal(some.k, call.k[[2, 2, 5]])
+    assert some.residual_rows == (2, 2, 5) and torch.equal(some.k, call.k[[2, 2, 5]])
 
 
 def test_marks_of_an_observer_are_mixed_as_values_are() -> None:
-    """A column of marks is to the map what a column of values is to the output."""
+    """A column of probe is to the map what a column of values is to the output."""
     call = cross_call(tag(*ADD), 2, heads=1, width=8)
-    call = replace(call, marks=call.v[..., :3])
+    call = replace(call, probe=call.v[..., :3])
     seen: list[torch.Tensor] = []
 
     def watching(inner: AttentionCall) -> torch.Tensor:
-        assert inner.marks is not None
-        seen.append(innermost(replace(inner, v=torch.nn.functional.pad(inner.marks, (0, 5)))))
+        assert inner.probe is not None
+        seen.append(innermost(replace(inner, v=torch.nn.functional.pad(inner.probe, (0, 5)))))
         return innermost(inner)
 
     out = Chain().append(method(WINDOWED)).attend(call, watching)

@@ -1,4 +1,4 @@
-"""Heat maps: grids, marks of repeated contexts, probabilities by hand, Otsu's level, the landing score."""
+"""Heat maps: grids, probe of repeated contexts, probabilities by hand, Otsu's level, the landing score."""
 
 from __future__ import annotations
 
@@ -25,22 +25,15 @@ def test_steps_are_kept_while_a_row_stays_below_its_bytes() -> None:
     assert heat.keeps_steps(phrases=1, steps=193, cells=1024) and not heat.keeps_steps(1, 194, 1024)
 
 
-def test_marks_count_every_copy_of_a_repeated_context() -> None:
-    """A context of 5 tokens repeated to 10, and one of 5 in a call of 12 whose rest is nobody's."""
-    marks = heat.token_marks([(1, 2), (4,), ()], 5, 10)
-    assert marks.tolist() == [[float(i in (1, 2, 6, 7)), float(i in (4, 9)), 0.0] for i in range(10)]
-    assert heat.token_marks([(4,)], 5, 12)[:, 0].nonzero().flatten().tolist() == [4, 9]
-
-
 def test_pixel_maps_are_the_summed_columns_of_the_softmax() -> None:
     rows = (RowSpan(0, 1, None), RowSpan(1, 3, None))
     call = make_call("cross", (4, 5), rows, keys=30)
     left, right = torch.randn(3, 2, 20, 2, dtype=torch.float64), torch.randn(1, 1, 30, 2, dtype=torch.float64)
     call = replace(call, bias=LowRankBias(left, right))
-    marks = torch.zeros(3, 1, 30, 2, dtype=torch.float64)
-    marks[:, :, [3, 4, 8], 0] = 1.0
-    marks[2, :, 29, 1] = 0.5
-    got = heat.pixel_maps(call, marks, slice(1, 3))
+    probe = torch.zeros(3, 1, 30, 2, dtype=torch.float64)
+    probe[:, :, [3, 4, 8], 0] = 1.0
+    probe[2, :, 29, 1] = 0.5
+    got = heat.pixel_maps(call, probe, slice(1, 3))
     scores = call.q @ call.k.transpose(-1, -2) / call.q.shape[-1] ** 0.5 + left @ right.transpose(-1, -2)
     read = torch.softmax(scores, -1)[1:]
     assert got.shape == (2, 2, 4, 5)
@@ -56,23 +49,6 @@ def test_resizing_keeps_the_mean_of_a_map() -> None:
     torch.testing.assert_close(smaller.mean((-1, -2)), maps.mean((-1, -2)), rtol=0.02, atol=0)
     flat = heat.resized(torch.full((1, 1, 4, 4), 0.3), (16, 16))
     torch.testing.assert_close(flat, torch.full((1, 1, 16, 16), 0.3))
-
-
-def test_otsus_level_parts_best() -> None:
-    """Against every level tried one by one."""
-    generator = torch.Generator().manual_seed(2)
-    values = torch.cat((torch.randn(300, generator=generator) * 0.05 + 0.2,
-                        torch.randn(100, generator=generator) * 0.08 + 0.7)).clamp(0, 1).double()
-    best = max((n / 64 for n in range(1, 64)), key=lambda level: between(values, level))
-    assert float(heat.otsu_level(values.reshape(1, 20, 20))) == pytest.approx(best, abs=1e-12)
-
-
-def between(values: torch.Tensor, level: float) -> float:
-    low, high = values[values <= level], values[values > level]
-    if not len(low) or not len(high):
-        return 0.0
-    shares = len(low) / len(values), len(high) / len(values)
-    return shares[0] * shares[1] * float(low.mean() - high.mean()) ** 2
 
 
 def blob(y: int, x: int, floor: float = 0.02) -> torch.Tensor:

@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 from attention_director.core.call import RowSpan
 from attention_director.core.local_blend import (
+    BlendMaps,
     LocalBlend,
     blend_mask,
     blended,
-    map_divisor,
+    map_side,
     positions_of,
     without_words,
 )
@@ -31,7 +32,7 @@ def phrase(text: str, occurrence: int = 1) -> Phrase:
 
 
 def blend(words: str = "cat dog", keep: str = "", **more) -> LocalBlend:
-    options = {"threshold": 0.3, "start": 0.0, "layers": {LAYER: 4}, "floor": 4} | more
+    options = {"threshold": 0.3, "start": 0.0, "floor": 4} | more
     return LocalBlend(tuple(map(phrase, words.split())), tuple(map(phrase, keep.split())), **options)
 
 
@@ -88,27 +89,40 @@ def test_gathers_the_edited_maps(progress: float) -> None:
     final = edited_map(source, target, planned.map, planned.factors, gate)
     wanted = torch.stack([torch.stack((source[..., 3], source[..., 4])).mean(1),
                           torch.stack((final[..., 4], final[..., 5])).mean(1)]).unflatten(2, (4, 4))
-    got = call.scratch.values[KEY, "maps"]
+    got = call.scratch.of(KEY, BlendMaps).total
     torch.testing.assert_close(got.double(), 2 * wanted, rtol=0, atol=1e-6)
     mask = look.mask(KEY, call.scratch, (16, 16), 2)
     assert mask is not None and torch.equal(mask, naive_mask(got, (16, 16), 0.3))
 
 
-def test_reads_only_its_layers_at_the_right_grid() -> None:
-    call = make_call("cross", (4, 4), (RowSpan(0, 2, tag(*TEXTS)),), latent=(16, 16))
-    finer = LayerAddress("input", 0, 0, "cross")
-    assert blend().looks_at(call) and blend(layers={LAYER: 4, finer: 2}).looks_at(call)
-    assert not blend(layers={LAYER: 4, finer: 2}, floor=8).looks_at(call)
-    assert not blend(layers={finer: 4}).looks_at(call)
+class Asked:
+    """A network that says which grid it was asked for."""
+
+    def blend(self, side: float) -> frozenset:
+        self.side = side
+        return frozenset({LAYER})
 
 
-def test_the_grid_of_the_maps() -> None:
-    """Published: 16 x 16 of a latent of 64, 32 x 32 of one of 128. Small latents are looked at more finely."""
-    every = (1, 2, 4, 8)
-    assert map_divisor((64, 64), every, 16) == map_divisor((128, 128), every, 16) == 4
-    assert map_divisor((64, 96), every, 16) == map_divisor((56, 56), every, 16) == map_divisor((48, 48), every, 16) == 4
-    assert map_divisor((32, 32), every, 16) == 2 and map_divisor((16, 16), every, 16) == 1
-    assert map_divisor((16, 16), (2, 4), 16) == 2, "SDXL has no attention on the latent's own grid"
+def test_reads_only_the_layers_of_the_network() -> None:
+    """Published: 16 x 16 of a latent of 64, 32 x 32 of one of 128. Of small latents finer maps are read."""
+    other = LayerAddress("input", 0, 0, "cross")
+    for latent, side in (((64, 64), 16), ((128, 128), 32), ((48, 48), 16), ((16, 16), 16)):
+        network = Asked()
+        made = blend(floor=16).fitted(network, latent)
+        assert network.side == side == map_side(latent, 16)
+        assert made.reads(LAYER) and not made.reads(other) and blend().reads(other)
+
+
+def test_maps_of_a_shrunken_grid_count_on_the_finest() -> None:
+    """Deep Shrink halves the grids for the first steps of a run."""
+    rows = (RowSpan(0, 2, tag(*TEXTS)),)
+    look, scratch = blend(), make_call("cross", (4, 4), rows).scratch
+    for grid, value in (((2, 2), 1.0), ((4, 4), 2.0), ((2, 2), 4.0)):
+        call = replace(make_call("cross", grid, rows, latent=(16, 16)), scratch=scratch)
+        look.add(KEY, call, torch.full((2, grid[0] * grid[1], 2), value))
+    total = scratch.of(KEY, BlendMaps).total
+    assert total is not None and total.shape == (2, 2, 4, 4)
+    torch.testing.assert_close(total, torch.full_like(total, 7.0))
 
 
 def test_words_of_a_row() -> None:

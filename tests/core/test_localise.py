@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from attention_director.core.localise import LocaliseSubjects, confinement, mask
 from attention_director.core.network import LayerAddress
 from attention_director.core.schedule import Schedule
 from attention_director.core.text import Phrase, PromptTag, TokenLayout
+from axes import axes
 
+LAYER = LayerAddress("input", 1, 0, "cross")
 WORDS = ("a", "cat", "and", "a", "dog")
 
 
@@ -39,8 +42,8 @@ def call(grid: tuple[int, int] = (4, 4), images: int = 1, scratch: Scratch | Non
     q = torch.randn(2 * images, 2, grid[0] * grid[1], 4, dtype=torch.float64)
     k, v = (torch.randn(2 * images, 2, tokens, 4, dtype=torch.float64) for _ in range(2))
     rows = (RowSpan(0, images, tag), RowSpan(images, 2 * images, None))
-    return AttentionCall(q, k, v, LayerAddress("input", 1, 0, "cross"), grid, (8, 8), rows, Step(1.0, 0.5),
-                         scratch or Scratch(), **changes)
+    return AttentionCall(q, k, v, LayerAddress("input", 1, 0, "cross"), *axes("cross", grid, tokens), (8, 8), rows,
+                         Step(1.0, 0.5), scratch or Scratch(), **changes)
 
 
 def biases(of: LocaliseSubjects, given: AttentionCall) -> list[LowRankBias | None]:
@@ -82,11 +85,21 @@ def test_each_words_column_is_held_back_where_the_other_is_heard() -> None:
 
 
 def test_the_first_fine_layer_knows_nothing_and_is_left_alone() -> None:
-    scratch = Scratch()
-    assert biases(method(), call((8, 8), scratch=scratch)) == [None]
+    """A value knows the layers of its network whose maps count; the maps belong to the key, not to the value."""
+    scratch, fine = Scratch(), replace(method(), mapped=frozenset())
+    assert biases(fine, call((8, 8), scratch=scratch)) == [None]
     biases(method(), call((4, 4), scratch=scratch))
-    # Another value, the same run: maps belong to the key.
-    assert biases(method(), call((8, 8), scratch=scratch))[0] is not None
+    assert biases(fine, call((8, 8), scratch=scratch))[0] is not None
+
+
+def test_maps_are_read_at_half_the_latents_size() -> None:
+    class Asked:
+        def words(self, cells: int) -> frozenset:
+            self.cells = cells
+            return frozenset({LAYER})
+
+    network = Asked()
+    assert method().fitted(network, (64, 32)).mapped == {LAYER} and network.cells == 32 * 16
 
 
 def test_an_earlier_bias_stays() -> None:
@@ -98,7 +111,7 @@ def test_an_earlier_bias_stays() -> None:
 
 
 def test_one_subject_without_a_mask_is_not_selected() -> None:
-    layer = LayerAddress("input", 1, 0, "cross")
+    layer = LAYER
     alone = method(phrases=(phrase("cat"),))
     assert not alone.selects(layer) and method().selects(layer)
     assert method(phrases=(phrase("cat"),), given=(True,)).selects(layer)

@@ -33,18 +33,16 @@ class Watcher:
     def acts_on(self, rows: Sequence[RowSpan]) -> bool:
         return True
 
-    def check_run(self, rows: Sequence[RowSpan], images: int) -> None: ...
-
-    def observes(self, layer: LayerAddress, grid: tuple[int, int]) -> bool:
+    def observes(self, layer: LayerAddress) -> bool:
         return layer.kind == "cross"
 
-    def marks(self, call: AttentionCall) -> torch.Tensor:
-        marks = torch.zeros(call.q.shape[0], 1, call.k.shape[2], 1, dtype=call.q.dtype)
-        marks[:, :, list(self.tokens)] = 1.0
-        return marks
+    def probe(self, call: AttentionCall) -> torch.Tensor:
+        probe = torch.zeros(call.q.shape[0], 1, call.k.shape[2], 1, dtype=call.q.dtype)
+        probe[:, :, list(self.tokens)] = 1.0
+        return probe
 
-    def observe(self, call: AttentionCall, marks: torch.Tensor) -> None:
-        self.seen.append(pixel_maps(call, marks, slice(0, call.q.shape[0])))
+    def observe(self, call: AttentionCall, probe: torch.Tensor) -> None:
+        self.seen.append(pixel_maps(call, probe, slice(0, call.q.shape[0])))
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +53,12 @@ class Mixer(Watcher):
         return True
 
     def __call__(self, call: AttentionCall, attend: Attend) -> torch.Tensor:
-        turned = replace(call, v=0.5 * call.v.roll(1, 2), marks=None if call.marks is None else
-                         0.5 * call.marks.roll(1, 2))
-        kept = replace(call, v=0.5 * call.v, marks=None if call.marks is None else 0.5 * call.marks)
+        turned = replace(call, v=0.5 * call.v.roll(1, 2), probe=None if call.probe is None else
+                         0.5 * call.probe.roll(1, 2))
+        kept = replace(call, v=0.5 * call.v, probe=None if call.probe is None else 0.5 * call.probe)
         return attend(turned) + attend(kept)
 
-    def observes(self, layer: LayerAddress, grid: tuple[int, int]) -> bool:
+    def observes(self, layer: LayerAddress) -> bool:
         return False
 
 
@@ -99,7 +97,7 @@ def test_two_watchers_see_their_own_marks_and_no_method_is_needed() -> None:
     one, two = Watcher((3,)), Watcher((5,))
     call = make_call("cross", (8, 8), ROWS)
     chain = Chain((one, two))
-    assert not chain.selects(call.layer) and chain.observers(call.layer, call.grid) == (one, two)
+    assert not chain.selects(call.layer) and chain.observers(call.layer) == (one, two)
     assert torch.equal(chain.attend(call, innermost), innermost(call))
     for watcher, token in ((one, 3), (two, 5)):
         torch.testing.assert_close(watcher.seen[0][:, 0], effective(Chain(()), call, token), rtol=0, atol=1e-12)
@@ -114,5 +112,5 @@ def test_what_reaches_the_kernel_carries_no_marks() -> None:
 
     call = make_call("cross", (8, 8), ROWS)
     Chain((Watcher((3,)),)).attend(call, attend)
-    assert seen[0].marks is None and call.marks is None
+    assert seen[0].probe is None and call.probe is None
     assert not Chain((Watcher((3,)),)).without_observers().methods

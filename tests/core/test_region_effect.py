@@ -42,7 +42,7 @@ def test_a_stronger_region_gathers_more_of_its_pixels_attention(seed: int, rule:
         call = make_call(kind, (8, 8), (RowSpan(0, 1, tag(TEXT)),), seed=seed, width=16, heads=1)
         own = pixels_of(0).nonzero().flatten().tolist()
         if kind == "cross":
-            members = method(["red hat", "dog"], MASKS, rule=rule).token_members(tag(TEXT), 0)
+            members = method(["red hat", "dog"], MASKS, rule=rule).token_members(tag(TEXT), 0, 77)
             shared = members[0] | members[-1] if rule.everywhere else members[0]
             own = shared.nonzero().flatten().tolist()
             assert {2, 3} <= set(own) and 6 not in own and (own == [2, 3] or rule is not PAPER)
@@ -101,11 +101,11 @@ def test_words_are_dealt_out_to_their_regions_and_the_rest() -> None:
 
 
 def test_every_token_belongs_to_one_region() -> None:
-    members = method(["red hat", "dog"], MASKS, rule=STRONG).token_members(tag(TEXT), 0)
+    members = method(["red hat", "dog"], MASKS, rule=STRONG).token_members(tag(TEXT), 0, 77)
     assert members.shape == (4, 77)  # two regions, the background, the words of no region
     assert members.sum(0).eq(1).all()
     assert [row.nonzero().flatten().tolist() for row in members] == [[2, 3], [6], [0, *range(7, 77)], [1, 4, 5]]
-    paper = method(["red hat", "dog"], MASKS).token_members(tag(TEXT), 0)
+    paper = method(["red hat", "dog"], MASKS).token_members(tag(TEXT), 0, 77)
     assert paper.nonzero().tolist() == [[0, 2], [0, 3], [1, 6]]
 
 

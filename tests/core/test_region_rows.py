@@ -9,6 +9,7 @@ import pytest
 import torch
 from attention_director.core.call import RowSpan
 from attention_director.core.regions import RegionRule
+from attention_director.core.sequence import text_axis
 from region_cases import KEY, PAPER, boxes, expected, innermost, layout, make_call, method, run, tag
 
 EXACT = 1e-10
@@ -94,7 +95,8 @@ def test_a_repeated_context_changes_nothing(tiles: int) -> None:
     """The host repeats a short context to the length of a longer one; a softmax does not notice."""
     text = "a red hat and a dog"
     short = make_call("cross", (6, 6), (RowSpan(0, 1, tag(text)),))
-    long = replace(short, k=short.k.repeat(1, 1, tiles, 1), v=short.v.repeat(1, 1, tiles, 1))
+    long = replace(short, k=short.k.repeat(1, 1, tiles, 1), v=short.v.repeat(1, 1, tiles, 1),
+                   keys=text_axis(77 * tiles))
     made = method(PHRASES, MASKS, rule=RegionRule())
     torch.testing.assert_close(run(long, made), run(short, made), rtol=0, atol=EXACT)
     torch.testing.assert_close(run(long, made)[0], expected(long, made, 0, layout(text)), rtol=0, atol=EXACT)

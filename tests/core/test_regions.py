@@ -124,8 +124,8 @@ def test_a_phrase_of_several_places_binds_the_one_asked_for() -> None:
     call = make_call("cross", (8, 8), one_row(text))
     first = method(["cat"], DISJOINT[:1])
     second = replace(first, phrases=(replace(first.phrases[0], occurrence=2),))
-    assert first.token_members(tag(text), 0)[0].nonzero().tolist() == [[2]]
-    assert second.token_members(tag(text), 0)[0].nonzero().tolist() == [[5]]
+    assert first.token_members(tag(text), 0, 77)[0].nonzero().tolist() == [[2]]
+    assert second.token_members(tag(text), 0, 77)[0].nonzero().tolist() == [[5]]
     torch.testing.assert_close(run(call, second)[0], expected(call, second, 0, layout(text)), rtol=0, atol=EXACT)
     assert (run(call, second) - run(call, first)).abs().max() > 1e-3
 

@@ -9,6 +9,7 @@ from attention_director.core.attention import attend_with_bias, explicit_attenti
 from attention_director.core.call import AttentionCall, LowRankBias, RowSpan, Scratch, Step
 from attention_director.core.network import LayerAddress
 from attention_director.core.shared_keys import SharedKeys, attend_shared, blend_queries, match_statistics
+from axes import axes
 
 IMAGES, HEADS, COUNT, WIDTH = 4, 2, 9, 8
 
@@ -21,7 +22,8 @@ def make_call(spans: int = 2, bias: LowRankBias | None = None) -> AttentionCall:
     torch.manual_seed(5)
     q, k, v = (torch.randn(spans * IMAGES, HEADS, COUNT, WIDTH, dtype=torch.float64) for _ in range(3))
     rows = tuple(RowSpan(s * IMAGES, (s + 1) * IMAGES, None) for s in range(spans))
-    return AttentionCall(q, k, v, LayerAddress("output", 3, 0, "self"), (3, 3), (3, 3), rows, Step(1.0, 0.5), Scratch(),
+    return AttentionCall(q, k, v, LayerAddress("output", 3, 0, "self"), *axes("self", (3, 3), 9), (3, 3), rows,
+                         Step(1.0, 0.5), Scratch(),
                          bias)
 
 
@@ -107,9 +109,9 @@ def test_the_rows_are_named_for_whoever_is_inside() -> None:
     seen: list[int] = []
 
     def listening(inner: AttentionCall) -> torch.Tensor:
-        assert inner.additions is not None and torch.equal(inner.q, call.q[list(inner.additions)])
-        assert [i for span in inner.rows for i in span.images] == [row % IMAGES for row in inner.additions]
-        seen.extend(inner.additions)
+        assert inner.residual_rows is not None and torch.equal(inner.q, call.q[list(inner.residual_rows)])
+        assert [i for span in inner.rows for i in span.images] == [row % IMAGES for row in inner.residual_rows]
+        seen.extend(inner.residual_rows)
         return attend(inner)
 
     attend_shared(call, listening, groups, alone, 1.0)
@@ -124,8 +126,8 @@ def test_half_precision_silences_other_subjects_wholly() -> None:
     here[..., 1] = True
     groups, alone = make_groups(call, masks, 2, set(), kinds, here)
     for dtype in (torch.float16, torch.bfloat16):
-        small = AttentionCall(*(t.to(dtype) for t in (call.q, call.k, call.v)), call.layer, call.grid, call.latent_grid,
-                              call.rows, call.step, call.scratch)
+        small = AttentionCall(*(t.to(dtype) for t in (call.q, call.k, call.v)), call.layer, call.queries, call.keys,
+                              call.latent_grid, call.rows, call.step, call.scratch)
         found = attend_shared(small, attend, groups, alone, 1.0)
         torch.testing.assert_close(found.float(), attend(small).float(), rtol=0, atol=2e-2)
 

@@ -14,6 +14,7 @@ from attention_director.core.subject_masks import (
     subject_columns,
     subject_maps,
 )
+from axes import axes
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -68,8 +69,8 @@ def test_maps_average_a_phrase_and_sum_over_copies(biased: bool) -> None:
     q, k = torch.randn(5, 2, 12, 8).double(), torch.randn(5, 2, 10, 8).double()
     bias = LowRankBias(torch.randn(5, 2, 12, 2).double(), torch.randn(1, 1, 10, 2).double()) if biased else None
     span = RowSpan(1, 4, None)
-    call = AttentionCall(q, k, k, LayerAddress("input", 1, 0, "cross"), (3, 4), (3, 4), (span,), Step(1.0, 0.5),
-                         Scratch(), bias)
+    call = AttentionCall(q, k, k, LayerAddress("input", 1, 0, "cross"), *axes("cross", (3, 4), 10), (3, 4), (span,),
+                         Step(1.0, 0.5), Scratch(), bias)
     tokens = [[(1, 2, 6, 7), (3, 8)], [(2, 7), (4, 9)], [(1, 6), ()]]  # copies of the prompt begin at 0 and 5
     columns, members = subject_columns([[p for p in image] for image in tokens], torch.device("cpu"))
     found = subject_maps(call, span, columns, members)

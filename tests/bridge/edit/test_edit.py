@@ -157,6 +157,7 @@ def test_inputs_stay_as_they_are() -> None:
 def test_an_inversion_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The node hands it on before its own method, and copies shapes at grids twice as wide."""
     from attention_director.bridge.edit import build as edit
+    from attention_director.core.edit_attention import EditAttention
 
     calls: list[tuple] = []
 
@@ -167,9 +168,10 @@ def test_an_inversion_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edit, "follow", follow)
     model, clip, _ = family()
     graph = attention_edit(model, clip, inversion="an inversion")
-    method = graph.model.model_options["transformer_options"]["attention_director_chain"].methods[-1]
+    chain = graph.model.model_options["transformer_options"]["attention_director_chain"].methods
+    method = next(part for part in chain if isinstance(part, EditAttention))
     assert calls == [("AttentionEdit", method.key, "an inversion", 2)] and graph.negative == [["its own negative"]]
-    assert method.attention.self_floor == 32
+    assert method.key == chain[-1].key and method.self_floor == 32
     lone = attention_edit(model, clip, targets="", inversion="an inversion")
     assert calls[1][3] == 1 and calls[1][1] in lone.positive[0][1]["attention_director"].keys
 

@@ -42,12 +42,12 @@ def test_the_background_is_exactly_the_sources(masks: list[torch.Tensor], sample
 
 def test_the_last_blend_only_takes_rounding_and_rests_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """Predictions are what is blended: without the blend of the result the background is nearly the source's."""
-    from attention_director.bridge.edit.method import PromptToPrompt
+    from attention_director.bridge.edit.method import EditRun
 
     model, clip, _ = family()
     graph = attention_edit(model, clip, **WORDS)
     rows = {sampler: run(graph, sampler=sampler, steps=4) for sampler in ("heun", "uni_pc")}
-    monkeypatch.setattr(PromptToPrompt, "around_sampling", lambda self, run, call, sample: sample(call))
+    monkeypatch.setattr(EditRun, "around_sampler", lambda self, run, call, sample: sample(call))
     for sampler, whole in rows.items():
         assert_differs(whole[1], whole[0])
         assert_same(run(graph, sampler=sampler, steps=4), whole)
@@ -96,43 +96,6 @@ def test_a_noise_mask_and_the_area_intersect(masks: list[torch.Tensor]) -> None:
     assert torch.equal(rows[1][outside], rows[0][outside])
 
 
-def test_looks_at_the_published_layers() -> None:
-    """Five maps at the quarter of the latent, one a block; also of SDXL, whose blocks hold several."""
-    from attention_director.bridge.edit.build import map_layers
-    from attention_director.core.local_blend import map_divisor
-
-    both_ends = {("input", 7, 0), ("input", 8, 0)}
-    published = {"sd15": (64, both_ends | {("output", n, 0) for n in (3, 4, 5)}),
-                 "sdxl": (128, {("input", 7, 2), ("input", 8, 2), *(("output", n, 2) for n in range(3))})}
-    for name, (side, layers) in published.items():
-        found = map_layers(tiny.model(name))
-        chosen = map_divisor((side, side), tuple(found.values()), 16)
-        assert {(f.stage, f.block, f.depth) for f, divisor in found.items() if divisor == chosen} == layers
-        assert all(layer.kind == "cross" for layer in found)
-
-
-@pytest.mark.parametrize("name", ["sd15", "sdxl"])
-def test_divisors_are_those_of_the_grids(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """What is worked out from the blocks is what a forward meets; maps that never come are an error."""
-    from attention_director.bridge.families.unet import grid_divisors
-    from attention_director.core.local_blend import LocalBlend
-
-    met: dict[Any, tuple[int, int]] = {}
-
-    def never(self: Any, call: Any) -> bool:
-        met[call.layer] = call.grid
-        return False
-
-    monkeypatch.setattr(LocalBlend, "looks_at", never)
-    model, clip, _ = family(name)
-    graph = attention_edit(model, clip, size=(24, 16), **WORDS)
-    with pytest.raises(ValueError, match="another node regroups the pixels"):
-        run(graph, steps=1)
-    divisors = grid_divisors(model.model.diffusion_model)
-    cross = {layer: divisor for layer, divisor in divisors.items() if layer.kind == "cross"}
-    assert met == {layer: (24 // divisor, 16 // divisor) for layer, divisor in cross.items()}
-
-
 class Recording:
     """A chain member that only asks the others to keep what they can show."""
 
@@ -150,8 +113,8 @@ class Recording:
 
 def test_leaves_its_area_as_a_record(masks: list[torch.Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
     from attention_director.bridge.run import wrappers
-    from attention_director.bridge.run.hooks import LeavesRecords
     from attention_director.bridge.run.install import install
+    from attention_director.core.hooks import LeavesRecords
     from attention_director.core.schedule import Schedule
 
     left_behind: list[Any] = []
@@ -170,14 +133,13 @@ def test_leaves_its_area_as_a_record(masks: list[torch.Tensor], monkeypatch: pyt
 
 
 
-
 def test_a_cache_that_skips_steps_is_refused_where_maps_are_gathered() -> None:
     from comfy_extras.nodes_easycache import EasyCacheNode
 
     model, clip, _ = family()
     graph = attention_edit(model, clip, **WORDS)
-    with refused("AttentionEdit: it gathers maps in every step and EasyCache skips steps; bypass EasyCache or empty "
-                 "blend_words.", model):
+    with refused("AttentionEdit: blend_words adds up maps over the whole run, and EasyCache or LazyCache skips steps; "
+                 "bypass the cache or empty blend_words.", model):
         run(graph._replace(model=EasyCacheNode.execute(graph.model, 0.2, 0.15, 0.95, False).args[0]))
     without = attention_edit(model, clip)
     cached = EasyCacheNode.execute(without.model, 0.2, 0.15, 0.95, False).args[0]

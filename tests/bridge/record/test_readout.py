@@ -32,6 +32,7 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Any:
     from attention_director.bridge.record import readout
     from attention_director.bridge.record import store as records
     from attention_director.bridge.record.recorder import Recorder
+    from attention_director.bridge.record.recording import Heat
     from attention_director.bridge.run.run import CHAIN_KEY
     from attention_director.core.method import Chain
     from attention_director.core.schedule import Schedule
@@ -40,7 +41,7 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Any:
     halves = torch.zeros(1, 2, 128, 128)
     halves[:, 0, :, :64] = halves[:, 1, :, 64:] = 1.0
     phrases = (phrase("hat"), phrase("dog"))
-    heat = records.Heat(phrases, 2, mean, torch.ones(2, 2, dtype=torch.bool), {3: (mean * 0.5).half()}, (1, 2, 3, 7),
+    heat = Heat(phrases, 2, mean, torch.ones(2, 2, dtype=torch.bool), {3: (mean * 0.5).half()}, (1, 2, 3, 7),
                         8, 2)
     left = {"regions": ((phrases, halves.half()),), "edit_mask": (torch.stack((torch.zeros(16, 16), blob(2, 2, 1.0))),),
             "subject_masks": (torch.rand(2, 3, 16, 16),)}

@@ -169,7 +169,7 @@ def test_of_two_passes_the_last_is_kept() -> None:
         def acts_on(self, rows): return True
         def check_run(self, rows, images): ...
 
-        def around_sampling(self, run, call, sample):
+        def around_sampler(self, run, call, sample):
             sample(replace(call, noise=call.noise.flip(-1)))
             return sample(call)
 

@@ -73,7 +73,7 @@ def show(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def heat_of(mean: torch.Tensor, phrases: tuple[str, ...], steps: dict[int, torch.Tensor] | None = None) -> Any:
-    from attention_director.bridge.record.store import Heat
+    from attention_director.bridge.record.recording import Heat
 
     numbers = tuple(steps or (1,))
     has = torch.ones(mean.shape[:2], dtype=torch.bool)

@@ -91,7 +91,7 @@ def test_the_second_model_of_a_dual_guider_is_untouched() -> None:
 
 def test_our_rows_on_a_model_that_is_not_ours() -> None:
     """A guider may send tagged rows to a second model; its layers are not the ones we looked up."""
-    from attention_director.bridge.families.unet import hook_addresses
+    from attention_director.bridge.families.unet import UNetFamily
     from attention_director.bridge.run.dispatch import RUN_KEY, apply_model
     from attention_director.bridge.run.run import Run, chain_of
 
@@ -99,8 +99,9 @@ def test_our_rows_on_a_model_that_is_not_ours() -> None:
     graph = region_prompt(model, clip)
     options = {"uuids": ["one"], "cond_or_uncond": [0]}
     tags = {(True, "one"): graph.positive[0][1]["attention_director"]}
-    run = Run(chain_of(graph.model.model_options), model.model, (), hook_addresses(model.model.diffusion_model), tags,
-              (14.6, 0.0))
+    unet = UNetFamily()
+    network = unet.network(model.model.diffusion_model, (16, 16))
+    run = Run(chain_of(graph.model.model_options), model.model, (), unet, network, tags, (14.6, 0.0))
     options[RUN_KEY] = run
 
     class Executor:

@@ -188,7 +188,7 @@ def test_an_interrupted_run_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("backend", ["attention_pytorch", "attention_split", "attention_basic"])
 def test_back_ends_agree(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
-    import attention_director.bridge.families.unet as unet
+    import attention_director.bridge.families.kernel as kernel
     import comfy.ldm.modules.attention as host
 
     model, clip, negative = family()
@@ -201,23 +201,23 @@ def test_back_ends_agree(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
         return getattr(host, backend)(q, k, v, heads, *args, **kwargs)
 
     monkeypatch.setattr(host, "optimized_attention", other)
-    monkeypatch.setattr(unet, "optimized_attention", other)
+    monkeypatch.setattr(kernel, "optimized_attention", other)
     assert_same(tiny.sample(graph.model, graph.positive, negative), expected)
     assert any(width % 8 == 0 and width > 16 for width in calls), "the widened heads went through this back end"
 
 
 def test_the_models_own_precision_reaches_the_back_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """SD2 wants its scores in float32; our calls must say so, and pass the options on."""
-    import attention_director.bridge.families.unet as unet
+    import attention_director.bridge.families.kernel as kernel
 
     given: list[dict] = []
-    real = unet.optimized_attention
+    real = kernel.optimized_attention
 
     def listening(q, k, v, heads, **kwargs):
         given.append(kwargs)
         return real(q, k, v, heads, **kwargs)
 
-    monkeypatch.setattr(unet, "optimized_attention", listening)
+    monkeypatch.setattr(kernel, "optimized_attention", listening)
     for name, precision in (("sd2", torch.float32), ("sd15", None)):
         model, clip, negative = family(name)
         given.clear()

@@ -95,15 +95,15 @@ def test_blended_queries_are_those_of_a_separate_controlled_call(name: str, size
 
 def second_queries(model: Any, layers: Any, run: Any) -> dict[Any, torch.Tensor]:
     """What each layer's to_q gave in the second call of a run, [B, N, H * D]."""
-    from attention_director.bridge.subject.method import attention_modules
+    from attention_director.bridge.families.unet import UNetNetwork
 
+    network = UNetNetwork(model.model.diffusion_model, (0, 0))
     kept: dict[Any, list[torch.Tensor]] = {layer: [] for layer in layers}
 
     def keep(layer: Any) -> Any:
         return lambda _module, _inputs, out: kept[layer].append(out.clone())
 
-    hooks = [module.to_q.register_forward_hook(keep(layer))
-             for layer, module in attention_modules(model.model.diffusion_model, layers).items()]
+    hooks = [network.module(layer).to_q.register_forward_hook(keep(layer)) for layer in layers]
     try:
         run()
     finally:

@@ -7,6 +7,7 @@ from functools import cache
 import pytest
 import tiny
 import torch
+from axes import axes
 from foreign_packs import CROSS_SLOTS, ImageAdapter, PassThrough, TextReplacer, hooked, put, values_only
 from scene import PROMPT, assert_differs, assert_same, custom, encode, family, host_encode, region_prompt
 
@@ -41,7 +42,7 @@ def test_an_image_adapter_before_and_after_ours() -> None:
 
 def test_the_adapters_part_is_added_to_ours() -> None:
     """At one layer: ours plus what the adapter adds to the plain attention, not ours of its output."""
-    from attention_director.bridge.run import foreign
+    from attention_director.bridge.families import unet_foreign as foreign
 
     theirs, options = ImageAdapter(gain=0.7), {"n_heads": 2, "dim_head": 8}
     from attention_director.core.call import AttentionCall, LowRankBias, Scratch, Step
@@ -49,7 +50,8 @@ def test_the_adapters_part_is_added_to_ours() -> None:
 
     draw = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(2, 2, n, 8, generator=draw) for n in (9, 77, 77))
-    call = AttentionCall(q, k, v, LayerAddress("input", 1, 0, "cross"), (3, 3), (3, 3), (), Step(1.0, 0.0), Scratch())
+    call = AttentionCall(q, k, v, LayerAddress("input", 1, 0, "cross"), *axes("cross", (3, 3), 77), (3, 3), (),
+                         Step(1.0, 0.0), Scratch())
     assert foreign.is_additive(theirs, call, options)
     bias = LowRankBias(torch.rand(2, 2, 9, 1, generator=draw) * 9, (torch.arange(77) < 5).float()[None, None, :, None])
     from dataclasses import replace
@@ -208,7 +210,7 @@ def test_an_image_adapter_beside_an_edit(order: str) -> None:
 
 def test_the_adapters_part_is_added_once_to_an_edited_row() -> None:
     """At one layer: the paper's edit of the text's attention, plus the row's own share of the adapter's."""
-    from attention_director.bridge.run import foreign
+    from attention_director.bridge.families import unet_foreign as foreign
     from attention_director.core.call import AttentionCall, RowSpan, Scratch, Step
     from attention_director.core.edit_attention import EditAttention, TargetEdit
     from attention_director.core.network import LayerAddress
@@ -226,8 +228,8 @@ def test_the_adapters_part_is_added_once_to_an_edited_row() -> None:
     draw = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(3, 2, n, 8, generator=draw) for n in (9, 77, 77))
     spans = (RowSpan(0, 1, None), RowSpan(1, 3, PromptTag(rows, frozenset({"k"}))))
-    call = AttentionCall(q, k, v, LayerAddress("input", 1, 0, "cross"), (3, 3), (3, 3), spans, Step(1.0, 0.0),
-                         Scratch())
+    call = AttentionCall(q, k, v, LayerAddress("input", 1, 0, "cross"), *axes("cross", (3, 3), 77), (3, 3), spans,
+                         Step(1.0, 0.0), Scratch())
     theirs, options = ImageAdapter(gain=0.7), {"n_heads": 2, "dim_head": 8}
     added = foreign.run_foreign(theirs, call, options) - foreign.plain(call, options)
     ours = edit(call, lambda inner: foreign.own_attention(inner, options))

@@ -12,7 +12,7 @@ import torch
 from ...core.attention import attend_with_bias, fits_kernel
 from ...core.call import Attend, AttentionCall
 from ..errors import DirectorError
-from ..families.unet import host_kernel, join_heads, split_heads
+from .kernel import host_kernel, join_heads, split_heads
 
 Foreign = Callable[..., torch.Tensor]
 _TOLERANCE = 1e-2
@@ -66,10 +66,10 @@ def attend_cross(foreign: Foreign, call: AttentionCall, options: dict[str, Any])
 
 def with_addition(out: torch.Tensor, residual: torch.Tensor, inner: AttentionCall) -> torch.Tensor:
     """The output plus what a patch adds to each of the layer's own rows, where a row is to get it."""
-    if inner.additions is None:
+    if inner.residual_rows is None:
         return out + residual
     none = residual.shape[0]
-    rows = tuple(none if row < 0 else row for row in inner.additions)
+    rows = tuple(none if row < 0 else row for row in inner.residual_rows)
     if all(row == none for row in rows):
         return out
     padded = torch.cat((residual, torch.zeros_like(residual[:1])))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import attention_director.core.attention as attention
 import pytest
 import torch
+from attention_director.core.attention import column_probabilities
 from attention_director.core.call import LowRankBias
-from attention_director.core.columns import column_probabilities
 
 
 def random(*shape: int, seed: int, spread: float = 1.0) -> torch.Tensor:

@@ -1,0 +1,158 @@
+"""The UNet's dialect in one model call: replacement slots and patches in which our methods act."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ...core.call import AttentionCall
+from ...core.hooks import EditsOutputs, ReadsFeatures, ReadsInputs
+from ...core.method import ModelCall
+from ...core.network import LayerAddress
+from ...core.sequence import image_axis, text_axis
+from ..errors import DirectorError
+from . import unet_foreign as other
+from .family import CALL_KEY
+from .kernel import join_heads, split_heads
+
+# (slot of the host's patches_replace, key in it)
+SlotAddress = tuple[str, tuple[str, int, int]]
+
+log = logging.getLogger("attention_director")
+
+
+def with_slots(options: dict[str, Any], layers: Mapping[SlotAddress, LayerAddress], call: ModelCall) -> dict[str, Any]:
+    """A shallow copy of the options with a dispatcher where a method acts or observes, and the methods' patches.
+
+    Slots of other layers stay as they are.
+    """
+    slots = {which: dict(options.get("patches_replace", {}).get(which, {})) for which in ("attn1", "attn2")}
+    for (which, key), layer in layers.items():
+        if call.chain.selects(layer) or call.chain.observers(layer):
+            found = Dispatcher(layer, slots[which].get(key, slots[which].get(key[:2])))
+            slots[which][key] = call.scratch.once(("dispatcher", layer, id(found.foreign)), lambda made=found: made)
+    patches = dict(options.get("patches", {}))
+    for name, patch in _patches(call):
+        patches[name] = [*patches.get(name, ()), patch]
+    replacements = {**options.get("patches_replace", {}), **slots}
+    return {**options, "patches_replace": replacements, "patches": patches, CALL_KEY: call}
+
+
+@dataclass(frozen=True, eq=False)
+class Dispatcher:
+    """Stands in a replacement slot of the host; ``foreign`` is what stood there before."""
+
+    layer: LayerAddress
+    foreign: other.Foreign | None
+
+    def __call__(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, extra_options: dict[str, Any],
+                 *_args: Any, **_kwargs: Any) -> torch.Tensor:
+        model_call: ModelCall = extra_options[CALL_KEY]
+        grid = grid_of(extra_options, q.shape[1])
+        longer = self.layer.kind == "self" and k.shape[1] != q.shape[1]
+        chain = model_call.chain
+        acting = grid is not None and q.shape[0] == model_call.rows[-1].stop and not longer
+        if not acting:
+            model_call.scratch.once("regrouped", lambda: _warn_regrouped(self.layer))
+        call = to_call(q, k, v, extra_options, self.layer, grid or (1, q.shape[1]), model_call)
+        if not acting:
+            return join_heads(self._without_us(call, extra_options))
+        if not chain.selects(self.layer):
+            return join_heads(chain.attend(call, lambda _: self._without_us(call, extra_options)))
+        return join_heads(chain.attend(call, self._innermost(call, extra_options)))
+
+    def _without_us(self, call: AttentionCall, options: dict[str, Any]) -> torch.Tensor:
+        return other.plain(call, options) if self.foreign is None else other.run_foreign(self.foreign, call, options)
+
+    def _innermost(self, call: AttentionCall, options: dict[str, Any]) -> Callable[[AttentionCall], torch.Tensor]:
+        foreign = self.foreign
+        if foreign is None:
+            return lambda inner: other.own_attention(inner, options)
+        if self.layer.kind == "self":
+            return other.attend_self(foreign, call, options)
+        if not call.scratch.once(("additive", id(foreign)), lambda: other.is_additive(foreign, call, options)):
+            raise DirectorError("Attention Director", f"{other.name_of(foreign)} replaces the text attention at "
+                                                      f"{self.layer}, which cannot be combined with regions; bypass "
+                                                      "one of the two nodes.")
+        return other.attend_cross(foreign, call, options)
+
+    def to(self, *args: Any, **kwargs: Any) -> Dispatcher:
+        """The host moves patches between devices; hand that on to the patch we stand before."""
+        move = getattr(self.foreign, "to", None)
+        moved = move(*args, **kwargs) if move else self.foreign
+        return self if moved is self.foreign else Dispatcher(self.layer, moved)
+
+
+def grid_of(options: dict[str, Any], queries: int) -> tuple[int, int] | None:
+    """(h, w) of the layer's pixels, or None when another pack has regrouped them."""
+    shape = options.get("activations_shape")
+    if shape is None or shape[2] * shape[3] != queries:
+        return None
+    return int(shape[2]), int(shape[3])
+
+
+def to_call(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, options: dict[str, Any], layer: LayerAddress,
+            grid: tuple[int, int], model_call: ModelCall) -> AttentionCall:
+    """One of the host's calls, heads packed, as an AttentionCall."""
+    heads = options["n_heads"]
+    latent = options["original_shape"]
+    pixels = image_axis(grid)
+    return AttentionCall(
+        split_heads(q, heads), split_heads(k, heads), split_heads(v, heads), layer, pixels,
+        pixels if layer.kind == "self" else text_axis(k.shape[1]),
+        (int(latent[2]), int(latent[3])), model_call.rows, model_call.step, model_call.scratch)
+
+
+def _warn_regrouped(layer: LayerAddress) -> bool:
+    log.warning("Attention Director: another node regroups the pixels at %s; regions do nothing there.", layer)
+    return True
+
+
+def _patches(call: ModelCall) -> list[tuple[str, Callable[..., Any]]]:
+    """(name of the host's list, patch) for the hooks that see hidden states, in the chain's order."""
+    found: list[tuple[str, Callable[..., Any]]] = []
+    for method in call.chain.methods:
+        if isinstance(method, ReadsFeatures) and (place := method.features_wanted(call)):
+            found.append(("output_block_patch", _features_patch(method, place, call)))
+        if isinstance(method, EditsOutputs):
+            found.append(("attn1_output_patch", _outputs_patch(method, call)))
+        if isinstance(method, ReadsInputs):
+            found.append(("attn1_patch", _inputs_patch(method, call)))
+    return found
+
+
+def _features_patch(method: ReadsFeatures, place: str, call: ModelCall) -> Callable[..., Any]:
+    def patch(h: torch.Tensor, skip: torch.Tensor, options: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+        if "before {} {}".format(*options["block"]) == place:
+            method.read_features(h, call)
+        return h, skip
+
+    return patch
+
+
+def _outputs_patch(method: EditsOutputs, call: ModelCall) -> Callable[..., Any]:
+    def patch(n: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
+        layer = _self_layer(options)
+        return method.edit_outputs(layer, n, call) if method.edits_outputs(layer) else n
+
+    return patch
+
+
+def _inputs_patch(method: ReadsInputs, call: ModelCall) -> Callable[..., Any]:
+    def patch(n: torch.Tensor, context: Any, value: Any, options: dict[str, Any]) -> tuple[Any, Any, Any]:
+        layer = _self_layer(options)
+        if method.reads_inputs(layer):
+            method.read_inputs(layer, n, call)
+        return n, context, value
+
+    return patch
+
+
+def _self_layer(options: dict[str, Any]) -> LayerAddress:
+    """The self-attention that a patch of the host is called for."""
+    stage, block = options["block"]
+    return LayerAddress(stage, block, options["block_index"], "self")
