@@ -1,4 +1,7 @@
-"""Measure on the tiny world: `python3 lab/run.py bench [NAME|all] [--limit N]`, the names being BENCHES."""
+"""Measure on the tiny world: `python3 lab/run.py bench [NAME|all|tables] [--limit N]`, the names being BENCHES.
+
+Each measurement also writes docs/measured.md and the README's short table; `tables` does that alone, from lab/results.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import importlib
 import os
 
 import engine
+from benches import measured
 from pack import load_pack
 
 BENCHES = ("world", "layout", "edit", "identity", "subject", "sketch", "cost", "sheets")
@@ -14,10 +18,13 @@ BENCHES = ("world", "layout", "edit", "identity", "subject", "sketch", "cost", "
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python3 lab/run.py bench", description=__doc__)
-    parser.add_argument("what", nargs="?", default="all", choices=[*BENCHES, "all"])
+    parser.add_argument("what", nargs="?", default="all", choices=[*BENCHES, "all", "tables"])
     parser.add_argument("--limit", type=int, help="a trial of so many captions, layouts or edits, for runs/trial")
     parser.add_argument("--publish", action="store_true", help="keep a trial's table in results all the same")
     arguments = parser.parse_args()
+    if arguments.what == "tables":
+        measured.write()
+        return
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     engine.enter()
     load_pack()
@@ -29,6 +36,7 @@ def main() -> None:
         rows = importlib.import_module(f"benches.{name}").run(arguments.limit)
         if rows:
             publish(name, rows, TRIAL if arguments.limit and not arguments.publish else RESULTS)
+    measured.write()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The contents page: every node of the pack, one file each."""
+"""The contents page: every node of the pack, one file per topic."""
 
 from __future__ import annotations
 

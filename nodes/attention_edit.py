@@ -44,60 +44,62 @@ class AttentionEdit(io.ComfyNode):
             io.Clip.Input("clip", tooltip="The text encoder of the same checkpoint."),
             prompt("The prompt of the picture to edit. Or link the positive of another Attention Director node: its "
                    "first row is the source, its others the targets.", dynamic=False),
-            lines("targets", "Edited prompts, one a line. Empty: only reweight, on a copy of the source. A weight "
+            lines("targets", "Edited prompts, one per line. Empty: only reweight, on a copy of the source. A weight "
                              "such as (snow:1.5) changes what the word means; reweight changes how much of the "
-                             "picture listens to it."),
+                             "picture attends to it."),
             io.Conditioning.Input("negative", optional=True,
-                                  tooltip="Passed on to the negative output, unless the inversion replaces it. "
-                                          "Nothing linked: the empty prompt."),
-            io.Latent.Input("latent_image", tooltip="Sets the size and how many pictures. Each becomes one row a "
+                                  tooltip="Passed on to the negative output, unless the inversion replaces it. Not "
+                                          "connected: the empty prompt."),
+            io.Latent.Input("latent_image", tooltip="Sets the size and how many pictures. Each gives one row per "
                                                     "prompt: source, target 1, target 2 ..."),
             InversionSocket.Input("inversion", optional=True,
-                            tooltip="From Image to Noise: edits that picture. Nothing linked: a new picture is drawn."),
+                            tooltip="From Image to Noise: edits that picture. Not connected: a new picture is "
+                                    "generated."),
             io.Combo.Input("edit", options=["auto", "replace", "refine"], default="auto",
-                           tooltip="replace swaps words one for one; refine keeps what both prompts share and adds "
-                                   "the rest. auto: replace where they have equally many words. Does nothing when "
-                                   "targets are empty."),
-            lines("reweight", "One word of a target a line, as snow: 1.8. 0 and below remove it, 1 does nothing."),
-            percent("cross_end_percent", 0.8, "How long words keep the source's places; more keeps more layout. The "
-                                              "same as its start does nothing."),
-            percent("self_end_percent", 0.4, "How long shapes are copied; more keeps more shape. The same as its "
-                                             "start does nothing."),
-            lines("blend_words", "Only the area of these words may change, one a line, from the source or a target. "
-                                 "Empty: the whole picture may."),
-            lines("keep_words", "Words whose area must not change, one a line. Does nothing without blend_words.",
+                           tooltip="replace: swaps words one for one. refine: keeps what both prompts share and adds "
+                                   "the rest. auto: replace where both have the same number of words, else refine. "
+                                   "Does nothing when targets is empty."),
+            lines("reweight", "One word of a target per line, such as snow: 1.8. 1 does nothing, 0 and below weaken "
+                              "it; to remove an object, leave it out of the target."),
+            percent("cross_end_percent", 0.8, "Until when words keep the source's places; later keeps more of the "
+                                              "layout. Equal to its start: does nothing."),
+            percent("self_end_percent", 0.4, "Until when shapes are copied; later keeps more of the shapes. Equal to "
+                                             "its start: does nothing."),
+            lines("blend_words", "Only the area of these words may change. One per line, from the source or a target. "
+                                 "Empty: the whole picture may change."),
+            lines("keep_words", "Words whose area must not change, one per line. Does nothing without blend_words.",
                   advanced=True),
             number("blend_threshold", 0.3, 0.0, 1.0, 0.01,
-                   "How much of a word's strongest spot a pixel needs to belong to its area; more makes it smaller. "
-                   "Does nothing without blend_words.", advanced=True),
-            percent("blend_start_percent", 0.2, "From where on the rest of the picture is held. Does nothing without "
+                   "The share of a word's highest attention that a pixel needs to count as its area; more makes the "
+                   "area smaller. Does nothing without blend_words.", advanced=True),
+            percent("blend_start_percent", 0.2, "When holding the rest of the picture begins. Does nothing without "
                                                 "blend_words.", advanced=True),
-            percent("cross_start_percent", 0.0, "From where on words keep the source's places.", advanced=True),
-            percent("self_start_percent", 0.0, "From where on shapes are copied.", advanced=True),
-            lines("word_windows", "When a word of a target is edited, in place of the cross window: snow: 0-0.4, one "
-                                  "a line. Empty does nothing.", advanced=True),
+            percent("cross_start_percent", 0.0, "When words begin to keep the source's places.", advanced=True),
+            percent("self_start_percent", 0.0, "When copying shapes begins.", advanced=True),
+            lines("word_windows", "When a word of a target is edited, instead of the cross window: snow: 0-0.4, one "
+                                  "per line. Empty does nothing.", advanced=True),
             known(io.Int.Input, "self_max_grid", default=0, min=0, max=128, advanced=True,
-                  tooltip="Largest grid of pixels, a side, whose shapes are copied. 0 chooses: a quarter of the "
-                          "latent, at least 16, for a linked inversion at least 32."),
+                  tooltip="Side of the largest attention grid whose shapes are copied. 0 chooses: a quarter of the "
+                          "latent, at least 16, or at least 32 with an inversion."),
             known(io.Boolean.Input, "legacy_tail", default=False, advanced=True,
-                  tooltip="On: words behind a change of another length pair as in the code published with the paper. "
-                          "Does nothing where lengths are equal."),
+                  tooltip="On: after a change of length, words are paired as in the code published with the paper. "
+                          "Does nothing where the lengths are equal."),
         ]
         return schema(
             node_id=NODE,
             display_name="Attention Edit (Prompt-to-Prompt)",
             category=CATEGORY,
-            description="Change a word of the prompt and keep the picture. Draws the source and each edit as one "
-                        "batch, with any sampler.",
+            description="Change a word of the prompt and keep the picture. The source and each edit are generated as "
+                        "one batch, with any sampler.",
             search_aliases=["Prompt-to-Prompt", "p2p", "prompt edit", "word swap", "attention reweighting",
                             "real image edit", "null-text inversion"],
             hidden=[io.Hidden.unique_id],
             inputs=inputs,
             outputs=[
                 io.Model.Output(display_name="model", tooltip="Wire to the sampler, with the three below."),
-                io.Conditioning.Output(display_name="positive", tooltip="Source and targets, a row each."),
+                io.Conditioning.Output(display_name="positive", tooltip="Source and targets, one row each."),
                 io.Conditioning.Output(display_name="negative", tooltip="Wire to the sampler's negative."),
-                io.Latent.Output(display_name="latent", tooltip="One row a prompt; the first is the source. Wire to "
+                io.Latent.Output(display_name="latent", tooltip="One row per prompt; the first is the source. Wire to "
                                                                 "the sampler's latent_image."),
             ],
         )

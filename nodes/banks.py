@@ -21,21 +21,21 @@ class AttnDirSaveBank(io.ComfyNode):
             node_id=SAVE,
             display_name="Save Subject Bank",
             category=CATEGORY,
-            description="Keeps the anchors of a story whose Shared Subject had keep_bank on, so that the same "
-                        "character walks into new scenes tomorrow. The file holds prompts, seed and features of the "
-                        "pictures.",
+            description="Saves the anchors of a run whose Shared Subject had keep_bank on, so that new scenes can "
+                        "show the same character later. The file holds prompts, seed and features of the pictures.",
             search_aliases=["ConsiStory anchors", "save character", "subject cache"],
             is_output_node=True,
             inputs=[
-                io.Model.Input("model", tooltip="The model the story was drawn with."),
-                io.Latent.Input("samples", optional=True, tooltip="The sampler's result: it says which run's anchors "
-                                                                  "are meant. Does nothing where a bank is wired."),
+                io.Model.Input("model", tooltip="The model the scenes were generated with."),
+                io.Latent.Input("samples", optional=True, tooltip="The sampler's result. It decides which run's "
+                                                                  "anchors are saved. Does nothing when a bank is "
+                                                                  "connected."),
                 io.String.Input("filename_prefix", default="subject_banks/hero",
-                                tooltip="Name in the output folder. Load Subject Bank lists what lies in its folder "
+                                tooltip="Name in the output folder. Load Subject Bank lists the files in its folder "
                                         "subject_banks."),
                 io.Combo.Input("dtype", options=list(DTYPES), default="fp16",
-                               tooltip="fp16: as it was recorded. fp32: twice the size, for other programs; does "
-                                       "nothing for the picture."),
+                               tooltip="fp16: as recorded. fp32: twice the size, for other programs; makes no "
+                                       "difference to the picture."),
                 Bank.Input("bank", optional=True, tooltip="A bank made from images, to save that one instead."),
             ],
             outputs=[Bank.Output(display_name="bank", tooltip="The anchors; wire to Shared Subject.")],
@@ -57,7 +57,8 @@ class AttnDirLoadBank(io.ComfyNode):
             node_id=LOAD,
             display_name="Load Subject Bank",
             category=CATEGORY,
-            description="Loads anchors that Save Subject Bank kept. They work with the model they were drawn with.",
+            description="Loads anchors that Save Subject Bank saved. They work with the model they were generated "
+                        "with.",
             search_aliases=["ConsiStory anchors", "load character", "subject cache"],
             inputs=[io.Combo.Input("bank_name", options=FILES.names(),
                                    tooltip="A file in models/subject_banks or output/subject_banks.")],
@@ -89,19 +90,19 @@ class AttnDirBankFromImages(io.ComfyNode):
             display_name="Subject Bank from Images",
             category=CATEGORY,
             description="Makes anchors from one or two pictures of your own by edit-friendly inversion, for simple "
-                        "subjects. Slow: two forwards of the model a step.",
+                        "subjects. Slow: two forward passes per step.",
             search_aliases=["ConsiStory personalisation", "photo to character", "edit friendly inversion"],
             inputs=[
                 io.Model.Input("model", tooltip="Stable Diffusion 1.x, 2.x or SDXL."),
                 io.Clip.Input("clip", tooltip="The text encoder of the same checkpoint."),
                 io.Vae.Input("vae", tooltip="The VAE of the same checkpoint."),
                 io.Image.Input("images", tooltip="One or two pictures of the same subject."),
-                prompt("What the pictures show: one line for both, or one a line."),
+                prompt("What the pictures show: one line for both, or one line per picture."),
                 io.String.Input("subjects", default="", multiline=True,
-                                tooltip="The words that stand for the subject, one subject a line; the text must "
-                                        "hold them."),
+                                tooltip="The words that stand for the subject, one subject per line; the text must "
+                                        "contain them."),
                 io.Int.Input("steps", default=100, min=2, max=1000,
-                             tooltip="Noise levels that are kept. Fewer are faster and fit fewer schedules."),
+                             tooltip="Noise levels to keep. Fewer are faster and fit fewer schedules."),
             ],
             outputs=[
                 Bank.Output(display_name="bank", tooltip="The anchors; wire to Shared Subject, or to Save Subject "

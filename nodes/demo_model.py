@@ -17,12 +17,12 @@ class AttnDirLoadDemoModel(io.ComfyNode):
             node_id="AttnDirLoadDemoModel",
             display_name="Load Demo Model",
             category=CATEGORY,
-            description="A small model that draws coloured shapes and creatures at 128 x 128 in seconds, even "
+            description="A small model that generates coloured shapes and creatures at 128 x 128 in seconds, even "
                         "without a GPU. Swap it for Load Checkpoint when you know what you want.",
             search_aliases=["tiny world", "demo checkpoint", "attention director demo"],
             inputs=[],
             outputs=[
-                io.Model.Output(display_name="MODEL", tooltip="Draws at 128 x 128."),
+                io.Model.Output(display_name="MODEL", tooltip="Generates at 128 x 128."),
                 io.Clip.Output(display_name="CLIP", tooltip="Knows colours, shapes, backgrounds and creatures."),
                 io.Vae.Output(display_name="VAE"),
             ],

@@ -25,12 +25,12 @@ class AttnDirExampleImage(io.ComfyNode):
             inputs=[
                 io.Combo.Input("name", options=example_names(),
                                tooltip="Which picture, 128 x 128. Its name is a caption that the demo model knows, "
-                                       "but for the depth map's."),
+                                       "except for the depth map's."),
             ],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="The picture."),
-                io.Mask.Output(display_name="mask", tooltip="Where its things are, as far as the file says so; the "
-                                                            "whole picture otherwise."),
+                io.Mask.Output(display_name="mask", tooltip="Where its objects are, if the file holds that; otherwise "
+                                                            "the whole picture."),
             ],
         )
 

@@ -35,30 +35,31 @@ class IdentityInject(io.ComfyNode):
                        "woman, not names."),
                 Subjects.Input("subjects", tooltip="From Identity Subject: words of the prompt and their pictures."),
                 number("strength", 1.0, 0.0, 2.0, 0.05,
-                       "Multiplies each subject's own: how far its words move towards the pictures. 0 does nothing at "
-                       "all, the adapter's UNet weights included."),
+                       "Multiplies each subject's strength: how far its words move towards the pictures. 0 does "
+                       "nothing at all, the adapter's UNet weights included."),
                 percent("start_percent", 0.3,
                         "Text only before this share of the timesteps, then the subjects. Later follows the prompt "
-                        "better, earlier is more alike (the paper's alpha is 1 minus this). 1 does nothing at all."),
+                        "better, earlier gives more likeness (the paper's alpha is 1 minus this). 1 does nothing at "
+                        "all."),
                 number("strength_model", 1.0, 0.0, 2.0, 0.05,
                        "The adapter's own UNet weights: 1 puts them in place of your checkpoint's, 0 leaves your "
                        "checkpoint alone. A whole SD1.5 UNet takes 1.7 GB more memory in half precision. Does nothing "
                        "for an adapter without UNet weights."),
                 number("localise", DEFAULT_LOCALISE, 0.0, 1.0, 0.05,
-                       "Confines each subject's words to the place where they are heard most, or to its mask. For "
-                       "masks and for two and more subjects; 0 is off. Does nothing for one subject without a mask."),
+                       "Confines each subject's words to where they get the most attention, or to its mask. For masks "
+                       "and for two or more subjects; 0 is off. Does nothing for one subject without a mask."),
                 known(io.Boolean.Input, "published_step_rule", default=False, advanced=True,
                       tooltip="Count steps as the published code does: the first floor(start x steps) + 1 steps are "
                               "text only, on any schedule. Off: start_percent is a share of the timesteps."),
                 known(io.Model.Input, "base_model", optional=True, advanced=True,
-                      tooltip="The checkpoint the adapter was trained from: then only the difference is added to "
+                      tooltip="The checkpoint the adapter was trained from. Then only the difference is added to "
                               "model, which keeps a finetune's look; 1.7 GB more memory. Does nothing for an adapter "
-                              "with low-rank UNet changes or none."),
+                              "with low-rank UNet changes or without UNet weights."),
             ],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="Wire to the sampler, together with positive."),
                 io.Conditioning.Output(display_name="positive",
-                                       tooltip="The prompt, text only first and then with the subjects; wire to the "
+                                       tooltip="The prompt, first text only, then with the subjects. Wire to the "
                                                "sampler's positive."),
             ],
         )

@@ -24,10 +24,9 @@ class AttnDirSubject(io.ComfyNode):
             search_aliases=["FastComposer subject", "reference face", "reference image"],
             inputs=[
                 io.String.Input("phrase", default="",
-                                tooltip="Words that stand in the prompt, such as: woman. Not a name. cat#2 is the "
-                                        "second cat."),
-                io.Image.Input("images", tooltip="Pictures of the subject, cut close, best on a plain ground. A batch "
-                                                 "is averaged into one subject."),
+                                tooltip="Words of the prompt, such as: woman. Not a name. cat#2 is the second cat."),
+                io.Image.Input("images", tooltip="Pictures of the subject, cropped close, best on a plain background. "
+                                                 "A batch is averaged into one subject."),
                 number("strength", 1.0, 0.0, 2.0, 0.05,
                        "Multiplies the strength of Identity Inject for this subject. 0 leaves its words alone."),
                 io.Mask.Input("mask", optional=True,

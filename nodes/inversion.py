@@ -39,11 +39,11 @@ class AttnDirInversion(io.ComfyNode):
                 prompt("What the picture shows, in a sentence like the prompts you write. Takes the text of any "
                        "captioning node, or an encoded prompt."),
                 io.Combo.Input("method", options=CHOICES, default="direct",
-                               tooltip="direct: exact, with any sampler; take this. negative-prompt: the caption "
-                                       "becomes the negative. ddim: the start noise alone. null-text: trains the "
-                                       "negative for every step. edit-friendly: keeps the noise of every step."),
+                               tooltip="direct: exact, with any sampler; choose this one first. negative-prompt: the "
+                                       "caption becomes the negative. ddim: the start noise alone. null-text: trains "
+                                       "the negative for every step. edit-friendly: keeps the noise of every step."),
                 io.Int.Input("steps", default=30, min=2, max=1000,
-                             tooltip="Steps up to the noise. More is closer and slower."),
+                             tooltip="Steps from the picture to the noise. More is closer and slower."),
                 io.Combo.Input("scheduler", options=SCHEDULERS, default="normal",
                                tooltip="How the steps are spread. null-text and edit-friendly need the same in the "
                                        "sampler."),
@@ -56,7 +56,7 @@ class AttnDirInversion(io.ComfyNode):
             ],
             outputs=[
                 InversionSocket.Output(display_name="inversion", tooltip="Wire to Attention Edit."),
-                io.Image.Output(display_name="reconstruction", tooltip="What a run from this inversion draws when "
+                io.Image.Output(display_name="reconstruction", tooltip="What a run from this inversion generates when "
                                                                        "nothing is edited."),
                 io.Float.Output(display_name="psnr", tooltip="How near the reconstruction is, in dB, to the picture "
                                                              "after the VAE; 100 is equal. What the VAE itself loses "

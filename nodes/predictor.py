@@ -17,8 +17,8 @@ class AttnDirLoadPredictor(io.ComfyNode):
             node_id=LOADER,
             display_name="Load Guidance Predictor",
             category=CATEGORY,
-            description="Loads what Sketch Guidance needs to read the lines, or another map, of an unfinished picture. "
-                        "demo_edges and demo_depth are for the demo model.",
+            description="Loads the network with which Sketch Guidance reads the lines, or another map, of an "
+                        "unfinished picture. demo_edges and demo_depth are for the demo model.",
             search_aliases=["latent guidance predictor", "LGP", "edge predictor", "sketch guided"],
             inputs=[io.Combo.Input("predictor_name", options=FILES.names(),
                                    tooltip="Files of models/guidance_predictors and output/guidance_predictors; press "

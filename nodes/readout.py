@@ -20,30 +20,31 @@ class AttnDirReadout(io.ComfyNode):
             node_id=NODE,
             display_name="Attention Readout",
             category=CATEGORY,
-            description="Shows where each phrase was read, how well it landed in its region, or the mask of an edit, "
-                        "for a run with Record Attention.",
+            description="Shows where the picture attended to each phrase, how well the phrase landed in its region, "
+                        "or the mask of an edit, for a run with Record Attention.",
             search_aliases=["DAAM", "attention map", "heat map", "cross attention", "landing score", "edit mask"],
             is_output_node=True,
             hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Model.Input("model", tooltip="The model that goes to the sampler, with Record Attention on it."),
-                io.Latent.Input("samples", tooltip="The sampler's own output: it says which run to show."),
+                io.Latent.Input("samples", tooltip="The sampler's own output. It decides which run to show."),
                 io.Image.Input("image", optional=True,
-                               tooltip="The decoded pictures, drawn beneath the maps. Without them the maps stand "
+                               tooltip="The decoded pictures, shown beneath the maps. Without them the maps stand "
                                        "alone."),
                 known(io.Combo.Input, "show", options=list(SHOWN), default=SHOWN[0],
-                      tooltip="heat maps: where each phrase was read. landing: the same against its region, with a "
-                              "score. edit mask, subjects, edges: what those nodes left in the run. The viewer in the "
-                            "node shows all of them."),
+                      tooltip="heat maps: where the picture attended to each phrase. landing: the same against its "
+                              "region, with a score. edit mask, subjects, edges: what those nodes recorded in the "
+                              "run. The viewer in the node shows all of them."),
                 known(io.Int.Input, "step", default=-1, min=-1, max=10000, advanced=True,
                       tooltip="A step of the run from 1, or -1 for the mean of all that were recorded. Does nothing "
                               "for edit mask, subjects and edges."),
             ],
             outputs=[
-                io.Image.Output(display_name="image", tooltip="The sheet: one row an image, one column a phrase."),
+                io.Image.Output(display_name="image", tooltip="The sheet: one row per image, one column per phrase."),
                 io.Mask.Output(display_name="masks", tooltip="Each map as a mask, image by image."),
                 io.String.Output(display_name="report", tooltip="The same in words."),
-                io.Float.Output(display_name="score", tooltip="Landing of the worst region, 0 to 1; 0 where none is."),
+                io.Float.Output(display_name="score", tooltip="Landing of the worst region, 0 to 1; 0 without "
+                                                              "regions."),
             ],
         )
 

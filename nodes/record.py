@@ -19,8 +19,8 @@ class AttnDirRecord(io.ComfyNode):
             node_id=NODE,
             display_name="Record Attention",
             category=CATEGORY,
-            description="Keeps where the picture reads each phrase while it is sampled, for Attention Readout. The "
-                        "picture stays the same.",
+            description="Records where the picture attends to each phrase while it is sampled, for Attention Readout. "
+                        "The picture stays the same.",
             search_aliases=["DAAM", "attention map", "heat map", "cross attention"],
             hidden=[io.Hidden.unique_id],
             inputs=[
@@ -29,11 +29,11 @@ class AttnDirRecord(io.ComfyNode):
                 io.Conditioning.Input("positive", tooltip="The prompt that goes to the sampler, from Encode Prompt or "
                                                           "another node of this pack."),
                 io.String.Input("phrases", multiline=True, default="",
-                                tooltip="Words of the prompt to look for, one phrase a line. Empty: those of the "
-                                        "regions, subjects and edits, or every word where there are none."),
+                                tooltip="Words of the prompt to record, one phrase per line. Empty: those of the "
+                                        "regions, subjects and edits, or every word if there are none of these."),
                 percent("start_percent", 0.0,
                         "Where in the run recording begins, as a share of the timesteps. 0 is the start.", True),
-                percent("end_percent", 1.0, "Where in the run it ends. The same as start records nothing.", True),
+                percent("end_percent", 1.0, "Where in the run it ends. Equal to its start: records nothing.", True),
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="Wire to the sampler and to Attention Readout.")],
         )

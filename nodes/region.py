@@ -25,8 +25,8 @@ class AttnDirRegion(io.ComfyNode):
                 io.String.Input("phrase", default="",
                                 tooltip="Exact words of the prompt, such as: red hat. cat#2 is the second cat. "
                                         "Empty: the region shapes the picture but binds no words."),
-                io.Mask.Input("mask", tooltip="Where the phrase goes. Cut at 0.5, so feathering does nothing. "
-                                              "A batch of masks gives one layout an image."),
+                io.Mask.Input("mask", tooltip="Where the phrase goes. Cut at 0.5, so feathering does nothing. A batch "
+                                              "of masks gives one layout per image."),
                 number("strength", 1.0, 0.0, 2.0, 0.05,
                        "Multiplies the strength of Region Prompt inside this region. 0 does nothing here."),
                 Regions.Input("regions", optional=True,

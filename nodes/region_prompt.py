@@ -48,24 +48,24 @@ def custom_options(values: dict[str, Any]) -> RegionOptions:
 def custom_inputs(note: str = "") -> list[Any]:
     return [
         number("cross_strength", 1.0, 0.0, 2.0, 0.05,
-               "How strongly words keep to their region. 0 does nothing." + note),
+               "How strongly words stay in their region. 0 does nothing." + note),
         number("self_strength", 0.3, 0.0, 2.0, 0.05,
-               "How strongly pixels of a region keep to themselves. 0 does nothing." + note),
+               "How strongly pixels of a region attend to their own region. 0 does nothing." + note),
         number("size_adaptation", 1.0, 0.0, 1.0, 0.05,
                "1 spares large regions, as the paper does; 0 treats all sizes alike." + note),
         number("decay_power", 5.0, 0.0, 10.0, 0.1,
                "How fast the strength falls over the run; 0 keeps it even." + note),
         percent("start_percent", 0.0, "Where in the run it begins, as a share of the timesteps." + note),
-        percent("end_percent", 0.3, "Where in the run it ends. The same as start does nothing." + note),
+        percent("end_percent", 0.3, "Where in the run it ends. Equal to its start: does nothing." + note),
         io.Boolean.Input("reencode_phrases", default=True,
-                         tooltip="Encode each region's words on their own, so that colours stay with their things."
+                         tooltip="Encode each region's words on their own, so that colours stay with their objects."
                                  + note),
     ]
 
 
 def preset_inputs() -> list[Any]:
-    tooltip = ("strong: keeps things in their places, best measured. paper: DenseDiffusion as published, gentler. "
-               "custom: your own numbers.")
+    tooltip = ("strong: keeps objects in their places; measured best on the demo model. paper: DenseDiffusion as "
+               "published, gentler. custom: your own numbers.")
     if hasattr(io, "DynamicCombo"):
         option = io.DynamicCombo.Option
         return [io.DynamicCombo.Input("preset", tooltip=tooltip, options=[
@@ -101,20 +101,20 @@ class RegionPrompt(io.ComfyNode):
             io.Clip.Input("clip", tooltip="The text encoder of the same checkpoint."),
             prompt("The whole prompt, or the positive of another Attention Director node."),
             editor("canvas", "ATTN_DIR_REGION_CANVAS",
-                   "The drawn regions, as JSON that travels with the workflow. Empty: only the wired regions count."),
+                   "The regions you drew, as JSON saved in the workflow. Empty: only the wired regions count."),
             canvas_size("width", "Width of the picture the regions are drawn for; only its shape matters."),
             canvas_size("height", "Height of the picture the regions are drawn for; only its shape matters."),
             Regions.Input("regions", optional=True,
-                          tooltip="Regions from other nodes; they lie behind the drawn ones. The canvas shows them "
-                                  "dashed, and can copy them to be moved."),
+                          tooltip="Regions from other nodes. They lie behind the ones you drew. The canvas shows them "
+                                  "dashed and can copy them, so that you can move them."),
             number("strength", 1.0, 0.0, 2.0, 0.05, "Multiplies each region's own strength. 0 does nothing at all."),
             *preset_inputs(),
             known(io.Combo.Input, "unbound_words", options=["everywhere", "paper"], default="everywhere", advanced=True,
-                  tooltip="Words of no region: everywhere lets them act on the whole picture; paper silences them. "
-                          "Does nothing when every word is bound."),
+                  tooltip="Words that belong to no region. everywhere: they act on the whole picture. paper: they are "
+                          "silenced. Does nothing when every word is bound."),
             known(io.Combo.Input, "uncovered", options=["background", "paper"], default="background", advanced=True,
-                  tooltip="Pixels of no region: background makes them one region of their own; paper flattens their "
-                          "attention. Does nothing when every pixel is covered."),
+                  tooltip="Pixels outside all regions. background: they become one region. paper: their attention is "
+                          "flattened. Does nothing when every pixel is covered."),
         ]
         return schema(
             node_id=NODE,
@@ -128,7 +128,7 @@ class RegionPrompt(io.ComfyNode):
             outputs=[
                 io.Model.Output(display_name="model", tooltip="Wire to the sampler, together with positive."),
                 io.Conditioning.Output(display_name="positive", tooltip="The prompt; wire to the sampler's positive."),
-                io.Mask.Output(display_name="masks", tooltip="One mask a region, front first."),
+                io.Mask.Output(display_name="masks", tooltip="One mask per region, front first."),
                 io.Image.Output(display_name="preview", tooltip="The regions with their phrases."),
             ],
         )

@@ -35,17 +35,18 @@ class AttnDirRegionsFromBoxes(io.ComfyNode):
             inputs=[
                 _boxes_input(),
                 io.String.Input("phrases", multiline=True, default="",
-                                tooltip="One line a box, for boxes without a description of their own. "
-                                        "Does nothing for boxes that have one."),
-                canvas_size("width", "Width in pixels that the boxes were drawn on. Ignored for elements."),
-                canvas_size("height", "Height in pixels that the boxes were drawn on. Ignored for elements."),
+                                tooltip="One line per box, for boxes without a description. Does nothing for boxes "
+                                        "that have one."),
+                canvas_size("width", "Width in pixels of the picture that the boxes belong to. Ignored for elements."),
+                canvas_size("height", "Height in pixels of the picture that the boxes belong to. Ignored for "
+                                      "elements."),
                 number("strength", 1.0, 0.0, 2.0, 0.05, "Strength of every region made here. 0 does nothing."),
                 Regions.Input("regions", optional=True,
                               tooltip="Regions made before. Where regions overlap, a pixel belongs to both."),
             ],
             outputs=[
-                Regions.Output(display_name="regions", tooltip="One region a box."),
-                io.Mask.Output(display_name="masks", tooltip="The boxes as masks, one each."),
+                Regions.Output(display_name="regions", tooltip="One region per box."),
+                io.Mask.Output(display_name="masks", tooltip="The boxes as masks, one per box."),
             ],
         )
 

@@ -33,14 +33,14 @@ class SharedSubjectAttention(io.ComfyNode):
             node_id=NODE,
             display_name="Shared Subject (ConsiStory)",
             category=CATEGORY,
-            description="Draws the same character in many scenes, one scene a line, with nothing trained.",
+            description="Generates the same character in many scenes, one scene per line, without training.",
             search_aliases=["ConsiStory", "consistent character", "same subject", "story", "character sheet"],
             hidden=[io.Hidden.unique_id],
             inputs=[*_main_inputs(), *_advanced_inputs()],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="Wire to the sampler, together with positive."),
                 io.Conditioning.Output(display_name="positive", tooltip="The scenes; wire to the sampler's positive."),
-                io.Latent.Output(display_name="latent", tooltip="One latent a scene; wire to the sampler."),
+                io.Latent.Output(display_name="latent", tooltip="One latent per scene; wire to the sampler."),
             ],
         )
 
@@ -63,47 +63,49 @@ def _main_inputs() -> list:
     return [
         io.Model.Input("model", tooltip="Stable Diffusion 1.x, 2.x or SDXL."),
         io.Clip.Input("clip", tooltip="The text encoder of the same checkpoint."),
-        prompt("One scene a line, or the positive of another Attention Director node with one row a scene."),
-        io.String.Input("prefix", default="", tooltip="Put before every scene: the style and the hero, once for all. "
-                                                      "Empty does nothing."),
+        prompt("One scene per line, or the positive of another Attention Director node with one row per scene."),
+        io.String.Input("prefix", default="", tooltip="Put before every scene: the style and the subject, written "
+                                                      "once. Empty does nothing."),
         io.String.Input("suffix", default="", tooltip="Put after every scene. Empty does nothing."),
         io.String.Input("subjects", default="", multiline=True,
-                        tooltip="Who stays the same: exact words that every scene has, one subject a line. All words "
-                                "of a phrase count."),
+                        tooltip="Who stays the same: exact words that every scene contains, one subject per line. All "
+                                "words of a phrase count."),
         io.Latent.Input("latent_image", tooltip="Size of the pictures. One is enough: it is repeated with different "
                                                 "noise for each scene."),
-        Bank.Input("bank", optional=True, tooltip="Anchors kept from an earlier run: they replace fresh ones, and one "
+        Bank.Input("bank", optional=True, tooltip="Anchors saved from an earlier run. They replace new ones, and one "
                                                   "scene at a time is enough."),
         io.Int.Input("anchors", default=2, min=1, max=8,
-                     tooltip="How many of the first scenes the others look at. Ignored with a bank."),
-        number("strength", 1.0, 0.0, 2.0, 0.05, "How much the shared subject counts beside a picture's own; 1 is the "
-                                                "paper's. 0 does nothing at all."),
+                     tooltip="How many of the first scenes the others attend to. Ignored with a bank."),
+        number("strength", 1.0, 0.0, 2.0, 0.05, "How much the shared subject counts against the picture's own "
+                                                "content; 1 is the paper's. 0 does nothing at all."),
         io.Combo.Input("mode", options=["two-pass", "one-pass"], default="two-pass",
-                       tooltip="two-pass: the paper; the first pass finds which part corresponds to which. one-pass: "
-                               "half the time, experimental. The same where injection is 0."),
-        number("injection", 0.8, 0.0, 1.0, 0.05, "How much of the corresponding part of an anchor is mixed in, for the "
-                                                 "fine likeness. 0 does nothing and saves the second pass."),
+                       tooltip="two-pass: as in the paper; the first pass finds which parts correspond. one-pass: "
+                               "half the time, experimental. No difference when injection is 0."),
+        number("injection", 0.8, 0.0, 1.0, 0.05, "How much of an anchor's corresponding part is mixed in, for "
+                                                 "likeness in details. 0 does nothing and saves the second pass."),
     ]
 
 
 def _advanced_inputs() -> list:
     return [
-        number("variety", 0.5, 0.0, 0.95, 0.05, "Share of the subject's pixels that is left out at each step: more "
-                                                "gives freer poses and less likeness. 0 leaves none out.",
+        number("variety", 0.5, 0.0, 0.95, 0.05, "Share of the subject's pixels left out at each step. More gives "
+                                                "freer poses and less likeness. 0 keeps all of them.",
                advanced=True),
         percent("start_percent", 0.0, "Where in the run sharing begins, as a share of the timesteps.", advanced=True),
-        percent("end_percent", 1.0, "Where in the run sharing ends. The same as start shares nothing.", advanced=True),
+        percent("end_percent", 1.0, "Where in the run sharing ends. Equal to its start: shares "
+                                    "nothing.", advanced=True),
         percent("injection_start_percent", 0.1, "Where injection begins.", advanced=True),
-        percent("injection_end_percent", 0.32, "Where injection ends. The same as its start injects nothing.",
+        percent("injection_end_percent", 0.32, "Where injection ends. Equal to its start: injects nothing.",
                 advanced=True),
-        number("query_blend", 0.9, 0.0, 1.0, 0.05, "How much the layout keeps to that of a picture drawn alone. 0 does "
-                                                   "nothing; otherwise a third forward in its steps.", advanced=True),
+        number("query_blend", 0.9, 0.0, 1.0, 0.05, "How much the layout stays that of a picture generated alone. 0 "
+                                                   "does nothing; otherwise its steps take a third forward "
+                                                   "pass.", advanced=True),
         percent("query_blend_end_percent", 0.12, "Where query_blend ends. 0 does nothing.", advanced=True),
         known(io.Boolean.Input, "separate_subjects", default=False, advanced=True,
               tooltip="Several subjects: each shares only with itself. Does nothing for one subject."),
         known(io.Boolean.Input, "same_noise", default=False, advanced=True,
-              tooltip="All scenes start from the noise of the first: more alike, also in layout."),
+              tooltip="All scenes start from the noise of the first: more alike, in layout too."),
         known(io.Boolean.Input, "keep_bank", default=False, advanced=True,
-              tooltip="Record the anchors for Save Subject Bank. Costs memory: about 70 MB a step for two anchors of "
-                      "SDXL at 1024; the line after the run says how much it was. Does nothing with a bank."),
+              tooltip="Keep the anchors for Save Subject Bank. Costs memory: about 70 MB per step for two anchors of "
+                      "SDXL at 1024; the line after the run shows how much it was. Does nothing with a bank."),
     ]

@@ -19,7 +19,7 @@ class AttnDirSketch(io.ComfyNode):
             node_id=NODE,
             display_name="Sketch",
             category=CATEGORY,
-            description="A line drawing kept as vectors in the workflow, so that it goes wherever the workflow goes.",
+            description="A line drawing, kept as vectors in the workflow.",
             search_aliases=["draw", "scribble", "doodle", "line art", "sketch pad"],
             has_intermediate_output=True,
             inputs=[
@@ -30,8 +30,8 @@ class AttnDirSketch(io.ComfyNode):
                 io.Int.Input("line_width", default=4, min=1, max=64,
                              tooltip="Width of the pen in pixels. Does nothing for strokes that have their own width."),
                 io.Image.Input("background", optional=True,
-                               tooltip="A picture to draw on; it shows in image, not in mask. Without one the sheet is "
-                                       "black. For SketchGuidance leave it out, or wire mask to the guidance."),
+                               tooltip="A picture to draw on; it shows in image, not in mask. Without one the sheet "
+                                       "is black. For Sketch Guidance leave it out, or wire mask to the guidance."),
             ],
             outputs=[io.Image.Output(display_name="image", tooltip="White lines, on black or on the background."),
                      io.Mask.Output(display_name="mask", tooltip="1 on a line, 0 elsewhere.")],

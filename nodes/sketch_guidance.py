@@ -33,19 +33,19 @@ class SketchGuidance(io.ComfyNode):
                                                 "nothing."),
                 io.Mask.Input("mask", optional=True,
                               tooltip="Guide only here; the rest of the picture is free. Without a mask the drawing "
-                                      "holds everywhere, also where it is blank."),
+                                      "counts everywhere, blank areas included."),
                 number("strength", 1.6, 0.0, 10.0, 0.05,
                        "How closely the drawing is followed; the paper's beta. Much more costs realism. 0 does nothing "
                        "at all."),
                 percent("start_percent", 0.0, "Where in the run the guidance begins, as a share of the timesteps."),
-                percent("end_percent", 0.5, "Where it ends. Later follows more closely and costs realism and time. The "
-                                            "same as start does nothing."),
+                percent("end_percent", 0.5, "Where in the run it ends. Later follows more closely and costs realism "
+                                            "and time. Equal to its start: does nothing."),
                 io.Combo.Input("lines", options=["auto", "white on black", "black on white"], default="auto",
-                               tooltip="How the drawing is drawn; auto takes the tone of most pixels for the paper. "
-                                       "With a predictor for other maps than edges, auto changes nothing."),
+                               tooltip="Light lines on dark, or dark on light. auto: the most common tone is the "
+                                       "paper. With a predictor for other maps than edges, auto changes nothing."),
                 io.Combo.Input("fit", options=["crop", "pad", "stretch"], default="crop",
-                               tooltip="What to do where the drawing has another shape than the picture. Does nothing "
-                                       "where they agree."),
+                               tooltip="What to do if the drawing and the picture differ in shape. Does nothing if "
+                                       "they agree."),
                 known(io.Boolean.Input, "grey_is_weight", default=False, advanced=True,
                       tooltip="On: faint lines are followed less than bright ones. Off: all lines alike, as in the "
                               "paper. Does nothing for other maps than edges."),

@@ -117,3 +117,21 @@ def test_every_node_is_translated(language: str) -> None:
                     if not given.get(part)]
     unknown = set(entries) - set(schemas())
     assert not missing and not unknown, (missing, unknown)
+
+
+def test_the_english_texts_are_those_of_the_nodes() -> None:
+    """The host shows the locale's text in place of the schema's; both must say the same."""
+    entries = json.loads((ROOT / "locales" / "en" / "nodeDefs.json").read_text(encoding="utf-8"))
+    wrong = []
+    for key, schema in schemas().items():
+        said = {(key, "description"): schema.description, (key, "display_name"): schema.display_name}
+        said |= {(key, "inputs", given.id, "tooltip"): given.tooltip
+                 for top in schema.inputs for given in top.get_all()}
+        said |= {(key, "outputs", str(i), "tooltip"): given.tooltip for i, given in enumerate(schema.outputs)}
+        for where, text in said.items():
+            found: Any = entries
+            for part in where:
+                found = found.get(part, {})
+            if text and found != text:
+                wrong.append(f"{'.'.join(where)}: {found!r}, but the node says {text!r}")
+    assert not wrong, wrong

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import zipfile
 from pathlib import Path
+from urllib.parse import unquote
 
 import pathspec
 import pytest
@@ -14,6 +16,7 @@ from client import Server
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_MEGABYTES = 40
+LINK = re.compile(r"""\]\(\s*<?([^\s)>]+)|(?:src|href)=["']([^"']+)""")
 
 
 def published_files() -> list[str]:
@@ -45,6 +48,23 @@ def test_it_holds_the_pack_and_nothing_of_the_workshop(unpacked: Path) -> None:
     assert not {"lab", "tests", ".ci", ".github", ".git", ".gitignore", ".comfyignore"} & names
     megabytes = sum(path.stat().st_size for path in unpacked.rglob("*") if path.is_file()) / 1e6
     assert megabytes < MAX_MEGABYTES
+
+
+def local_links(page: Path) -> set[str]:
+    """Links and images of a page that lead to a file of the pack, without what follows a #."""
+    found = {unquote(a or b).partition("#")[0] for a, b in LINK.findall(page.read_text(encoding="utf-8"))}
+    return {link for link in found if link and not re.match(r"[a-z]+:", link)}
+
+
+def test_no_link_and_no_picture_is_dead(unpacked: Path) -> None:
+    """Whoever reads the installed README sees its pictures and can follow its links."""
+    pages = [unpacked / "README.md", *sorted((unpacked / "docs").glob("*.md")),
+             *sorted((unpacked / "web" / "docs").glob("*.md"))]
+    links = {page.relative_to(unpacked).as_posix(): local_links(page) for page in pages}
+    assert "docs/strip.png" in links["README.md"] and "layouts.png" in links["docs/measured.md"]
+    dead = [f"{page}: {link}" for page, found in links.items() for link in sorted(found)
+            if not (unpacked / page).parent.joinpath(link).exists()]
+    assert not dead, dead
 
 
 def test_only_templates_lie_in_workflows(unpacked: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a bench leaves: lab/results/<name>.json, a table on the terminal, the same for the README."""
+"""What a bench leaves: lab/results/<name>.json, pictures in docs/, a table on the terminal."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from statistics import fmean
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 TRIAL = Path(__file__).resolve().parent.parent / "runs" / "trial"
+PICTURES = Path(__file__).resolve().parents[2] / "docs"  # published, beside the page that shows them
 Row = dict[str, str | float]
 
 
@@ -42,11 +43,10 @@ def _cell(value: str | float) -> str:
     return f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
-def markdown(rows: Sequence[Row]) -> str:
-    """The table for the README."""
-    header, *body = table(rows)
-    rule = ["---", *["---:"] * (len(header) - 1)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in (header, rule, *body))
+def grid(cells: Sequence[Sequence[str]]) -> str:
+    """Cells as a Markdown table; the first row is the header, the first column stands left."""
+    rule = ["---", *["---:"] * (len(cells[0]) - 1)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in (cells[0], rule, *cells[1:]))
 
 
 def plain(rows: Sequence[Row]) -> str:
@@ -58,10 +58,10 @@ def plain(rows: Sequence[Row]) -> str:
 
 
 def publish(name: str, rows: Sequence[Row], folder: Path = RESULTS) -> Path:
-    """Write the file and print both tables."""
+    """Write the file and print the table."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
     text = json.dumps({"bench": name, "machine": machine(), "rows": list(rows)}, indent=1)
     path.write_text(text + "\n", encoding="utf-8")
-    print(f"\n{plain(rows)}\n\n{markdown(rows)}\n\nwrote {path.name}", flush=True)
+    print(f"\n{plain(rows)}\n\nwrote {path.name}", flush=True)
     return path

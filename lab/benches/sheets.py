@@ -14,7 +14,7 @@ from world.scene import sample_scene
 
 from .layout import Layout, sample_layout
 from .layout_methods import VARIANTS
-from .results import RESULTS, Row
+from .results import PICTURES, RESULTS, Row
 
 SCALE = 2
 PAPER_WHITE = 255
@@ -66,6 +66,8 @@ def grid(cells: Sequence[np.ndarray], columns: int) -> np.ndarray:
 
 
 def save(name: str, picture: np.ndarray, folder: Path = RESULTS) -> None:
+    """A picture that is published lies in docs/, not with the numbers; a trial's lies with its numbers."""
+    folder = PICTURES if folder == RESULTS else folder
     folder.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(folder / name), picture[..., ::-1])
     print(f"wrote {name}", flush=True)
@@ -90,7 +92,7 @@ def pair(world: World, number: int) -> tuple[Layout, np.ndarray, np.ndarray]:
 
 
 def run(limit: int | None = None) -> list[Row]:
-    """Three sheets in lab/results; no numbers."""
+    """Three sheets in docs; no numbers."""
     world = load_world()
     save("samples.png", samples(world, limit or 24))
     pairs = [pair(world, number) for number in range(limit or 8)]

@@ -1,0 +1,185 @@
+"""The tables of docs/measured.md: which row of which result stands where, and by what name a reader knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from .results import Row, grid
+
+Found = Mapping[str, Row]  # the rows of one bench by their name: "ours", "ours/add/real"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its heading, and what it shows of a row. A row without the metric leaves the cell empty."""
+
+    heading: str
+    metric: str
+    form: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows in their order, as (name of the row, what the reader calls it)."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, str], ...]
+
+    def draw(self, found: Found) -> str:
+        """As Markdown. Raises KeyError for a row that was not measured."""
+        body = [[label, *(_cell(found[name], column) for column in self.columns)] for name, label in self.rows]
+        return grid([["", *(column.heading for column in self.columns)], *body])
+
+
+def _cell(row: Row, column: Column) -> str:
+    return column.form.format(row[column.metric]) if column.metric in row else ""
+
+
+LAYOUT = Table(
+    (Column("right object in its box", "binding", "{:.0%}"), Column("layout IoU", "iou", "{:.3f}"),
+     Column("missing", "missing", "{:.2f}"), Column("added", "added", "{:.2f}"),
+     Column("time of a run", "time_ratio", "{:.2f}x"), Column("evaluations per step", "evaluations", "{:.1f}")),
+    (("unpatched", "without the node"),
+     ("host-mask", "one ConditioningSetMask per region"),
+     ("host-area", "one ConditioningSetArea per region"),
+     ("hard-mask", "hard mask over separately encoded regions"),
+     ("hard-mask-base", "the same, with the whole prompt added everywhere"),
+     ("ours", "**Region Prompt, strong**"),
+     ("ours-paper", "Region Prompt, paper"),
+     ("ours-paper-strict", "paper, with unbound words and uncovered pixels as published"),
+     ("ours-paper-cross", "paper without cross-attention"),
+     ("ours-paper-self", "paper without self-attention"),
+     ("ours-paper-value-range", "paper without the value range"),
+     ("ours-paper-area", "paper without the area term")))
+
+SUBJECT = Table(
+    (Column("similarity", "same_subject", "{:.2f}"), Column("of pairs that both show it", "same_drawn", "{:.2f}"),
+     Column("same palette", "same_palette", "{:.2f}"), Column("subject shown", "drawn", "{:.0%}"),
+     Column("rest of the prompt", "obedience", "{:.0%}"), Column("variety", "diversity", "{:.2f}"),
+     Column("time of a run", "time_ratio", "{:.2f}x"), Column("memory", "memory_ratio", "{:.2f}x")),
+    (("unpatched", "without the node"),
+     ("shared-seed", "the same seed for every scene"),
+     ("whole-batch", "attention to the whole batch, no masks"),
+     ("ours", "**Shared Subject**, as in the examples"),
+     ("ours-one-pass", "in one pass"),
+     ("ours-sdsa", "without shared attention"),
+     ("ours-injection", "without injection"),
+     ("ours-paper", "the node's defaults, which are the paper's for SDXL"),
+     ("ours-paper-dropout", "the defaults without their dropout")))
+
+SUBJECT_SIZES = Table(
+    (Column("time of a run", "time_ratio", "{:.2f}x"), Column("memory", "memory_ratio", "{:.2f}x")),
+    tuple((f"{name}/{count}", f"{label}, {count} scenes") for name, label in (
+        ("ours", "two passes"), ("ours-one-pass", "one pass"), ("whole-batch", "whole batch, no masks"))
+        for count in (2, 4, 8)))
+
+IDENTITY = Table(
+    (Column("match, one subject", "match_one", "{:.0%}"), Column("match, two subjects", "match_two", "{:.0%}"),
+     Column("blending", "blending", "{:.0%}"), Column("prompt followed", "obedience", "{:.0%}"),
+     Column("time per step", "step_ratio", "{:.2f}x")),
+    (("rendered", "the rendered picture, after the VAE"),
+     ("unpatched", "words only"),
+     ("ours", "**Identity Inject**"),
+     ("ours-localised", "with `localise`"),
+     ("ours-no-delay", "subjects from the first step"),
+     ("ours-late", "subjects from 50% on"),
+     ("ours-words-only", "without the adapter's UNet weights"),
+     ("ours-no-localisation-loss", "adapter trained without the localisation loss"),
+     ("ours-no-localisation-loss-localised", "the same, with `localise`")))
+
+_GUIDED = (("ours", "**Sketch Guidance**, defaults (the paper's 50%)"),
+           ("ours-end-0.7", "guided to 70%"),
+           ("ours-longer", "to 80%, strength 1.2 instead of 1.6"))
+SKETCH = Table(
+    (Column("edges, F1", "edge_f1", "{:.2f}"), Column("mean distance, px", "chamfer", "{:.1f}"),
+     Column("right objects", "objects", "{:.0%}"), Column("clean tones", "realism", "{:.0%}"),
+     Column("time of a run", "time_ratio", "{:.2f}x")),
+    (("rendered", "the rendered picture, after the VAE"),
+     ("unpatched", "words only"),
+     ("sdedit-60", "image-to-image from the drawing, denoise 0.6"),
+     ("sdedit-75", "denoise 0.75"),
+     ("sdedit-90", "denoise 0.9"),
+     *_GUIDED,
+     ("ours-end-0.3", "to 30%"),
+     ("ours-strength-0.4", "strength 0.4"),
+     ("ours-strength-0.8", "strength 0.8"),
+     ("ours-strength-1.2", "strength 1.2"),
+     ("ours-strength-2.0", "strength 2"),
+     ("ours-every-second", "every second step")))
+
+COST = Table(
+    (Column("time", "time_ratio", "{:.2f}x"), Column("least", "least", "{:.2f}"), Column("most", "most", "{:.2f}"),
+     Column("peak memory beside the weights, MB", "peak_mb", "{:.0f}")),
+    (("unpatched, 1 in a batch", "plain step, one picture"),
+     ("region-strong", "Region Prompt, strong"),
+     ("region-paper", "Region Prompt, paper"),
+     ("record", "Record Attention"),
+     ("sketch", "Sketch Guidance"),
+     ("sketch-checkpointing", "Sketch Guidance with checkpointing"),
+     ("sketch-half-run", "a run of which Sketch Guidance guides half the steps"),
+     ("unpatched, 2 in a batch", "plain step, two pictures"),
+     ("edit-replace", "Attention Edit, replace"),
+     ("edit-refine", "Attention Edit, refine"),
+     ("edit-blend", "Attention Edit with blend_words")))
+
+KINDS = {"colour": "colour", "shape": "shape", "add": "add", "remove": "remove", "ground": "background"}
+EDITS = (("unpatched", "same seed, new prompt"),
+         ("schedule-20", "prompt scheduling, new prompt from 20%"),
+         ("schedule-40", "new prompt from 40%"),
+         ("sdedit-40", "image-to-image, denoise 0.4"),
+         ("sdedit-60", "denoise 0.6"),
+         ("sdedit-80", "denoise 0.8"),
+         ("ours", "**Attention Edit**, as its help page advises"),
+         ("ours-placed", "with a Region Prompt box for the added object"),
+         ("ours-defaults", "with the defaults (removing: by a weight of -2)"),
+         ("ours-blend", "without blend_words"))
+WEIGHTS = ("-2", "-1", "0", "1", "2", "4")
+INVERSIONS = ("direct", "edit-friendly", "negative-prompt", "ddim", "null-text")
+DRAWINGS = ("clean", "thick", "wobbly", "partial")
+PARTS = (("rendered", "the rendered picture, after the VAE"), *_GUIDED)
+
+
+def edits(found: Found, picture: str) -> str:
+    """Success / PSNR of each way (rows) and kind of edit (columns); a way that was not tried is left empty."""
+    def cell(way: str, kind: str) -> str:
+        row = found.get(f"{way}/{kind}/{picture}")
+        return f"{row['success']:.0%} / {row['psnr_outside']:.0f}" if row else ""
+
+    heading = [f"{name} (n = {found[f'ours/{kind}/{picture}']['edits']:.0f})" for kind, name in KINDS.items()]
+    return grid([["", *heading], *([label, *(cell(way, kind) for kind in KINDS)] for way, label in EDITS)])
+
+
+def weights(found: Found) -> str:
+    def share(weight: str, picture: str) -> str:
+        return f"{found[f'ours/weight {weight}/{picture}']['share']:.1%}"
+
+    rows = [(label, picture) for label, picture in (("generated pictures", "drawn"), ("real pictures", "real"))]
+    return grid([["weight of the word", *WEIGHTS],
+                 *([label, *(share(weight, picture) for weight in WEIGHTS)] for label, picture in rows)])
+
+
+def inversions(found: Found) -> str:
+    rows = [(name, found[f"{name}/inversion/real"]) for name in INVERSIONS]
+    return grid([["method", "mean PSNR, dB", "least"],
+                 *([name, f"{row['psnr']:.1f}", f"{row['psnr_least']:.1f}"] for name, row in rows)])
+
+
+def drawings(found: Found) -> str:
+    """Edge F1 of each kind of drawing."""
+    return grid([["edges, F1", *DRAWINGS],
+                 *([label, *(f"{found[f'{way}/{kind}']['edge_f1']:.2f}" for kind in DRAWINGS)]
+                   for way, label in PARTS)])
+
+
+def tables(found: Mapping[str, Found]) -> dict[str, str]:
+    """Every table of the page, by the name that its template calls it."""
+    plain: Sequence[tuple[str, Table, str]] = (
+        ("layout", LAYOUT, "layout"), ("subject", SUBJECT, "subject"), ("subject_sizes", SUBJECT_SIZES, "subject"),
+        ("identity", IDENTITY, "identity"), ("sketch", SKETCH, "sketch"), ("cost", COST, "cost"))
+    crossed: Mapping[str, tuple[Callable[[Found], str], str]] = {
+        "edit_generated": (lambda rows: edits(rows, "drawn"), "edit"),
+        "edit_real": (lambda rows: edits(rows, "real"), "edit"),
+        "weights": (weights, "edit"), "inversions": (inversions, "edit"), "drawings": (drawings, "sketch")}
+    return ({name: table.draw(found[bench]) for name, table, bench in plain}
+            | {name: make(found[bench]) for name, (make, bench) in crossed.items()})
