@@ -137,5 +137,5 @@ def test_the_loader_stays_in_its_folders(folders: Path, name: str) -> None:
     from attention_director.nodes.load_adapter import AttnDirLoadAdapter
 
     torch.save({}, folders / "models" / "secret.bin")
-    with pytest.raises(DirectorError, match="put it there and refresh"):
+    with pytest.raises(DirectorError, match="put it there and press R"):
         AttnDirLoadAdapter.execute(name)

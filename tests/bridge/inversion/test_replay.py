@@ -267,6 +267,8 @@ def test_a_mask_limits_the_run_as_ever() -> None:
 
 
 def test_it_says_what_it_did() -> None:
+    from attention_director.core.call import Scratch
+
     model, clip, _ = family()
     inversion = made_on("sd15").inversion
-    assert Following(KEY, "Test", inversion, inversion.digest()).summary == "direct inversion"
+    assert Following(KEY, "Test", inversion, inversion.digest()).sum_up(Scratch()) == "direct inversion"

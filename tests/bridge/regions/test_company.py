@@ -282,8 +282,8 @@ def test_clones_of_the_model_on_other_devices_are_ours_too() -> None:
     class Clone:
         model = object()
 
-    main, other = object(), object()
-    run = Run(Chain(), main, (Clone.model,), {}, {}, (1.0, 0.0))
+    main, other, unet = object(), object(), None
+    run = Run(Chain(), main, (Clone.model,), unet, None, {}, (1.0, 0.0))
     assert run.owns(main) and run.owns(Clone.model) and not run.owns(other)
     model, clip, negative = family()
     graph = region_prompt(model, clip, preset=custom())

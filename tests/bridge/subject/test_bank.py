@@ -104,11 +104,11 @@ def test_a_file_that_is_no_bank_is_refused(folders: Path) -> None:
     model, clip, negative = family()
     bank, _ = keep(model, clip, negative)
     path = Path(write_bank("node", bank, "subject_banks/hero", "fp16"))
-    tensors, facts = load_file(path), {"format": "attention_director.subject_bank", "version": "1",
+    tensors, facts = load_file(path), {"format": "attention_director.subject_bank", "version": "2",
                                        "bank": json.dumps(bank.facts())}
     cases = {
         "is not a subject bank": (tensors, {"format": "other"}),
-        "is of version 2": (tensors, facts | {"version": "2"}),
+        "is of version 3": (tensors, facts | {"version": "3"}),
         "holds tensors that no subject bank has": (tensors | {"__reduce__": torch.zeros(1)}, facts),
         "has no place in it": (tensors | {"in.99.output.3.0.cond": torch.zeros(1, 1)}, facts),
         "cannot be read": (tensors, facts | {"bank": "{"}),
