@@ -122,7 +122,7 @@ def test_a_file_that_is_no_bank_is_refused(folders: Path) -> None:
     with pytest.raises(ValueError, match="cannot be read"):
         read_bank("node", path.name)
     for name in ("../hero.safetensors", "nobody.safetensors"):
-        with pytest.raises(ValueError, match="there is no bank"):
+        with pytest.raises(ValueError, match="is not in models/subject_banks"):
             read_bank("node", name)
 
 
