@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import sys
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
@@ -18,12 +19,22 @@ HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "folder_paths",
         "server"}
 STANDARD = set(sys.stdlib_module_names)
 MAY_IMPORT = {
-    "core": {"core", "torch", "triton"} | STANDARD,
+    "core": {"core", "torch"} | STANDARD,
     "bridge": {"bridge", "core", "torch", "numpy", "PIL", "safetensors", "cv2"} | HOST | STANDARD,
     "nodes": {"nodes", "bridge", "core", "torch", "comfy_api"} | STANDARD,
 }
+# What each room of bridge may import of the others, beside core. A method's room knows no other method's, and what
+# surrounds a run knows no method.
+SHARED = {"errors", "convert", "files", "families", "text", "run"}
+ROOMS = {
+    "errors": set(), "files": {"errors"}, "convert": {"errors"},
+    "families": {"errors"}, "text": {"errors"}, "run": {"errors", "families", "text"},
+    **{method: SHARED for method in ("regions", "edit", "inversion", "subject", "sketch", "identity", "record",
+                                     "demo")},
+}
 LANGUAGES = ("en", "zh", "ja")
 MAX_LINES = 300
+MAX_FUNCTION_LINES = 30  # without the docstring; a schema is a list and may be longer
 
 
 def sources(folder: str) -> list[Path]:
@@ -47,6 +58,48 @@ def test_arrows_point_from_nodes_to_bridge_to_core_to_torch(folder: str) -> None
     wrong = [f"{path.relative_to(ROOT)} imports {name}" for path in sources(folder) for name in imports(path)
              if name.split(".")[0] not in MAY_IMPORT[folder]]
     assert not wrong, wrong
+
+
+def room_of(name: str) -> str:
+    """The room of bridge that a dotted name lies in."""
+    return name.split(".")[1]
+
+
+def test_rooms_of_bridge_import_what_lies_below_them() -> None:
+    names = {path.relative_to(ROOT / "bridge").parts[0].removesuffix(".py") for path in sources("bridge")}
+    assert names == {*ROOMS, "__init__"}, "a new room needs a place among the others"
+    wrong = []
+    for path in sources("bridge"):
+        room = path.relative_to(ROOT / "bridge").parts[0].removesuffix(".py")
+        for name in imports(path):
+            if name.startswith("bridge.") and room_of(name) not in {room, *ROOMS.get(room, ())}:
+                wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert not wrong, wrong
+
+
+def test_only_the_families_speak_of_a_networks_parts() -> None:
+    """No method knows the host's slots, patches or blocks."""
+    words = re.compile(r"attn[12]_|patches_replace|input_blocks|middle_block|output_blocks|UNetModel|comfy\.ldm")
+    allowed = {"bridge/run/gradients.py"}
+    wrong = [f"{path.relative_to(ROOT)}:{number}: {line.strip()}" for path in [*sources("bridge"), *sources("nodes")]
+             if "families" not in path.parts and path.relative_to(ROOT).as_posix() not in allowed
+             for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1) if words.search(line)]
+    assert not wrong, wrong
+
+
+def functions(path: Path) -> Iterator[tuple[str, int]]:
+    """(name, lines without the docstring) of every function."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            words = ast.get_docstring(node, clean=False)
+            assert node.end_lineno is not None
+            yield node.name, node.end_lineno - node.lineno + 1 - (words.count("\n") + 1 if words else 0)
+
+
+def test_functions_stay_short() -> None:
+    long = [f"{path.relative_to(ROOT)} {name}: {count} lines" for folder in OURS for path in sources(folder)
+            for name, count in functions(path) if name != "define_schema" and count > MAX_FUNCTION_LINES]
+    assert not long, long
 
 
 def test_nothing_in_the_pack_imports_the_lab() -> None:
