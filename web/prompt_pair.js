@@ -6,7 +6,7 @@ import { recordStep, setWidget, watch, watchLinks, widgetOf } from "./shared/hos
 import { keepPlace } from "./shared/life.js";
 import { promptOf } from "./shared/prompts.js";
 
-/** @typedef {import("../tests/web/host").GraphNode} GraphNode */
+/** @typedef {import("./shared/comfyui").GraphNode} GraphNode */
 
 const NODE = "AttentionEdit";
 const NAME = "attention_director_pair";

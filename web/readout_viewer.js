@@ -7,7 +7,7 @@ import { addStyle } from "./shared/dom.js";
 import { hideOutputImages, isTravelling, outputOf, passToGraph, watch, widgetOf } from "./shared/host.js";
 import { attachLife } from "./shared/life.js";
 
-/** @typedef {import("../tests/web/host").GraphNode} GraphNode */
+/** @typedef {import("./shared/comfyui").GraphNode} GraphNode */
 
 const NODE = "AttnDirReadout";
 const NAME = "attention_director_readout_view";

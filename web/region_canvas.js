@@ -9,9 +9,9 @@ import { promptOf } from "./shared/prompts.js";
 import { wiredBoxes } from "./regions/box_source.js";
 import { MAX_REGIONS } from "./regions/drawing.js";
 import { NONE, ofBoxes, parseWired } from "./regions/wired.js";
-import { inserted } from "./regions/words.js";
+import { inserted } from "./shared/words.js";
 
-/** @typedef {import("../tests/web/host").GraphNode} GraphNode */
+/** @typedef {import("./shared/comfyui").GraphNode} GraphNode */
 
 const TYPE = "ATTN_DIR_REGION_CANVAS";
 const CLIPBOARD = "AttentionDirector.Region";

@@ -6,7 +6,7 @@ import { attachLife } from "./shared/life.js";
 import { load, pictureOf } from "./shared/pictures.js";
 import { createView } from "./sketch/view.js";
 
-/** @typedef {import("../tests/web/host").GraphNode} GraphNode */
+/** @typedef {import("./shared/comfyui").GraphNode} GraphNode */
 
 const TYPE = "ATTN_DIR_SKETCH_PAD";
 const NODE = "AttnDirSketch";

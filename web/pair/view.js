@@ -1,6 +1,6 @@
 // Source and targets one above the other, word by word, with a small slider under each word of a target.
 import { make } from "../shared/dom.js";
-import { phraseOf, tokenise } from "../regions/words.js";
+import { phraseOf, tokenise } from "../shared/words.js";
 import { align } from "./align.js";
 import { weightOf, withWeight } from "./reweight.js";
 

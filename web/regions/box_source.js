@@ -2,7 +2,7 @@
 import { ordered } from "../shared/geometry.js";
 import { linkOf, sourceOf, widgetOf } from "../shared/host.js";
 
-/** @typedef {import("../../tests/web/host").GraphNode} GraphNode */
+/** @typedef {import("../shared/comfyui").GraphNode} GraphNode */
 /** @typedef {import("../shared/geometry.js").Box} Box */
 /** @typedef {{ box: Box, phrase: string }} Found */
 /** @typedef {Found & { strength: number }} BoxRegion */

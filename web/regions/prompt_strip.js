@@ -1,11 +1,11 @@
 // The prompt's words under the canvas: bound ones wear their region's colour, and a click or a drag binds others.
 import { css } from "../shared/colours.js";
 import { make } from "../shared/dom.js";
-import { units } from "./words.js";
+import { units } from "../shared/words.js";
 
-/** @typedef {import("./words.js").Token} Token */
-/** @typedef {import("./words.js").Unit} Unit */
-/** @typedef {import("./words.js").Span} Span */
+/** @typedef {import("../shared/words.js").Token} Token */
+/** @typedef {import("../shared/words.js").Unit} Unit */
+/** @typedef {import("../shared/words.js").Span} Span */
 /**
  * @typedef {object} StripState
  * @property {string} text the prompt

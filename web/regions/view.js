@@ -15,13 +15,13 @@ import { cursorOver, handleAt, labelAt } from "./pointing.js";
 import { createPromptStrip } from "./prompt_strip.js";
 import { refitted, regionAt } from "./shapes.js";
 import { createToolbar } from "./toolbar.js";
-import { completions, find, phraseOf, splitOccurrence, tokeniseRows } from "./words.js";
+import { completions, find, phraseOf, splitOccurrence, tokeniseRows } from "../shared/words.js";
 
 /** @typedef {import("../shared/geometry.js").Point} Point */
 /** @typedef {import("./drawing.js").Drawing} Drawing */
 /** @typedef {import("./gestures.js").Tool} Tool */
 /** @typedef {import("../shared/prompts.js").Prompt} Prompt */
-/** @typedef {import("./words.js").Span} Span */
+/** @typedef {import("../shared/words.js").Span} Span */
 /**
  * @typedef {object} ViewEvents
  * @property {(value: string) => void} change a finished edit

@@ -1,8 +1,8 @@
 // What the editors need of ComfyUI's page. The app is handed in, so that importing this does nothing.
 
-/** @typedef {import("../../tests/web/host").App} App */
-/** @typedef {import("../../tests/web/host").GraphNode} GraphNode */
-/** @typedef {import("../../tests/web/host").Widget} Widget */
+/** @typedef {import("./comfyui").App} App */
+/** @typedef {import("./comfyui").GraphNode} GraphNode */
+/** @typedef {import("./comfyui").Widget} Widget */
 
 const MOST_STEPS = 20;
 

@@ -1,7 +1,7 @@
 // Undo builds every node anew. What a person had chosen in an editor comes back with it, and so does the focus.
 import { focusSoon } from "./host.js";
 
-/** @typedef {import("../../tests/web/host").GraphNode} GraphNode */
+/** @typedef {import("./comfyui").GraphNode} GraphNode */
 /**
  * @template S
  * @typedef {{ element: HTMLElement, session: () => S, resume: (old: S) => void, destroy: () => void }} Editor

@@ -1,7 +1,7 @@
 // The line at a node's foot: a mark on its wiring while there is one, else what the last run did.
 import { keepPlace } from "./life.js";
 
-/** @typedef {import("../../tests/web/host").GraphNode} GraphNode */
+/** @typedef {import("./comfyui").GraphNode} GraphNode */
 /** @typedef {{ mark: string, run: string }} Lines */
 
 const NAME = "attention_director_status";

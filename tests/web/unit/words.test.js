@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { completions, find, inserted, phraseOf, splitOccurrence, spoken, tokenise, tokeniseRows, units } from "../../../web/regions/words.js";
+import { completions, find, inserted, phraseOf, splitOccurrence, spoken, tokenise, tokeniseRows, units } from "../../../web/shared/words.js";
 
 const text = (prompt, span) => span && prompt.slice(span.start, span.end);
 const locate = (prompt, phrase) => text(prompt, find(tokenise(prompt), phrase)[0] ?? null);
