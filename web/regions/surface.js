@@ -34,27 +34,8 @@ const HELP = `${EMPTY_HINT}\nB box  L lasso  P brush  N new by keyboard`;
 export function createSurface(store, on) {
   /** @type {Hand} */
   const hand = { gesture: null, at: null, hovered: -1, labels: [], background: null };
-  const under = (/** @type {Point} */ point) => whatLies(store.get(), point, pad.canvas, hand.labels);
   const pad = createPad({
-    down: (point, event) => {
-      on.focus();
-      store.hold({ ...store.get(), said: "" });
-      hand.gesture = gestureFrom(store.get(), point, event, under(point));
-    },
-    move: (point) => {
-      hand.at = point.every((n) => n >= 0 && n <= 1) ? point : null;
-      if (hand.gesture) drag(store, hand.gesture, point);
-      else pad.canvas.style.cursor = hover(store.get(), hand, point, under(point));
-      pad.redraw();
-    },
-    up: () => {
-      store.set(finished(store.get(), hand.gesture));
-      hand.gesture = null;
-    },
-    cancel: () => {
-      hand.gesture = null;
-      store.set({ ...store.get(), draft: null });
-    },
+    ...gesturesOn(store, hand, on, () => pad.canvas),
     twice: () => selectedRegion(store.get()) && on.twice(),
     paint: (to, w, h) => {
       const unit = w / (pad.canvas.clientWidth || w);
@@ -73,6 +54,32 @@ export function createSurface(store, on) {
     forget: () => { hand.gesture = null; },
     /** @param {HTMLImageElement | null} image */
     setBackground: (image) => { hand.background = image; },
+  };
+}
+
+/** @param {Store} store @param {Hand} hand @param {SurfaceEvents} on @param {() => HTMLCanvasElement} canvas */
+function gesturesOn(store, hand, on, canvas) {
+  const under = (/** @type {Point} */ point) => whatLies(store.get(), point, canvas(), hand.labels);
+  return {
+    down: (/** @type {Point} */ point, /** @type {PointerEvent} */ event) => {
+      on.focus();
+      store.hold({ ...store.get(), said: "" });
+      hand.gesture = gestureFrom(store.get(), point, event, under(point));
+    },
+    move: (/** @type {Point} */ point) => {
+      hand.at = point.every((n) => n >= 0 && n <= 1) ? point : null;
+      if (!hand.gesture) canvas().style.cursor = hover(store.get(), hand, point, under(point));
+      store.hold(hand.gesture ? dragged(store.get(), hand.gesture, point) : store.get());
+    },
+    up: () => {
+      const { gesture } = hand;
+      hand.gesture = null;
+      store.set(finished(store.get(), gesture));
+    },
+    cancel: () => {
+      hand.gesture = null;
+      store.set({ ...store.get(), draft: null });
+    },
   };
 }
 
@@ -98,10 +105,10 @@ function gestureFrom(state, point, event, { handle, label }) {
   return begin(tool, setting, point, { join: event.shiftKey, cut: event.altKey });
 }
 
-/** @param {Store} store @param {import("./gestures.js").Gesture} gesture @param {Point} point */
-function drag(store, gesture, point) {
+/** @param {State} state @param {import("./gestures.js").Gesture} gesture @param {Point} point @returns {State} */
+function dragged(state, gesture, point) {
   const { drawing, selected } = gesture.move(point);
-  store.hold({ ...store.get(), draft: drawing, selected });
+  return { ...state, draft: drawing, selected };
 }
 
 /** Notes the region under the pointer, and gives the cursor. @param {State} state @param {Hand} hand @param {Point} point @param {Under} under */
