@@ -76,6 +76,9 @@ function roundedPoint([x, y]) {
   return [rounded(x), rounded(y)];
 }
 
+/** A phrase of a length that the node takes; no character is cut in two. @param {string} phrase */
+export const cut = (phrase) => [...phrase].slice(0, MAX_PHRASE).join("");
+
 /** @param {any} value @returns {[number, number] | null} */
 function readSize(value) {
   const fine = Array.isArray(value) && value.length === 2 && value.every((n) => Number.isFinite(n) && n > 0);
@@ -85,7 +88,7 @@ function readSize(value) {
 /** @param {any} value @returns {Region} */
 function readRegion(value) {
   return {
-    phrase: String(value.phrase ?? "").slice(0, MAX_PHRASE),
+    phrase: cut(String(value.phrase ?? "")),
     strength: clamp(finite(value.strength ?? 1), 0, MAX_STRENGTH),
     boxes: (value.boxes ?? []).map((/** @type {any} */ b) => {
       const [x0, y0] = readPoint([b[0], b[1]]);
