@@ -1,5 +1,5 @@
 // Boxes as people have them: of the host's editor and its detector, of Florence-2 and of other detectors.
-// bridge/regions/boxes.py reads the same ones; tests/web/boxes.json holds both to it.
+// bridge/regions/boxes.py reads the same ones in a run.
 
 const ELEMENT_GRID = 1000;
 /** Names of left, top, right and bottom. */
