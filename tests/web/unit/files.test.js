@@ -20,6 +20,10 @@ test("files that register themselves lie at the top and register once", () => {
   for (const name of found) expect(source(name).match(/registerExtension/g)).toHaveLength(1);
 });
 
+test.each(files)("%s names nothing that is not published with it", (name) => {
+  expect(source(name)).not.toMatch(/\b(tests|lab)\//);
+});
+
 test.each(files)("%s builds no markup and calls nothing from outside", (name) => {
   expect(source(name)).not.toMatch(/innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|https?:\/\/(?!www\.w3\.org)/);
   for (const [, from] of source(name).matchAll(/from "([^"]+)"/g)) expect(from).toMatch(/^\.\.?\//);
