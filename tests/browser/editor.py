@@ -15,6 +15,7 @@ if hasattr(os, "geteuid") and os.geteuid() == 0:
     ARGUMENTS.append("--no-sandbox")  # Chromium refuses its sandbox to root
 READY = """() => window.LiteGraph?.registered_node_types?.RegionPrompt
     && window.app?.extensionManager?.workflow?.activeWorkflow?.changeTracker && app.graph.nodes.length"""
+STYLED = "() => [...document.styleSheets].some((sheet) => sheet.href?.endsWith('/editor.css'))"
 FIND = "const node = app.graph.nodes.find((n) => n.type === 'RegionPrompt');"
 PROMPT = "a red circle and a blue square on a white background"
 PAD = "[data-attention-director=regions]"
@@ -23,17 +24,24 @@ STEPS = f"(({{ undoQueue, redoQueue }}) => `${{undoQueue.length}} ${{redoQueue.l
 # Nodes 2.0 has an element for each node, the classic renderer none.
 DRAWN = """(vue) => { const count = document.querySelectorAll("[data-node-id]").length;
     return vue ? count >= app.graph.nodes.length : count === 0; }"""
-# The page comes to rest: places and sizes of nodes and of our editors stay as they are for some frames in a row.
-REST = """async () => {
+# The page comes to rest: places and sizes of nodes and of our editors stay as they are for some frames in a row. Our
+# elements on the page are then those of the graph's own nodes, and those of the first node of a type are seen.
+REST = """async (type) => {
     const place = ({ x, y, width, height }) => [x, y, width, height];
-    const shown = () => [...document.querySelectorAll("[data-node-id], [data-attention-director]")];
+    const shown = (more) => [...document.querySelectorAll(`[data-attention-director]${more}`)];
     const places = () => JSON.stringify([app.graph.nodes.map((n) => [...n.pos, ...n.size]), app.canvas.ds.scale,
-        [...app.canvas.ds.offset], shown().map((e) => place(e.getBoundingClientRect()))]);
+        [...app.canvas.ds.offset], shown(", [data-node-id]").map((e) => place(e.getBoundingClientRect()))]);
+    const of = (n) => (n?.widgets ?? []).map((w) => w.element).filter((e) => e?.dataset.attentionDirector);
+    const seen = () => {
+        const own = new Set(app.graph.nodes.flatMap(of));
+        return shown("").every((e) => own.has(e))
+            && of(app.graph.nodes.find((n) => n.type === type)).every((e) => e.isConnected && e.offsetHeight > 0);
+    };
     for (let [before, same, frame] = ["", 0, 0]; same < 6; frame++) {
         if (frame > 2000) throw new Error("the page does not come to rest");
         await new Promise((done) => requestAnimationFrame(done));
         const now = places();
-        same = now === before ? same + 1 : 0;
+        same = now === before && seen() ? same + 1 : 0;
         before = now;
     }
 }"""
@@ -54,6 +62,7 @@ class Editor:
         page.on("pageerror", lambda error: editor.errors.append(str(error)))
         page.goto(address)
         page.wait_for_function(READY, timeout=120_000)
+        page.wait_for_function(STYLED)
         editor.rest()  # the default graph is still being put in place
         return editor
 
@@ -64,9 +73,9 @@ class Editor:
         self.vue = on
         self.rest()
 
-    def rest(self) -> None:
-        """Until the page shows what it was told, wherever that takes several frames."""
-        self.page.evaluate(REST)
+    def rest(self, kind: str = "") -> None:
+        """Until the page shows what it was told, and our editor of the first node of a kind."""
+        self.page.evaluate(REST, kind)
 
     def frame(self) -> None:
         """Until what an event has changed is painted."""
@@ -79,9 +88,10 @@ class Editor:
         self.page.wait_for_function(DRAWN, arg=self.vue)
         self.page.evaluate(f"""() => {{ {FIND} const view = app.canvas.ds; view.scale = 1;
             if (node) view.offset = [250 - node.pos[0], 100 - node.pos[1]]; app.canvas.setDirty(true, true); }}""")
-        self.rest()
+        self.rest("RegionPrompt")
         # Nodes 2.0 gives nodes other sizes than the file; else the first undo would take those back.
         self.capture()
+        self.rest("RegionPrompt")
 
     def capture(self) -> None:
         """What the page does at every mouse-up and key-up: a change that is found counts as an edit."""

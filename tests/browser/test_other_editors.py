@@ -17,7 +17,7 @@ def add(renderer: Editor, kind: str) -> None:
         node.pos = [250, 120]; app.graph.add(node); const view = app.canvas.ds; view.scale = 1; view.offset = [0, 0];
         app.canvas.setDirty(true, true); }""", kind)
     renderer.page.wait_for_function(DRAWN, arg=renderer.vue)
-    renderer.rest()
+    renderer.rest(kind)
     renderer.capture()
 
 
