@@ -8,14 +8,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import torch
-
 from ...core.call import RowSpan, Scratch, Step
 from ...core.method import Chain
 from ...core.network import LayerAddress
 from ...core.text import PromptTag
 from ..families.family import Family, FamilyNetwork
 from ..text.prompt import TAG_KEY
+from .progress import progress_at
 
 CHAIN_KEY = "attention_director_chain"
 TIMESTEPS = 1000.0
@@ -47,14 +46,8 @@ class Run:
         return model is self.model or any(model is clone for clone in self.clones)
 
     def step_at(self, sigma: float, model: Any) -> Step:
-        """Progress from the model's own timesteps, so that second-order samplers come out right."""
-        def progress() -> float:
-            sampling = model.model_sampling
-            timestep = sampling.timestep(torch.tensor([sigma], device=sampling.sigma_max.device
-                                                      if torch.is_tensor(sampling.sigma_max) else None))
-            return min(1.0, max(0.0, 1.0 - float(timestep.flatten()[0]) / TIMESTEPS))
-
-        return Step(sigma, self.scratch.once(("progress", sigma), progress))
+        """Progress by the noise level itself, so that second-order samplers come out right."""
+        return Step(sigma, self.scratch.once(("progress", sigma), lambda: progress_at(model.model_sampling, sigma)))
 
     def record(self, step: Step, rows: Sequence[RowSpan], active: Chain) -> None:
         """Note which methods acted in this call, for the line after the run."""
