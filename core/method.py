@@ -110,6 +110,10 @@ class Chain:
     def observers(self, layer: LayerAddress) -> tuple[ObservesAttention, ...]:
         return tuple(m for m in self._observing if m.observes(layer))
 
+    def wanting(self, layer: LayerAddress) -> tuple[Method, ...]:
+        """The methods that change or observe the attention of the layer."""
+        return (*(m for m in self._changing if m.selects(layer)), *self.observers(layer))
+
     @cached_property
     def _changing(self) -> tuple[AttentionMethod, ...]:
         """Asked at every layer, and asking a protocol is slow."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -85,6 +86,8 @@ class RegionAttention:
     schedule: Schedule
     label: str = "RegionPrompt"
     uncovered: float = 1.0
+
+    why_no_area: ClassVar[str] = "the regions already say what goes where"
 
     def sum_up(self, scratch: Scratch) -> str:
         return f"{len(self.phrases)} region{'s' * (len(self.phrases) != 1)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -10,6 +11,14 @@ from ...core.method import ModelCall
 from ...core.network import LayerAddress, Network, SubjectLayers
 
 CALL_KEY = "attention_director_call"
+
+
+@dataclass(eq=False)
+class LayersMet:
+    """The layers that the methods of one key met in a run: where they acted, and where they had to stand aside."""
+
+    acted: set[LayerAddress] = field(default_factory=set)
+    left_out: set[LayerAddress] = field(default_factory=set)
 
 
 class FamilyNetwork(Network, Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -13,15 +13,11 @@ from ...core.attention import attend_with_bias, fits_kernel
 from ...core.call import Attend, AttentionCall
 from ..errors import DirectorError
 from .kernel import host_kernel, join_heads, split_heads
+from .unet_fit import name_of
 
 Foreign = Callable[..., torch.Tensor]
+Addition = Literal["none", "adds", "replaces"]
 _TOLERANCE = 1e-2
-
-
-def name_of(foreign: Foreign) -> str:
-    """What to call it in a message."""
-    source = foreign if hasattr(foreign, "__qualname__") else type(foreign)
-    return f"{getattr(source, '__module__', '?')}.{getattr(source, '__qualname__', '?')}"
 
 
 def run_foreign(foreign: Foreign, call: AttentionCall, options: dict[str, Any]) -> torch.Tensor:
@@ -40,18 +36,21 @@ def plain(call: AttentionCall, options: dict[str, Any]) -> torch.Tensor:
     return host_kernel(options, biased=False)(call.q, call.k, call.v)
 
 
-def is_additive(foreign: Foreign, call: AttentionCall, options: dict[str, Any]) -> bool:
-    """True for a patch that adds its own attention to the text's, as IPAdapter does.
+def addition(foreign: Foreign, call: AttentionCall, options: dict[str, Any]) -> Addition:
+    """What a patch at the text's attention does to it.
 
-    What it adds, foreign(q, k, v) - plain(q, k, v), must then be what it gives when v is zero. What
-    rounding makes of that difference is allowed for: a patch faded to nothing adds nothing else.
+    IPAdapter adds its own attention, PuLID one made orthogonal to the text's: of twice the values v they give once
+    the text's attention more, foreign(q, k, 2v) - foreign(q, k, v) = plain(q, k, v). What stands in the text's
+    place does not. A patch that adds nothing yet may begin later in the run.
     """
-    basis = plain(call, options)
-    added = run_foreign(foreign, call, options) - basis
-    alone = run_foreign(foreign, replace(call, v=torch.zeros_like(call.v)), options)
-    size = torch.maximum(added.abs().amax(), alone.abs().amax())
-    rounding = max(1e-5, 4 * torch.finfo(basis.dtype).eps) * basis.abs().amax()
-    return bool((added - alone).abs().amax() <= _TOLERANCE * size + rounding)
+    basis, once = plain(call, options), run_foreign(foreign, call, options)
+    more = run_foreign(foreign, replace(call, v=2 * call.v), options) - once
+    size = torch.maximum(basis.abs().amax(), once.abs().amax())
+    rounding = max(1e-5, 4 * torch.finfo(basis.dtype).eps) * size
+    added = (once - basis).abs().amax()
+    follows = (more - basis).abs().amax() <= _TOLERANCE * added + rounding
+    replaces, idle = torch.stack((~follows, added <= rounding)).tolist()
+    return "replaces" if replaces else "none" if idle else "adds"
 
 
 def attend_cross(foreign: Foreign, call: AttentionCall, options: dict[str, Any]) -> Attend:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -37,6 +37,9 @@ class IdentityRun:
     schedule: Schedule
     published_start: float | None = None
     unused_masks: bool = False
+
+    needs_places: ClassVar[bool] = False
+    why_no_area: ClassVar[str] = "this node cannot follow it there"
 
     def sum_up(self, scratch: Scratch) -> str:
         several = "s" * (self.subjects != 1)

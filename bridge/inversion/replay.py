@@ -10,7 +10,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import comfy.samplers
 import torch
@@ -119,6 +119,9 @@ class Following:
     mark: str
     prompts: int = 1
     schedule: Schedule = field(default_factory=Schedule)
+
+    part: ClassVar[str] = "inversion"
+    needs_places: ClassVar[bool] = False
 
     def sum_up(self, scratch: Scratch) -> str:
         return f"{self.inversion.method} inversion"

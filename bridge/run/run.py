@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from ...core.call import RowSpan, Scratch, Step
+from ...core.hooks import part_of
 from ...core.method import Chain
 from ...core.network import LayerAddress
 from ...core.text import PromptTag
@@ -22,7 +23,11 @@ TIMESTEPS = 1000.0
 
 @dataclass(eq=False)
 class Run:
-    """State of one run; made when its sampler starts, dropped when it ends."""
+    """State of one run; made when its sampler starts, dropped when it ends.
+
+    images: in the batch. areas: uuids of conditionings that the host evaluates on a part of the picture.
+    calls: (time, number of the step, the parts at work) of each call of the model.
+    """
 
     chain: Chain
     model: Any
@@ -32,7 +37,9 @@ class Run:
     tags: dict[tuple[bool, Any], PromptTag]
     sigmas: tuple[float, ...]
     scratch: Scratch = field(default_factory=Scratch)
-    calls: list[tuple[float, int, frozenset[str]]] = field(default_factory=list)
+    images: int = 1
+    areas: frozenset[Any] = frozenset()
+    calls: list[tuple[float, int, frozenset[tuple[str, str]]]] = field(default_factory=list)
     first_progress: float | None = None
     seen_keys: set[str] = field(default_factory=set)
 
@@ -54,7 +61,7 @@ class Run:
         if self.first_progress is None:
             self.first_progress = step.progress
         number = sum(s >= step.sigma * (1 - 1e-4) for s in self.sigmas[:-1])
-        self.calls.append((time.perf_counter(), max(1, number), frozenset(m.key for m in active.methods)))
+        self.calls.append((time.perf_counter(), max(1, number), frozenset(map(part_of, active.methods))))
         self.seen_keys.update(m.key for m in self.chain.methods if m.acts_on(rows))
 
 
@@ -74,6 +81,11 @@ def tags_of(conds: dict[str, list[dict[str, Any]]]) -> dict[tuple[bool, Any], Pr
                 if cond["uuid"] not in negative:
                     tags[False, cond["uuid"]] = tag
     return tags
+
+
+def areas_of(conds: dict[str, list[dict[str, Any]]]) -> frozenset[Any]:
+    """The uuids of a guider's conditionings that are limited to an area."""
+    return frozenset(cond["uuid"] for entries in conds.values() for cond in entries if cond.get("area") is not None)
 
 
 def _with_appended(tag: PromptTag, tokens: int) -> PromptTag:

@@ -190,7 +190,7 @@ def test_a_context_window_over_the_batch() -> None:
     model, clip, _ = family()
     graph = attention_edit(model, clip, batch=2)
     windowed = ContextWindowsManualNode.execute(graph.model, 2, 0, "standard_static", 1, False, "flat", 0, False)
-    with refused("AttentionEdit: a context window over the batch splits its prompts; take it away.", model):
+    with refused("AttentionEdit: a context window over the batch splits its prompts; bypass it.", model):
         run(graph._replace(model=windowed.args[0]))
 
 
@@ -200,6 +200,6 @@ def test_an_area_on_our_positive() -> None:
     model, clip, _ = family()
     graph = attention_edit(model, clip)
     limited = ConditioningSetArea().append(graph.positive, 64, 64, 0, 0, 1.0)[0]
-    with refused("AttentionEdit: its positive was limited to an area; this node cannot follow it there, take "
-                 "ConditioningSetArea away.", model):
+    with refused("AttentionEdit: its positive is limited to an area; this node cannot follow it there; remove "
+                 "ConditioningSetArea.", model):
         run(graph._replace(positive=limited))

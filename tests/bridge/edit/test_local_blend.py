@@ -154,7 +154,7 @@ def test_several_devices_are_refused_where_maps_are_gathered() -> None:
     graph = attention_edit(model, clip, **WORDS)
     chain: Chain = graph.model.model_options["transformer_options"]["attention_director_chain"]
     guider = type("Guider", (), {"conds": {"positive": [graph.positive[0][1]]}})()
-    with pytest.raises(ValueError, match="works on one GPU only; take the multi-GPU node away or empty blend_words"):
+    with pytest.raises(ValueError, match="works on one GPU only; bypass the multi-GPU node or empty blend_words"):
         check_run(chain, guider, {"multigpu_clones": {"cuda:1": object()}}, 2)
     check_run(chain, guider, {}, 2)
 

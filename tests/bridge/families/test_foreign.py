@@ -52,7 +52,7 @@ def test_the_adapters_part_is_added_to_ours() -> None:
     q, k, v = (torch.randn(2, 2, n, 8, generator=draw) for n in (9, 77, 77))
     call = AttentionCall(q, k, v, LayerAddress("input", 1, 0, "cross"), *axes("cross", (3, 3), 77), (3, 3), (),
                          Step(1.0, 0.0), Scratch())
-    assert foreign.is_additive(theirs, call, options)
+    assert foreign.addition(theirs, call, options) == "adds"
     bias = LowRankBias(torch.rand(2, 2, 9, 1, generator=draw) * 9, (torch.arange(77) < 5).float()[None, None, :, None])
     from dataclasses import replace
 

@@ -226,16 +226,16 @@ def test_what_cannot_be_recorded_is_refused_before_step_one() -> None:
     seen = recorded(model, positive)
     spread = seen.clone()
     spread.model_options["multigpu_clones"] = {torch.device("cpu"): spread}
-    with pytest.raises(ValueError, match=r"^AttnDirRecord: the run is spread over several devices, where attention "
-                                         r"cannot be recorded; take the multi-GPU node away or bypass this one\.$"):
+    with pytest.raises(ValueError, match=r"^AttnDirRecord: it records attention, which works on one GPU only; bypass "
+                                         r"the multi-GPU node or this one\.$"):
         tiny.sample(spread, positive, negative)
     windowed = ContextWindowsManualNode.execute(seen, 2, 0, "standard_static", 1, False, "flat", 0, False).args[0]
-    with pytest.raises(ValueError, match=r"^AttnDirRecord: a context window over the batch splits its maps; take it "
-                                         r"away\.$"):
+    with pytest.raises(ValueError, match=r"^AttnDirRecord: a context window over the batch splits its maps; bypass "
+                                         r"it\.$"):
         tiny.sample(windowed, positive, negative, batch=4)
     area = ConditioningSetArea().append(positive, 64, 64, 0, 0, 1.0)[0]
-    with pytest.raises(ValueError, match=r"^AttnDirRecord: its positive was limited to an area; this node cannot "
-                                         r"follow it there, take ConditioningSetArea away\.$"):
+    with pytest.raises(ValueError, match=r"^AttnDirRecord: its positive is limited to an area; this node cannot "
+                                         r"follow it there; remove ConditioningSetArea\.$"):
         tiny.sample(seen, area, negative)
 
 

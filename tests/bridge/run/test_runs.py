@@ -138,8 +138,8 @@ def test_an_area_on_our_positive_is_refused() -> None:
 
     model, clip, negative = family()
     graph = region_prompt(model, clip)
-    sentence = ("RegionPrompt: its positive was limited to an area; the regions already say what goes where, take "
-                "ConditioningSetArea away.")
+    sentence = ("RegionPrompt: its positive is limited to an area; the regions already say what goes where; remove "
+                "ConditioningSetArea.")
     for limited in (ConditioningSetArea().append(graph.positive, 64, 64, 0, 0, 1.0)[0],
                     ConditioningSetAreaPercentage().append(graph.positive, 0.5, 0.5, 0.0, 0.0, 1.0)[0]):
         refused_before_step_one(graph, limited, negative, sentence)
