@@ -138,7 +138,7 @@ def test_only_source_rows_are_held(method: str) -> None:
         out = tiny.sample(followed, positive(clip), negative, batch=4, cfg=3.0)
     near(out[::2], made.samples["samples"])
     assert_differs(out[::2], out[1::2], 0.05)
-    assert torch.equal(out[1], out[3])
+    near(out[1:2], out[3:4])
     near(seen.x[0][:4], made.inversion.states[:1])
     with pytest.raises(DirectorError, match="3 latents for 2 prompts"):
         tiny.sample(followed, positive(clip), negative, batch=3)
