@@ -9,7 +9,8 @@ import tiny
 import torch
 from attention_director.bridge.families.checkpoint import family, fingerprint
 from attention_director.bridge.families.unet_taps import taps_of
-from attention_director.bridge.sketch.build import SketchOptions, follow
+from attention_director.bridge.sketch.build import SketchOptions, build
+from attention_director.bridge.sketch.method import SketchRun
 from attention_director.bridge.sketch.predictor import Predictor
 from attention_director.core.edge_predictor import EdgePredictor
 
@@ -68,7 +69,7 @@ def circle(size: tuple[int, int] = (128, 128), radius: float = 0.3, at: tuple[fl
 def sketch(model: Any, image: torch.Tensor | None = None, mask: torch.Tensor | None = None, vae: Any = None,
            pred: Predictor | None = None, **options: Any) -> Any:
     """The node's work, all through the run if not told otherwise."""
-    return follow("SketchGuidance", "7", model, vae or Vae(), pred or predictor(model),
+    return build("SketchGuidance", "7", model, vae or Vae(), pred or predictor(model),
                   circle() if image is None else image, mask, SketchOptions(**({"end": 1.0} | options)))
 
 
@@ -105,7 +106,7 @@ def method_of(patched: Any) -> Any:
 
     chain = chain_of(patched.model_options)
     assert chain is not None
-    return next(m for m in chain.methods if type(m).__name__ == "SketchGuidance")
+    return next(m for m in chain.methods if type(m).__name__ == "SketchGuidanceMethod")
 
 
 def drawing_of(patched: Any) -> Any:
@@ -147,7 +148,7 @@ def scratch_of_a_run(patched: Any, positive: list, negative: list, **options: An
 def last_loss(patched: Any, positive: list, negative: list) -> float:
     """How far the last guided prediction is from the drawing."""
     found = scratch_of_a_run(patched, positive, negative, steps=6)
-    predicted, wanted = next(v for k, v in found.items() if isinstance(k, tuple) and k[-1] == "last")
+    predicted, wanted = found[method_of(patched).key, SketchRun].last
     return float((predicted - wanted.drawn).square().sum())
 
 
