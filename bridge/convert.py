@@ -8,6 +8,9 @@ import torch
 
 from .errors import DirectorError
 
+# Reported for pictures that are equal up to rounding.
+MOST_DB = 100.0
+
 
 def mask_to_bhw(mask: torch.Tensor) -> torch.Tensor:
     """A MASK as [B, H, W] on the CPU; some nodes give [H, W] or [B, 1, H, W]."""
@@ -32,3 +35,9 @@ def stack_masks(node: str, masks: Sequence[torch.Tensor]) -> torch.Tensor:
     sized = [torch.nn.functional.interpolate(mask[:, None], size=size, mode="nearest")[:, 0].expand(count, -1, -1)
              for mask in masks]
     return torch.stack(sized, dim=1) > 0.5
+
+
+def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Peak signal-to-noise ratio in dB of pictures in 0..1, at most MOST_DB."""
+    error = float((a.double() - b.double()).square().mean())
+    return MOST_DB if error <= 10.0 ** (-MOST_DB / 10.0) else float(-10.0 * torch.tensor(error).log10())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -71,6 +72,25 @@ class Scratch:
     def has(self, key: str, make: Callable[[], State]) -> State | None:
         """The same where the method has made it, None before."""
         return self.values.get((key, make))
+
+    def snapshot(self) -> dict[Hashable, Any]:
+        """What is remembered now, to compute something again from; tensors are shared, not copied."""
+        return _snapshot(self.values)
+
+
+def _snapshot(value: Any) -> Any:
+    """A copy of dicts, lists, sets and states down to what methods replace, and do not change, when they write."""
+    if type(value) is dict:
+        return {key: _snapshot(held) for key, held in value.items()}
+    if type(value) in (list, set):
+        return type(value)(map(_snapshot, value))
+    state: Any = getattr(type(value), "__dataclass_params__", None)
+    if state is None or state.frozen:
+        return value
+    made = copy(value)
+    for name, held in vars(value).items():
+        setattr(made, name, _snapshot(held))
+    return made
 
 
 @dataclass(frozen=True)

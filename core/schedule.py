@@ -3,7 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+# How far, relatively, a noise level may be from one of the schedule and still be that one.
+SAME_LEVEL = 1e-4
+
+
+def step_number(sigmas: Sequence[float], sigma: float) -> int:
+    """The number, from 1, of the step in which a sampler evaluates at this noise level.
+
+    sigmas: the n + 1 falling levels of the run. A level between two belongs to the step that began above it.
+    """
+    return max(1, sum(level >= sigma * (1 - SAME_LEVEL) for level in sigmas[:-1]))
+
+
+def next_sigma(sigmas: Sequence[float], sigma: float) -> float:
+    """The next smaller noise level of a schedule; 0 after the last. Samplers also evaluate in between."""
+    return max((level for level in sigmas if level < sigma * (1 - SAME_LEVEL)), default=0.0)
 
 
 @dataclass(frozen=True)

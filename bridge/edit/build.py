@@ -17,7 +17,7 @@ from ...core.token_map import TokenMap, extra_words, refine_map, replace_map
 from ..demo.model import warn_unknown_words
 from ..errors import DirectorError
 from ..families import family_of
-from ..inversion.replay import follow
+from ..inversion.replay import replay
 from ..run.install import install
 from ..text.prompt import Conditioning, encode, encode_lines, take_prompt, with_key, with_tag
 from .lists import read_weights, read_windows, read_words, require
@@ -66,7 +66,7 @@ def edit_prompt(node: str, unique_id: str, model: Any, clip: Any, prompt: str | 
     attention, kinds = plan(node, key, clip, tag, options, floor)
     negative = encode(clip, "", node) if negative is None else negative
     if inversion is not None:
-        model, negative = follow(node, key, model, inversion, len(tag.rows), negative)
+        model, negative = replay(node, key, model, inversion, len(tag.rows), negative)
     acts = attention.prompts > 1 and not attention.schedule.empty
     if acts:
         around = EditRun(key, node, attention.schedule, attention.prompts, attention.blend, kinds)

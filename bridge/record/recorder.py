@@ -84,10 +84,14 @@ class Recorder:
         recording = recording_of(call.scratch, self.key)
         place = ("probe", self.key, call.keys, call.row_ids)
         probe, has = call.scratch.once(place, lambda: self._make_probe(call, recording))
-        self._sums(call, recording).counts.add_(has)
+        if call.scratch.recording:  # not where a block is only computed again
+            self._sums(call, recording).counts.add_(has)
         return probe
 
+    @torch.no_grad()  # no graph keeps what is only looked at
     def observe(self, call: AttentionCall, probe: torch.Tensor) -> None:
+        if not call.scratch.recording:
+            return
         recording = recording_of(call.scratch, self.key)
         sums = self._sums(call, recording)
         size = (sums.maps.shape[-2], sums.maps.shape[-1])

@@ -20,8 +20,8 @@ from ...core.method import owned
 from ...core.schedule import Schedule
 from ...core.subject_masks import subject_columns
 from ...core.text import Phrase
+from ..convert import psnr
 from ..errors import DirectorError
-from ..inversion.invert import psnr
 from ..run.hooks import Sample, SamplerCall
 from ..run.install import install
 from ..run.run import Run

@@ -123,7 +123,7 @@ def sketched(**options: Any) -> Callable[[Any, Any], tuple[Any, Any]]:
     def make(model: Any, clip: Any) -> tuple[Any, Any]:
         from attention_director.bridge.families.checkpoint import family, fingerprint
         from attention_director.bridge.families.unet_taps import taps_of
-        from attention_director.bridge.sketch.build import SketchOptions, follow
+        from attention_director.bridge.sketch.build import SketchOptions, build
         from attention_director.bridge.sketch.predictor import Predictor
         from attention_director.core.edge_predictor import EdgePredictor
 
@@ -131,8 +131,8 @@ def sketched(**options: Any) -> Callable[[Any, Any], tuple[Any, Any]]:
         weights = EdgePredictor([tap.channels for tap in taps], 4).state_dict()
         predictor = Predictor(taps, fingerprint(model), family(model), "edges", 2, weights)
         model, positive = plain(model, clip)
-        return follow(NODE, "1", model, load_world().vae, predictor, _lines(), None,
-                      SketchOptions(**{"end": 1.0, **options})), positive
+        return build(NODE, "1", model, load_world().vae, predictor, _lines(), None,
+                     SketchOptions(**{"end": 1.0, **options})), positive
 
     return make
 

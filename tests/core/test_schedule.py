@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from attention_director.core.schedule import Schedule
+from attention_director.core.schedule import Schedule, next_sigma, step_number
 
 
 def test_weight_is_the_papers_power_of_the_timestep() -> None:
@@ -38,3 +38,16 @@ def test_a_window_without_width_never_weighs(start: float, end: float) -> None:
 def test_numbers_outside_their_range_are_refused(values: tuple[float, float, float]) -> None:
     with pytest.raises(ValueError, match="window|decay power"):
         Schedule(*values)
+
+
+def test_the_next_level_between_and_after_those_of_a_schedule() -> None:
+    sigmas = (14.0, 7.0, 2.0, 0.0)
+    assert [next_sigma(sigmas, s) for s in (14.0, 14.0 * (1 - 1e-6), 9.9, 7.0, 2.0, 1.0)] == [7, 7, 7, 2, 0, 0]
+    assert next_sigma((9.0, 4.0), 4.0) == 0, "a schedule that stops early"
+
+
+def test_the_step_a_level_belongs_to() -> None:
+    """Levels between two, as second-order samplers ask about, and above the first, where a sampler adds noise."""
+    sigmas = (14.0, 7.0, 2.0, 0.0)
+    assert [step_number(sigmas, s) for s in (15.0, 14.0, 14.0 * (1 + 1e-6), 9.9, 7.0, 2.0, 1.0)] == [
+        1, 1, 1, 1, 2, 3, 3]

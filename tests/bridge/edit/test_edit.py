@@ -161,11 +161,11 @@ def test_an_inversion_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     calls: list[tuple] = []
 
-    def follow(node, key, model, inversion, prompts, negative):
+    def replay(node, key, model, inversion, prompts, negative):
         calls.append((node, key, inversion, prompts))
         return model.clone(), [["its own negative"]]
 
-    monkeypatch.setattr(edit, "follow", follow)
+    monkeypatch.setattr(edit, "replay", replay)
     model, clip, _ = family()
     graph = attention_edit(model, clip, inversion="an inversion")
     chain = graph.model.model_options["transformer_options"]["attention_director_chain"].methods
