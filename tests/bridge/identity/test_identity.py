@@ -10,7 +10,7 @@ import pytest
 import tiny
 import torch
 from attention_director.bridge.errors import DirectorError
-from attention_director.bridge.identity.method import step_index, text_only_steps
+from attention_director.bridge.identity.method import text_only_steps
 from attention_director.bridge.identity.vision import embed
 from scene import assert_differs, dispatched, encode, family, frozen, host_encode, left, options_seen, region_prompt
 from scene import regions as region_list
@@ -132,8 +132,6 @@ def test_the_published_rule_counts_steps(light: Any, sampler: str) -> None:
 
 def test_the_rule_of_the_published_code() -> None:
     assert [text_only_steps(0.3, 50), text_only_steps(0.0, 50), text_only_steps(0.5, 25)] == [16, 1, 13]
-    sigmas = (10.0, 5.0, 1.0, 0.0)
-    assert [step_index(s, sigmas) for s in (10.0, 7.0, 5.0, 1.0, 0.5)] == [0, 0, 1, 2, 2]
 
 
 def test_start_zero_needs_no_second_entry(light: Any) -> None:
