@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from ..bridge.inversion.invert import SCHEDULERS, Wish, invert
 from ..bridge.inversion.replay import METHODS
 from ..bridge.run.status import send_status
-from .schema import CATEGORY, InversionSocket, known, number, prompt, schema
+from .schema import CATEGORY, InversionSocket, known, number, prompt, schema, unique_id
 
 NODE = "AttnDirInversion"
 LABELS = {"null-text": "null-text (slow)"}
@@ -73,6 +73,5 @@ class AttnDirInversion(io.ComfyNode):
                 seed: int = 0) -> io.NodeOutput:
         chosen: Any = {label: name for name, label in LABELS.items()}.get(method, method)
         made = invert(NODE, model, clip, vae, image, text, Wish(chosen, steps, scheduler, cfg, seed))
-        unique_id = str(getattr(cls.hidden, "unique_id", None) or "")
-        send_status(f"{unique_id}/inversion", NODE, f"{chosen}, {steps} steps; reconstruction {made.psnr:.1f} dB")
+        send_status(f"{unique_id(cls)}/inversion", NODE, f"{chosen}, {steps} steps; reconstruction {made.psnr:.1f} dB")
         return io.NodeOutput(made.inversion, made.reconstruction, made.psnr, made.samples, steps, scheduler)

@@ -62,8 +62,8 @@ class EditRun:
         size = (denoised.shape[-2], denoised.shape[-1])
         mask = self.blend.mask(self.key, run.scratch, size, self.prompts)
         if mask is None:
-            raise DirectorError(self.label, "another node regroups the pixels of the layers that show where the blend "
-                                            "words are; bypass it or empty blend_words.")
+            raise DirectorError(self.label, "another node rearranges the pixels in the layers that locate the blend "
+                                            "words; bypass it or empty blend_words.")
         run.scratch.of(self.key, BlendState).mask = mask
         return self._blended(run.scratch, denoised) if step.progress >= self.blend.start else denoised
 

@@ -63,7 +63,10 @@ class Dispatcher:
             return join_heads(self._without_us(call, extra_options))
         if not chain.selects(self.layer):
             return join_heads(chain.attend(call, lambda _: self._without_us(call, extra_options)))
-        return join_heads(chain.attend(call, self._innermost(call, extra_options)))
+        innermost = self._innermost(call, extra_options)
+        if self.foreign is not None:
+            call = other.with_residual(self.foreign, call, extra_options)
+        return join_heads(chain.attend(call, innermost))
 
     def _without_us(self, call: AttentionCall, options: dict[str, Any]) -> torch.Tensor:
         return other.plain(call, options) if self.foreign is None else other.run_foreign(self.foreign, call, options)
@@ -78,7 +81,7 @@ class Dispatcher:
             raise DirectorError("Attention Director", f"{other.name_of(foreign)} replaces the text attention at "
                                                       f"{self.layer}, which cannot be combined with regions; bypass "
                                                       "one of the two nodes.")
-        return other.attend_cross(foreign, call, options)
+        return lambda inner: other.own_attention(inner, options)
 
     def to(self, *args: Any, **kwargs: Any) -> Dispatcher:
         """The host moves patches between devices; hand that on to the patch we stand before."""

@@ -84,6 +84,11 @@ class Inversion:
         """The number of the step that starts at this noise level, or nearest to it."""
         return min(range(len(self.sigmas) - 1), key=lambda k: abs(self.sigmas[k] - sigma))
 
+    def followed_by(self, node: str, key: str, model: Any, prompts: int,
+                    negative: Conditioning | None) -> tuple[Any, Conditioning | None]:
+        """``follow`` with this inversion, for who has the value and does not know this room."""
+        return follow(node, key, model, self, prompts, negative)
+
 
 def follow(node: str, key: str, model: Any, inversion: Inversion, prompts: int,
            negative: Conditioning | None) -> tuple[Any, Conditioning | None]:
