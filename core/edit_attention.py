@@ -19,7 +19,7 @@ import torch
 
 from .call import Attend, AttentionCall, RowSpan, take_rows
 from .local_blend import LocalBlend
-from .method import owned
+from .method import spans_of
 from .network import LayerAddress, Layers, Network
 from .schedule import Schedule
 from .text import PromptTag
@@ -117,7 +117,7 @@ class EditAttention:
         return not self.self_window.empty and (self.copied is None or layer in self.copied)
 
     def acts_on(self, rows: Sequence[RowSpan]) -> bool:
-        return bool(owned(self.key, rows))
+        return bool(spans_of(self.key, rows))
 
     def check_run(self, rows: Sequence[RowSpan], images: int) -> None:
         """Raises ValueError for a batch that is not a multiple of the prompts."""
@@ -158,7 +158,7 @@ class EditAttention:
     def _remember(self, call: AttentionCall, attend: Attend) -> None:
         """Add this layer's edited maps of the blend words to the run's; the words are read as values."""
         assert self.blend is not None
-        ours = call.take(tuple(row for span in owned(self.key, call.rows) for row in range(span.start, span.stop)))
+        ours = call.take(tuple(row for span in spans_of(self.key, call.rows) for row in range(span.start, span.stop)))
         words = self.blend.words_as_values(ours)
         unseen = None if ours.probe is None else torch.zeros_like(ours.probe)
         maps = self._edited(replace(ours, v=words, probe=unseen, residual=None), attend)
@@ -167,7 +167,7 @@ class EditAttention:
     def _pairs(self, rows: Sequence[RowSpan]) -> tuple[tuple[int, int, int], ...]:
         """(target row, its source's row, number of its edit), for rows whose source is in the call."""
         pairs: list[tuple[int, int, int]] = []
-        spans = owned(self.key, rows)
+        spans = spans_of(self.key, rows)
         where = {(id(s.tag), image): row for s in reversed(spans) for row, image in enumerate(s.images, s.start)}
         for span in spans:
             for row, image in enumerate(span.images, span.start):
@@ -197,7 +197,7 @@ class EditAttention:
         pairs = [pair for pair in self._pairs(call.rows) if any(gates[pair[2]])]
         if not pairs:
             return None
-        tags = {row: span.tag for span in owned(self.key, call.rows) for row in range(span.start, span.stop)}
+        tags = {row: span.tag for span in spans_of(self.key, call.rows) for row in range(span.start, span.stop)}
         copied, kept = zip(*(self._whole_row(tags[row], number, gates[number]) for row, _, number in pairs),
                            strict=True)
         second = [n for n, own in enumerate(kept) if own.any()]

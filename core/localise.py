@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from .attention import column_probabilities
 from .call import Attend, AttentionCall, LowRankBias, RowSpan
 from .masks import check_layouts, masks_on_grid
-from .method import owned
+from .method import spans_of
 from .network import LayerAddress, Layers, Network
 from .schedule import Schedule
 from .text import Phrase, columns
@@ -86,14 +86,14 @@ class LocaliseSubjects:
         return layer.reads("image", "text") and (len(self.phrases) > 1 or bool(self.given.any()))
 
     def acts_on(self, rows: Sequence[RowSpan]) -> bool:
-        return bool(owned(self.key, rows))
+        return bool(spans_of(self.key, rows))
 
     def check_run(self, rows: Sequence[RowSpan], images: int) -> None:
         """Raises ValueError when the masks are a batch of another size than the images."""
         check_layouts(self.label, self.masks, images)
 
     def __call__(self, call: AttentionCall, attend: Attend) -> torch.Tensor:
-        spans = owned(self.key, call.rows)
+        spans = spans_of(self.key, call.rows)
         tokens = call.scratch.once(("localise tokens", self, call.keys, call.row_ids, call.q.device),
                                    lambda: self._tokens(call, spans))
         if self.mapped is None or call.layer in self.mapped:

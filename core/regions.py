@@ -23,7 +23,7 @@ from .masks import (
     membership_patterns,
     with_background,
 )
-from .method import owned
+from .method import spans_of
 from .network import LayerAddress
 from .schedule import Schedule
 from .sequence import Block, Kind
@@ -109,14 +109,14 @@ class RegionAttention:
         return ("text", self.rule.cross_strength), ("image", self.rule.self_strength)
 
     def acts_on(self, rows: Sequence[RowSpan]) -> bool:
-        return bool(owned(self.key, rows))
+        return bool(spans_of(self.key, rows))
 
     def check_run(self, rows: Sequence[RowSpan], images: int) -> None:
         """Raises ValueError when the masks are a batch of another size than the images."""
         check_layouts(self.label, self.masks, images)
 
     def __call__(self, call: AttentionCall, attend: Attend) -> torch.Tensor:
-        spans = owned(self.key, call.rows)
+        spans = spans_of(self.key, call.rows)
         weight = self.schedule.weight(call.step.progress)
         for keys, strength in self._strengths:
             for block in call.blocks("image", keys) if strength else ():

@@ -10,7 +10,7 @@ import torch
 
 from ...core.call import RowSpan, Scratch, Step
 from ...core.local_blend import LocalBlend, blended
-from ...core.method import owned
+from ...core.method import spans_of
 from ...core.schedule import Schedule
 from ..errors import DirectorError
 from ..run.hooks import RunArguments, Sample, SamplerCall
@@ -50,7 +50,7 @@ class EditRun:
         return "" if self.blend is None else "blend_words adds up maps over the whole run"
 
     def acts_on(self, rows: Sequence[RowSpan]) -> bool:
-        return bool(owned(self.key, rows))
+        return bool(spans_of(self.key, rows))
 
     def before_run(self, arguments: RunArguments) -> RunArguments:
         return share_noise(self.label, self.prompts, arguments)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ...core.call import RowSpan, Scratch, Step
-from ...core.method import owned
+from ...core.method import spans_of
 from ...core.schedule import Schedule, step_number
 from ..run.hooks import CondCall, Evaluate
 from ..run.run import Run
@@ -44,7 +44,7 @@ class IdentityRun:
         return f"{self.subjects} subject{several}{unused}"
 
     def acts_on(self, rows: Sequence[RowSpan]) -> bool:
-        return bool(owned(self.key, rows))
+        return bool(spans_of(self.key, rows))
 
     def around_conds(self, run: Run, call: CondCall, step: Step, evaluate: Evaluate) -> list[torch.Tensor]:
         """The published rule: text-only entries for the first steps, fused ones after."""

@@ -17,7 +17,7 @@ import torch
 
 from ...core.call import RowSpan, Scratch, Step
 from ...core.inversion import held_prediction, state_at
-from ...core.method import owned
+from ...core.method import spans_of
 from ...core.schedule import Schedule
 from ..errors import DirectorError
 from ..families.checkpoint import family, fingerprint
@@ -129,7 +129,7 @@ class Following:
         return f"{self.inversion.method} inversion"
 
     def acts_on(self, rows: Sequence[RowSpan]) -> bool:
-        return not self.key or bool(owned(self.key, rows))
+        return not self.key or bool(spans_of(self.key, rows))
 
     def check_run(self, rows: Sequence[RowSpan], images: int) -> None:
         del rows
