@@ -7,5 +7,5 @@ Shape letters, the same in every file:
     R   regions                                              T   tokens of a prompt (77 a chunk)
 
 Reading order, each module importing only those before it:
-    tokens, layers, schedule, call, attention, columns, method, then one file a method (regions, ...).
+    sequence, text, network, schedule, call, attention, method, hooks, then one file per method (regions, ...).
 """

@@ -25,7 +25,7 @@ class ChecksRun(Protocol):
 
 @runtime_checkable
 class NamesPhrases(Protocol):
-    """Offers the words it acts on, for a record that was not told which words to keep."""
+    """Offers the words it acts on, for a record whose user named no words."""
 
     @property
     def phrases(self) -> tuple[Phrase, ...]: ...

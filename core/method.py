@@ -19,7 +19,7 @@ class Method(Protocol):
     """A frozen value on a model's chain.
 
     key: names the node that made it. schedule: when it acts. acts_on: on which rows; those whose tag
-    carries the key (``owned``), or all of a run's for a node that has no prompt. What else a method does
+    carries the key (``spans_of``), or all of a run's for a node that has no prompt. What else a method does
     it says by having the functions of core/hooks.py and bridge/run/hooks.py.
     """
 
@@ -146,7 +146,7 @@ class ModelCall:
     extra: bool = False
 
 
-def owned(key: str, rows: Sequence[RowSpan]) -> tuple[RowSpan, ...]:
+def spans_of(key: str, rows: Sequence[RowSpan]) -> tuple[RowSpan, ...]:
     """The spans whose conditioning carries the key."""
     return tuple(span for span in rows if span.tag is not None and key in span.tag.keys)
 

@@ -56,3 +56,17 @@ class Schedule:
         if self.empty or not self.active(progress):
             return 0.0
         return max(0.0, 1.0 - progress) ** self.decay_power
+
+
+def window(start: float, end: float, names: tuple[str, str] = ("start_percent", "end_percent"),
+           decay_power: float = 0.0) -> Schedule:
+    """The window between two numbers of a user, who knows them by these names.
+
+    Raises ValueError, with a sentence for the user, for a number that is not in 0..1 and a window that runs backwards.
+    """
+    for name, share in zip(names, (start, end), strict=True):
+        if not 0.0 <= share <= 1.0:
+            raise ValueError(f"{name} is {share}; give a number from 0 to 1.")
+    if start > end:
+        raise ValueError(f"{names[0]} {start:g} lies after {names[1]} {end:g}; swap them.")
+    return Schedule(start, end, decay_power)

@@ -1,4 +1,4 @@
-"""Subject banks: keep a story's anchors, draw with them tomorrow, or make them from photographs."""
+"""Subject banks: keep a story's anchors for later scenes, or make them from photographs."""
 
 from __future__ import annotations
 

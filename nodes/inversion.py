@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from ..bridge.inversion.inversion import METHODS
 from ..bridge.inversion.invert import SCHEDULERS, InversionSettings, invert
 from ..bridge.run.status import send_status
-from .schema import CATEGORY, InversionSocket, known, number, prompt, schema
+from .schema import CATEGORY, InversionSocket, known, number, prompt, schema, unique_id
 
 NODE = "AttnDirInversion"
 LABELS = {"null-text": "null-text (slow)"}
@@ -74,6 +74,5 @@ class AttnDirInversion(io.ComfyNode):
         chosen: Any = {label: name for name, label in LABELS.items()}.get(method, method)
         settings = InversionSettings(chosen, steps, scheduler, cfg, seed)
         made = invert(NODE, model, clip, vae, image, text, settings)
-        unique_id = str(getattr(cls.hidden, "unique_id", None) or "")
-        send_status(f"{unique_id}/inversion", NODE, f"{chosen}, {steps} steps; reconstruction {made.psnr:.1f} dB")
+        send_status(f"{unique_id(cls)}/inversion", NODE, f"{chosen}, {steps} steps; reconstruction {made.psnr:.1f} dB")
         return io.NodeOutput(made.inversion, made.reconstruction, made.psnr, made.samples, steps, scheduler)

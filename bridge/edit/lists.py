@@ -1,4 +1,4 @@
-"""AttentionEdit's lists, one entry a line, as phrases with numbers."""
+"""AttentionEdit's lists, one entry per line, as phrases with numbers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _lines(text: str) -> list[tuple[int, str]]:
 
 
 def read_words(node: str, clip: Any, text: str) -> tuple[Phrase, ...]:
-    """Phrases, one a line."""
+    """Phrases, one per line."""
     return tuple(phrase(clip, line, node) for _, line in _lines(text))
 
 
@@ -35,7 +35,7 @@ def read_weights(node: str, clip: Any, text: str, targets: Sequence[TokenLayout]
         if not match or not math.isfinite(float(match[2])):
             raise DirectorError(node, f'reweight line {number} "{line}" should read "{_like_weight(line)}".')
         wanted = phrase(clip, match[1], node)
-        require(node, f"reweight line {number}", wanted, targets, "no target prompt")
+        require(node, f"reweight line {number}", wanted, targets, "any target prompt")
         found.append((wanted, float(match[2])))
     return found
 
@@ -58,7 +58,7 @@ def read_windows(node: str, clip: Any, text: str, targets: Sequence[TokenLayout]
         if start > end:
             raise DirectorError(node, f'word_windows line {number} "{line}" ends before it starts; swap the two.')
         wanted = phrase(clip, match[1], node)
-        require(node, f"word_windows line {number}", wanted, targets, "no target prompt")
+        require(node, f"word_windows line {number}", wanted, targets, "any target prompt")
         found.append((wanted, Schedule(start, end)))
     return found
 
@@ -68,10 +68,10 @@ def _like_window(line: str) -> str:
     return f"{match[1]}: {match[2]}-{match[3]}" if match else "snow: 0-0.4"
 
 
-def require(node: str, where: str, wanted: Phrase, rows: Sequence[TokenLayout], missing_in: str) -> None:
-    """Raise DirectorError unless some of the prompts hold the phrase."""
+def require(node: str, where: str, wanted: Phrase, rows: Sequence[TokenLayout], kind: str) -> None:
+    """Raise DirectorError unless some of the prompts contain the phrase. kind: of the prompts, as "any prompt"."""
     if any(positions_of(wanted, row) for row in rows):
         return
     nearest = next((near for row in rows if (near := row.nearest(wanted.layout))), "")
     hint = f'; nearest: "{nearest}"' if nearest else ""
-    raise DirectorError(node, f'{where}: "{wanted.text}" is in {missing_in}{hint}. Use words of the prompt.')
+    raise DirectorError(node, f'{where}: "{wanted.text}" is not in {kind}{hint}. Use words of the prompt.')

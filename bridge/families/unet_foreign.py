@@ -53,42 +53,21 @@ def addition(foreign: Foreign, call: AttentionCall, options: dict[str, Any]) -> 
     return "replaces" if replaces else "none" if idle else "adds"
 
 
-def attend_cross(foreign: Foreign, call: AttentionCall, options: dict[str, Any]) -> Attend:
-    """Innermost attention with an additive patch: ours plus what the patch adds to the plain attention."""
-    residual = run_foreign(foreign, call, options) - plain(call, options)
-
-    def attend(inner: AttentionCall) -> torch.Tensor:
-        return with_addition(own_attention(inner, options), residual, inner)
-
-    return attend
-
-
-def with_addition(out: torch.Tensor, residual: torch.Tensor, inner: AttentionCall) -> torch.Tensor:
-    """The output plus what a patch adds to each of the layer's own rows, where a row is to get it."""
-    if inner.residual_rows is None:
-        return out + residual
-    none = residual.shape[0]
-    rows = tuple(none if row < 0 else row for row in inner.residual_rows)
-    if all(row == none for row in rows):
-        return out
-    padded = torch.cat((residual, torch.zeros_like(residual[:1])))
-    return out + padded.index_select(0, inner.index(rows))
+def with_residual(foreign: Foreign, call: AttentionCall, options: dict[str, Any]) -> AttentionCall:
+    """The call, knowing what the patch adds to the plain attention of its rows; found once, when it is needed."""
+    return replace(call, residual=cache(lambda: run_foreign(foreign, call, options) - plain(call, options)))
 
 
 def attend_self(foreign: Foreign, original: AttentionCall, options: dict[str, Any]) -> Attend:
     """Innermost self-attention with a patch: run it on our q, k, v where their layout is unchanged.
 
     With a bias it gets the widened, padded heads. With gathered keys, or more columns than heads can
-    be widened by, or for some of the rows only, it is added as a residual, found once.
+    be widened by, or for some of the rows only, what it adds is added instead.
     """
-    @cache
-    def residual() -> torch.Tensor:
-        return run_foreign(foreign, original, options) - plain(original, options)
-
     def attend(inner: AttentionCall) -> torch.Tensor:
         same_layout = inner.k.shape[:3] == original.k.shape[:3]
         if not same_layout or not fits_kernel(inner.q, inner.bias):
-            return with_addition(own_attention(inner, options), residual(), inner)
+            return own_attention(inner, options)
 
         def kernel(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
             return run_foreign(foreign, replace(inner, q=q, k=k, v=v, bias=None), options)
@@ -99,6 +78,7 @@ def attend_self(foreign: Foreign, original: AttentionCall, options: dict[str, An
 
 
 def own_attention(call: AttentionCall, options: dict[str, Any]) -> torch.Tensor:
-    """The host's attention with our bias."""
+    """The host's attention with our bias, and what an additive patch of another pack adds to it."""
     kernel = host_kernel(options, biased=call.bias is not None)
-    return attend_with_bias(call.q, call.k, call.v, call.bias, kernel)
+    out = attend_with_bias(call.q, call.k, call.v, call.bias, kernel)
+    return out if call.residual is None else out + call.residual()

@@ -70,7 +70,10 @@ class Dispatcher:
             return join_heads(self._without_us(call, extra_options))
         if not chain.selects(self.layer):
             return join_heads(chain.attend(call, lambda _: self._without_us(call, extra_options)))
-        return join_heads(chain.attend(call, self._innermost(call, extra_options)))
+        innermost = self._innermost(call, extra_options)
+        if self.foreign is not None:
+            call = other.with_residual(self.foreign, call, extra_options)
+        return join_heads(chain.attend(call, innermost))
 
     def _without_us(self, call: AttentionCall, options: dict[str, Any]) -> torch.Tensor:
         return other.plain(call, options) if self.foreign is None else other.run_foreign(self.foreign, call, options)
@@ -85,7 +88,7 @@ class Dispatcher:
             label = label_of(options[CALL_KEY], self.layer)
             raise DirectorError(label, f"{name_of(foreign)} replaces the text attention at {self.layer}, where "
                                        f"{label} acts; bypass one of the two nodes.")
-        return other.attend_cross(foreign, call, options)
+        return lambda inner: other.own_attention(inner, options)
 
     def _addition(self, foreign: other.Foreign, call: AttentionCall, options: dict[str, Any]) -> other.Addition:
         """Asked when a patch is first met, and in each step until it first does something."""

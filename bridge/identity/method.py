@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 import torch
 
 from ...core.call import RowSpan, Scratch, Step
-from ...core.method import owned
-from ...core.schedule import Schedule
+from ...core.method import spans_of
+from ...core.schedule import Schedule, step_number
 from ..run.hooks import CondCall, Evaluate
 from ..run.run import Run
 
@@ -47,14 +47,14 @@ class IdentityRun:
         return f"{self.subjects} subject{several}{unused}"
 
     def acts_on(self, rows: Sequence[RowSpan]) -> bool:
-        return bool(owned(self.key, rows))
+        return bool(spans_of(self.key, rows))
 
     def around_conds(self, run: Run, call: CondCall, step: Step, evaluate: Evaluate) -> list[torch.Tensor]:
         """The published rule: text-only entries for the first steps, fused ones after."""
         if self.published_start is None:
             return evaluate(call)
-        steps = len(run.sigmas) - 1
-        phase = TEXT if step_index(step.sigma, run.sigmas) < text_only_steps(self.published_start, steps) else FUSED
+        text_only = text_only_steps(self.published_start, len(run.sigmas) - 1)
+        phase = TEXT if step_number(run.sigmas, step.sigma) <= text_only else FUSED
         return evaluate(replace(call, conds=[of_phase(entries, self.key, phase) for entries in call.conds]))
 
 
@@ -64,11 +64,6 @@ def text_only_steps(start: float, steps: int) -> int:
     start is 1 - alpha.
     """
     return math.floor(start * steps + 1e-9) + 1
-
-
-def step_index(sigma: float, sigmas: Sequence[float]) -> int:
-    """Which step a noise level belongs to, from 0; a second-order sampler's middle evaluations belong to theirs."""
-    return max(0, sum(s >= sigma * (1 - 1e-4) for s in sigmas[:-1]) - 1)
 
 
 def of_phase(entries: Any, key: str, phase: str) -> Any:

@@ -110,7 +110,7 @@ def _run(model: Any, positive: Conditioning, negative: Conditioning | None, cfg:
 
 def reconstruct(node: str, model: Any, inversion: Inversion, bar: Any = None) -> torch.Tensor:
     """The latent [1, C, h, w], in the host's scale, that a run under the inversion's own rule ends in."""
-    replaying, negative = replay(node, "", model, inversion, 1, inversion.unconditional)
+    replaying, negative = replay(inversion, node, "", model, 1, inversion.unconditional)
     guider = comfy.samplers.CFGGuider(replaying)
     guider.set_conds(inversion.positive, negative)
     guider.set_cfg(inversion.cfg)

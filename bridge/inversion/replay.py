@@ -15,7 +15,7 @@ import torch
 
 from ...core.call import RowSpan, Scratch, Step
 from ...core.inversion import held_prediction, state_at
-from ...core.method import owned
+from ...core.method import spans_of
 from ...core.schedule import Schedule, next_sigma
 from ..errors import DirectorError
 from ..families.checkpoint import family, fingerprint
@@ -29,7 +29,7 @@ from .checks import MARK, StoredNoise, brings_its_own, check, check_goes_on, is_
 from .inversion import Inversion
 
 
-def replay(node: str, key: str, model: Any, inversion: Inversion, prompts: int,
+def replay(inversion: Inversion, node: str, key: str, model: Any, prompts: int,
            negative: Conditioning | None) -> tuple[Any, Conditioning | None]:
     """The model with a chain value that starts a run from the inversion and holds its source rows to it.
 
@@ -86,7 +86,7 @@ class InversionReplay:
         return f"{self.inversion.method} inversion"
 
     def acts_on(self, rows: Sequence[RowSpan]) -> bool:
-        return not self.key or bool(owned(self.key, rows))
+        return not self.key or bool(spans_of(self.key, rows))
 
     def check_run(self, rows: Sequence[RowSpan], images: int) -> None:
         del rows

@@ -36,7 +36,7 @@ def read_boxes(node: str, boxes: Any, width: int, height: int) -> list[Box]:
     if isinstance(boxes, list) and boxes and isinstance(boxes[0], list):
         boxes = boxes[0]
     if not isinstance(boxes, list) or not all(isinstance(box, dict) for box in boxes):
-        raise DirectorError(node, f"bboxes holds {type(boxes).__name__}, not boxes; wire Create Bounding Boxes or a "
+        raise DirectorError(node, f"bboxes is {type(boxes).__name__}, not boxes; wire Create Bounding Boxes or a "
                                   "detector.")
     return [_read_box(node, i, box, width, height) for i, box in enumerate(boxes, 1)]
 
@@ -54,5 +54,5 @@ def _read_box(node: str, number: int, box: dict[str, Any], width: int, height: i
         raise DirectorError(node, f"box {number} cannot be read ({type(error).__name__}: {error}); expected x, y, "
                                   "width, height or an element with bbox.") from error
     if not all(map(math.isfinite, (x0, y0, x1, y1))):
-        raise DirectorError(node, f"box {number} holds a value that is no number; make the boxes again.")
+        raise DirectorError(node, f"box {number} contains a value that is not a number; make the boxes again.")
     return Box((x0, y0, x1, y1), phrase)

@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from collections import Counter
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from ...core.regions import RegionAttention, RegionRule
-from ...core.schedule import Schedule
+from ...core.regions import RegionAttention
 from ...core.text import Phrase, PhraseNotFound, PromptTag
 from ..convert import stack_masks
 from ..demo.model import warn_unknown_words
 from ..errors import DirectorError
-from ..run.install import install
+from ..run.install import install, key_of
 from ..text.prompt import Conditioning, phrase, take_prompt, with_key
 from ..text.reencode import reencode
+from .presets import RegionOptions
 from .preview import region_preview
 from .region import RegionList
 
 
 @dataclass(frozen=True)
-class RegionOptions:
-    """What a preset fixes. reencode: what a region's words are encoded with, "" for no encoding of their own."""
-
-    rule: RegionRule
-    schedule: Schedule
-    reencode: Literal["", "alone", "rest"]
-
-    def with_words(self, unbound_words: str, uncovered: str) -> RegionOptions:
-        rule = replace(self.rule, everywhere=unbound_words == "everywhere", background=uncovered == "background")
-        return replace(self, rule=rule)
-
-
-@dataclass(frozen=True)
-class Directed:
+class Outputs:
     """RegionPrompt's outputs."""
 
     model: Any
@@ -47,8 +33,8 @@ class Directed:
     preview: torch.Tensor
 
 
-def direct(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Conditioning, regions: RegionList,
-           strength: float, options: RegionOptions, width: int, height: int, typed: str = "") -> Directed:
+def build(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Conditioning, regions: RegionList,
+          strength: float, options: RegionOptions, width: int, height: int, typed: str = "") -> Outputs:
     """Bind the regions' phrases to their masks. Raises DirectorError; never changes its inputs.
 
     typed: the prompt before the editor drew among its {a|b} alternatives, where it is known.
@@ -63,16 +49,18 @@ def direct(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Condi
     preview = region_preview(masks[0], [r.phrase for r in regions] or [""], width, height)
     shown = masks.flatten(0, 1).float()
     strengths = tuple(strength * region.strength for region in regions)
-    if not any(strengths) or options.schedule.empty or not (options.rule.cross or options.rule.self_):
-        return Directed(model, conditioning, shown, preview)
-    key = f"{unique_id}/{_digest(tag, regions, masks, strength, options)}"
+    if not any(strengths) or options.schedule.empty or not (options.rule.cross_strength or
+                                                                   options.rule.self_strength):
+        return Outputs(model, conditioning, shown, preview)
+    key = key_of(unique_id, [row.text for row in tag.rows], [(r.phrase, r.strength) for r in regions], masks, strength,
+                 options)
     method = RegionAttention(key, tuple(phrases), masks, strengths, options.rule, options.schedule, label=node,
                              uncovered=strength)
     directed = install(model, method)
     if options.reencode:
         conditioning = reencode(clip, conditioning, tag, phrases, options.reencode == "rest",
                                 options.rule.padding and options.rule.background)
-    return Directed(directed, with_key(conditioning, tag, key), shown, preview)
+    return Outputs(directed, with_key(conditioning, tag, key), shown, preview)
 
 
 def check_phrases(node: str, phrases: list[Phrase], tag: PromptTag, typed: str = "") -> None:
@@ -82,8 +70,8 @@ def check_phrases(node: str, phrases: list[Phrase], tag: PromptTag, typed: str =
             tag.find(wanted)
         except PhraseNotFound as error:
             if any(wanted.text.lower() in braces.lower() for braces in re.findall(r"\{[^{}]*\}", typed)):
-                raise DirectorError(node, f'"{wanted.text}" is an alternative that was not drawn this time; keep bound '
-                                          "phrases outside braces.") from None
+                raise DirectorError(node, f'"{wanted.text}" is an alternative that was not chosen this time; keep '
+                                          "bound phrases outside braces.") from None
             raise DirectorError(node, _missing(number, wanted, error, tag)) from None
     claims = Counter((" ".join(w.text for w in p.layout.words()), p.occurrence) for p in phrases if not p.empty)
     for wanted in phrases:
@@ -110,12 +98,7 @@ def _missing(number: int, wanted: Phrase, error: PhraseNotFound, tag: PromptTag)
     times = _times(wanted, tag)
     if times:
         often = "once" if times == 1 else f"{times} times"
-        return f'region {number} "{wanted.text}": the prompt holds those words {often}; lower the number after #.'
+        return f'region {number} "{wanted.text}": the prompt contains those words {often}; lower the number after #.'
     nearest = f'; nearest: "{error.nearest}"' if error.nearest else ""
     return f'region {number} "{wanted.text}" is not in the prompt{nearest}. Add it to the prompt or pick other words.'
 
-
-def _digest(tag: PromptTag, regions: RegionList, masks: torch.Tensor, strength: float, options: RegionOptions) -> str:
-    """Names this binding; the same inputs give the same name, so queueing twice changes nothing."""
-    text = repr(([row.text for row in tag.rows], [(r.phrase, r.strength) for r in regions], strength, options))
-    return hashlib.sha256(text.encode() + masks.numpy().tobytes()).hexdigest()[:12]

@@ -12,6 +12,7 @@ from ...core.call import RowSpan, Scratch, Step
 from ...core.hooks import part_of
 from ...core.method import Chain
 from ...core.network import LayerAddress
+from ...core.schedule import step_number
 from ...core.text import PromptTag
 from ..families.family import Family, FamilyNetwork
 from ..text.prompt import TAG_KEY
@@ -60,8 +61,8 @@ class Run:
         """Note which methods acted in this call, for the line after the run."""
         if self.first_progress is None:
             self.first_progress = step.progress
-        number = sum(s >= step.sigma * (1 - 1e-4) for s in self.sigmas[:-1])
-        self.calls.append((time.perf_counter(), max(1, number), frozenset(map(part_of, active.methods))))
+        number = step_number(self.sigmas, step.sigma)
+        self.calls.append((time.perf_counter(), number, frozenset(map(part_of, active.methods))))
         self.seen_keys.update(m.key for m in self.chain.methods if m.acts_on(rows))
 
 

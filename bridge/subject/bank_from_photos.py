@@ -16,7 +16,7 @@ import comfy.utils
 import torch
 
 from ...core.call import RowSpan
-from ...core.method import owned
+from ...core.method import spans_of
 from ...core.schedule import Schedule
 from ...core.subject_masks import subject_columns
 from ...core.text import Phrase
@@ -86,7 +86,7 @@ class PhotoSubject:
         return Schedule()
 
     def acts_on(self, rows: Sequence[RowSpan]) -> bool:
-        return bool(owned(self.key, rows))
+        return bool(spans_of(self.key, rows))
 
     def around_sampler(self, run: Run, call: SamplerCall, sample: Sample) -> torch.Tensor:
         tag = next(tag for tag in run.tags.values() if self.key in tag.keys)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from ...core.call import RowSpan
-from ...core.method import Chain, owned
+from ...core.method import Chain, spans_of
 from ...core.schedule import Schedule
 from ...core.subject_masks import subject_columns
 from ...core.text import Phrase, PromptTag
@@ -42,7 +42,7 @@ class SharedSubject:
         return Schedule()
 
     def acts_on(self, rows: Sequence[RowSpan]) -> bool:
-        return bool(owned(self.key, rows))
+        return bool(spans_of(self.key, rows))
 
     def check_run(self, rows: Sequence[RowSpan], images: int) -> None:
         """Raises ValueError for a batch that is not one image a scene."""

@@ -15,7 +15,7 @@ import torch
 
 from ...core.call import Attend, AttentionCall, RowSpan, Scratch, Step
 from ...core.correspondence import DIFT_TIMESTEP, Link, inject, link, match_features
-from ...core.method import ModelCall, owned
+from ...core.method import ModelCall, spans_of
 from ...core.network import LayerAddress, SubjectLayers
 from ...core.schedule import Schedule
 from ...core.shared_keys import attend_shared, blend_queries
@@ -169,7 +169,7 @@ class SubjectPass:
 
     def _ours(self, rows: Sequence[RowSpan] | None = None) -> list[RowSpan]:
         """Whole conditionings of our prompt, in this call."""
-        return whole_spans(owned(self.key, self.state.rows if rows is None else rows), self.images)
+        return whole_spans(spans_of(self.key, self.state.rows if rows is None else rows), self.images)
 
     def _injects_now(self, step: Step) -> bool:
         """In its window, and where the paper shares: not in the first step, which has no maps yet."""

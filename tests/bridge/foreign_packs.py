@@ -62,6 +62,13 @@ def put(model: Any, patch: Any, which: str = "attn2", slots: list = CROSS_SLOTS)
     return clone
 
 
+def deep_shrink(model: Any, block: int = 3, until: float = 0.5) -> Any:
+    """The host's own Kohya Deep Shrink: from an input block on, half the grid in the first part of the run."""
+    from comfy_extras.nodes_model_downscale import PatchModelAddDownscale
+
+    return PatchModelAddDownscale.execute(model, block, 2.0, 0.0, until, True, "bicubic", "bicubic").args[0]
+
+
 def hooked(conditioning: list, patch: Any, scope: Any, which: str = "attn2") -> list:
     """The patch by a conditioning hook, as the host's hook nodes give it."""
     import comfy.hooks

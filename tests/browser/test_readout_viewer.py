@@ -159,6 +159,6 @@ def test_words_of_a_run_show_as_text_and_a_failed_run_says_why(renderer: Editor)
         show.value = "edges"; show.callback?.("edges"); }}""")
     assert renderer.queue() == "execution_error"
     renderer.page.wait_for_function(f"() => !document.querySelector('{VIEW} .ad-item')")
-    assert line(renderer).startswith("this run left no edges; put Sketch Guidance on the model")
+    assert line(renderer).startswith("this run recorded no edges; put Sketch Guidance on the model")
     assert renderer.page.locator(f"{VIEW} .ad-item").count() == 0
     renderer.page.keyboard.press("Escape")

@@ -43,8 +43,8 @@ def edit(source: str, target: str, kind: str, factors: dict[int, float] | None =
     return TargetEdit(make(layout(source), layout(target)), weights, tuple(windows))
 
 
-def method(*edits: TargetEdit, cross: Schedule = ALWAYS, self_: Schedule = NEVER, **more) -> EditAttention:
-    return EditAttention(KEY, edits, cross, self_, **more)
+def method(*edits: TargetEdit, cross_window: Schedule = ALWAYS, self_window: Schedule = NEVER, **more) -> EditAttention:
+    return EditAttention(KEY, edits, cross_window, self_window, **more)
 
 
 def cross_call(prompts: PromptTag, images: int, **options) -> AttentionCall:

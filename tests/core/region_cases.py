@@ -78,7 +78,8 @@ def expected(call: AttentionCall, made: RegionAttention, row: int, prompt: Token
         return innermost(call)[row]
     masks = made.masks[image % len(made.masks)] & torch.tensor(there)[:, None, None]
     queries = naive.pixel_sets(masks, call.latent_grid, call.grid, rule.background)
-    weight = (rule.cross if kind == "cross" else rule.self_) * (1.0 - call.step.progress) ** made.schedule.decay_power
+    strength = rule.cross_strength if kind == "cross" else rule.self_strength
+    weight = strength * (1.0 - call.step.progress) ** made.schedule.decay_power
     a = naive.amounts(queries, weight, rule.size_adaptation, made.strengths)
     if kind == "self":
         keys = queries

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import naive_subjects as naive
 import pytest
 import torch
@@ -104,14 +106,17 @@ def test_other_methods_biases_go_along(rows: int) -> None:
 
 
 def test_the_rows_are_named_for_whoever_is_inside() -> None:
-    call, masks = make_call(), make_masks()
+    plain, masks = make_call(), make_masks()
+    call = replace(plain, residual=lambda: torch.arange(2 * IMAGES)[:, None, None, None])
     groups, alone = make_groups(call, masks, 2, {3})
     seen: list[int] = []
 
     def listening(inner: AttentionCall) -> torch.Tensor:
-        assert inner.residual_rows is not None and torch.equal(inner.q, call.q[list(inner.residual_rows)])
-        assert [i for span in inner.rows for i in span.images] == [row % IMAGES for row in inner.residual_rows]
-        seen.extend(inner.residual_rows)
+        assert inner.residual is not None
+        rows = inner.residual().flatten().tolist()
+        assert torch.equal(inner.q, call.q[rows])
+        assert [i for span in inner.rows for i in span.images] == [row % IMAGES for row in rows]
+        seen.extend(rows)
         return attend(inner)
 
     attend_shared(call, listening, groups, alone, 1.0)

@@ -71,11 +71,11 @@ def test_elements_do_not_depend_on_the_size_and_pixels_do() -> None:
 
 
 @pytest.mark.parametrize(("bboxes", "message"), [
-    ("{not json", "bboxes is text but not JSON"), (3, "bboxes holds int, not boxes"), (None, "bboxes holds NoneType"),
+    ("{not json", "bboxes is text but not JSON"), (3, "bboxes is int, not boxes"), (None, "bboxes is NoneType"),
     ([3], "not boxes; wire Create Bounding Boxes"), ([{"x": 1}], "box 1 cannot be read"),
     ([PIXELS, {"bbox": [1, 2, 3]}], "box 2 cannot be read"), ([{**PIXELS, "x": "left"}], "box 1 cannot be read"),
-    ([{**PIXELS, "y": math.nan}], "box 1 holds a value that is no number"),
-    ([{"bbox": [0, 0, math.inf, 5]}], "box 1 holds a value that is no number"), ('"text"', "bboxes holds str"),
+    ([{**PIXELS, "y": math.nan}], "box 1 contains a value that is not a number"),
+    ([{"bbox": [0, 0, math.inf, 5]}], "box 1 contains a value that is not a number"), ('"text"', "bboxes is str"),
 ])
 def test_what_is_no_box_is_refused_in_words(bboxes: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:

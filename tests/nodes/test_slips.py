@@ -29,9 +29,9 @@ def test_a_phrase_that_is_not_in_the_prompt() -> None:
 
 
 def test_an_occurrence_that_is_not_in_the_prompt() -> None:
-    says('RegionPrompt: region 1 "cat#3": the prompt holds those words 2 times; lower the number after #.',
+    says('RegionPrompt: region 1 "cat#3": the prompt contains those words 2 times; lower the number after #.',
          text="a cat and a cat", parts=regions(("cat#3", left())))
-    says('RegionPrompt: region 1 "cat#2": the prompt holds those words once; lower the number after #.',
+    says('RegionPrompt: region 1 "cat#2": the prompt contains those words once; lower the number after #.',
          text="a cat", parts=regions(("cat#2", left())))
 
 
@@ -62,7 +62,7 @@ def test_a_phrase_eaten_by_alternatives(monkeypatch: pytest.MonkeyPatch) -> None
                           {"id": 5, "widgets_values": ["a {red hat|blue coat} on a dog", ""]}]}
     hidden = SimpleNamespace(unique_id="5", extra_pnginfo={"workflow": workflow}, prompt=None)
     monkeypatch.setattr(RegionPrompt, "hidden", hidden, raising=False)
-    says('RegionPrompt: "red hat" is an alternative that was not drawn this time; keep bound phrases outside braces.',
+    says('RegionPrompt: "red hat" is an alternative that was not chosen this time; keep bound phrases outside braces.',
          text="a blue coat on a dog", parts=regions(("red hat", left())))
     says('RegionPrompt: region 1 "cat" is not in the prompt; nearest: "coat". Add it to the prompt or pick other '
          "words.", text="a blue coat on a dog", parts=regions(("cat", left())))
@@ -104,8 +104,8 @@ def test_masks_that_cannot_be_used() -> None:
     broken[0, 0, 0] = math.nan
     with pytest.raises(ValueError) as caught:
         regions(("red hat", broken))
-    assert str(caught.value) == ('AttnDirRegion: the mask of region "red hat" holds values that are no numbers; make '
-                                 "it again.")
+    assert str(caught.value) == ('AttnDirRegion: the mask of region "red hat" contains values that are not numbers; '
+                                 "make it again.")
     says("RegionPrompt: masks come in batches of 2 and 3; use single masks, or batches of one size.",
          parts=regions(("red hat", left().repeat(2, 1, 1)), ("blue dog", right().repeat(3, 1, 1))))
 

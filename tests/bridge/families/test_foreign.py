@@ -57,7 +57,8 @@ def test_the_adapters_part_is_added_to_ours() -> None:
     from dataclasses import replace
 
     ours = replace(call, q=q * 0.5, bias=bias)
-    got = foreign.attend_cross(theirs, call, options)(ours)
+    both = foreign.with_residual(theirs, call, options)
+    got = foreign.own_attention(replace(ours, residual=both.residual), options)
     added = foreign.run_foreign(theirs, call, options) - foreign.plain(call, options)
     torch.testing.assert_close(got, foreign.own_attention(ours, options) + added)
     dense = torch.softmax(ours.q @ k.transpose(-1, -2) / 8**0.5 + bias.left @ bias.right.transpose(-1, -2), -1) @ v
@@ -233,8 +234,9 @@ def test_the_adapters_part_is_added_once_to_an_edited_row() -> None:
     theirs, options = ImageAdapter(gain=0.7), {"n_heads": 2, "dim_head": 8}
     added = foreign.run_foreign(theirs, call, options) - foreign.plain(call, options)
     ours = edit(call, lambda inner: foreign.own_attention(inner, options))
-    got = edit(call, foreign.attend_cross(theirs, call, options))
+    both = foreign.with_residual(theirs, call, options)
+    got = edit(both, lambda inner: foreign.own_attention(inner, options))
     torch.testing.assert_close(got, ours + added)
-    some = call.take((2, 0))
+    some = both.take((2, 0))
     torch.testing.assert_close(foreign.attend_self(theirs, call, options)(some),
-                               foreign.own_attention(some, options) + added[[2, 0]])
+                               foreign.own_attention(call.take((2, 0)), options) + added[[2, 0]])

@@ -29,7 +29,7 @@ def test_each_kind_replays_as_it_reported(kind: str, method: str) -> None:
         return
     made = made_on(kind, method)
     inversion = made.inversion
-    followed, own = replay("Test", KEY, model, inversion, 1, negative)
+    followed, own = replay(inversion, "Test", KEY, model, 1, negative)
     cfg = 5.0 if method in ("null-text", "edit-friendly") else 1.0
     out = tiny.sample(followed, positive(clip), own, steps=4, cfg=cfg, seed=99)
     assert out.isfinite().all()
@@ -50,7 +50,7 @@ def test_every_sampler_node_starts_at_the_state(kind: str) -> None:
 
     model, clip, negative = kind_of_model(kind)
     inversion = made_on(kind).inversion
-    followed, _ = replay("Test", KEY, model, inversion, 1, negative)
+    followed, _ = replay(inversion, "Test", KEY, model, 1, negative)
     latent = {"samples": made_on(kind).samples["samples"].repeat(2, 1, 1, 1)}
     sigmas = calculate_sigmas(model.get_model_object("model_sampling"), "normal", 4)
 
@@ -75,7 +75,7 @@ def test_every_sampler_node_starts_at_the_state(kind: str) -> None:
 def test_direct_comes_back_with_any_sampler(sampler: str) -> None:
     model, clip, negative = family()
     made = made_on("sd15")
-    followed, _ = replay("Test", KEY, model, made.inversion, 1, negative)
+    followed, _ = replay(made.inversion, "Test", KEY, model, 1, negative)
     for scheduler, steps in (("normal", 4), ("karras", 6)):
         out = tiny.sample(followed, positive(clip), negative, steps=steps, sampler=sampler, scheduler=scheduler)
         near(out, made.samples["samples"], 5e-2 if sampler == "uni_pc" else 1e-3)
@@ -85,7 +85,7 @@ def test_direct_comes_back_with_any_sampler(sampler: str) -> None:
 def test_direct_begins_part_of_the_way_down(denoise: float) -> None:
     model, clip, negative = family()
     made = made_on("sd15")
-    followed, _ = replay("Test", KEY, model, made.inversion, 1, negative)
+    followed, _ = replay(made.inversion, "Test", KEY, model, 1, negative)
     with Seen(model) as seen:
         out = tiny.sample(followed, positive(clip), negative, denoise=denoise)
     near(out, made.samples["samples"])
@@ -98,7 +98,7 @@ def test_direct_begins_part_of_the_way_down(denoise: float) -> None:
 def test_euler_walks_the_states_themselves() -> None:
     model, clip, negative = family()
     inversion = made_on("sd15").inversion
-    followed, _ = replay("Test", KEY, model, inversion, 1, negative)
+    followed, _ = replay(inversion, "Test", KEY, model, 1, negative)
     with Seen(model) as seen:
         tiny.sample(followed, positive(clip), negative)
     assert len(seen.x) == 4
@@ -111,7 +111,7 @@ def test_only_source_rows_are_held(method: str) -> None:
     """Rows s t s t: the sources come back, the targets go their own way from the same start."""
     model, clip, negative = family()
     made = made_on("sd15", method)
-    followed, _ = replay("Test", KEY, model, made.inversion, 2, negative)
+    followed, _ = replay(made.inversion, "Test", KEY, model, 2, negative)
     with Seen(model) as seen:
         out = tiny.sample(followed, positive(clip), negative, batch=4, cfg=3.0)
     near(out[::2], made.samples["samples"])
@@ -127,7 +127,7 @@ def test_edit_friendly_noise_reaches_every_row(sampler: str) -> None:
     """A target row with the caption and the same guidance passes through the stored states, unheld."""
     model, clip, negative = family()
     made = made_on("sd15", "edit-friendly", 4)
-    followed, _ = replay("Test", KEY, model, made.inversion, 2, negative)
+    followed, _ = replay(made.inversion, "Test", KEY, model, 2, negative)
     with Seen(model) as seen:
         tiny.sample(followed, positive(clip), negative, batch=2, cfg=5.0, sampler=sampler, seed=1)
     for x, state in zip([x for x in seen.x if x.shape[0] == 4], made.inversion.states, strict=False):
@@ -140,7 +140,7 @@ def test_negative_prompt_needs_no_guidance_to_be_right() -> None:
     """The caption on both sides: any cfg gives the run without guidance."""
     model, clip, negative = family()
     made = made_on("sd15", "negative-prompt")
-    followed, own = replay("Test", KEY, model, made.inversion, 1, negative)
+    followed, own = replay(made.inversion, "Test", KEY, model, 1, negative)
     assert own is not negative and torch.equal(own[0][0], made.inversion.positive[0][0])
     assert "attention_director" not in own[0][1]
     at = {cfg: tiny.sample(followed, positive(clip), own, cfg=cfg) for cfg in (1.0, 7.0)}
@@ -154,7 +154,7 @@ def test_negative_prompt_needs_no_guidance_to_be_right() -> None:
 def test_null_text_swaps_the_embedding_of_each_step() -> None:
     model, clip, negative = family()
     inversion = made_on("sd15", "null-text").inversion
-    followed, own = replay("Test", KEY, model, inversion, 2, negative)
+    followed, own = replay(inversion, "Test", KEY, model, 2, negative)
     with Seen(model) as seen:
         tiny.sample(followed, positive(clip), own, batch=2)
     assert inversion.embeddings is not None and len(seen.context) == 4
@@ -177,7 +177,7 @@ def test_null_text_swaps_the_embedding_of_each_step() -> None:
 ])
 def test_runs_that_do_not_hold_are_refused_before_the_first_step(method: str, options: dict, sentence: str) -> None:
     model, clip, negative = family()
-    followed, own = replay("AttentionEdit", KEY, model, made_on("sd15", method).inversion, 1, negative)
+    followed, own = replay(made_on("sd15", method).inversion, "AttentionEdit", KEY, model, 1, negative)
     with Seen(model) as seen, pytest.raises(DirectorError, match=sentence) as error:
         tiny.sample(followed, positive(clip), own, **{"steps": 4, "cfg": 5.0} | options)
     assert not seen.x and str(error.value).startswith("AttentionEdit: ") and str(error.value).count(". ") == 0
@@ -187,14 +187,14 @@ def test_an_inversion_of_another_model_is_refused_in_the_node() -> None:
     model, clip, negative = family()
     inversion = made_on("sd15").inversion
     with pytest.raises(DirectorError, match=r"was made with model \w{6} \(SD1.5\); this is \w{6} \(SDXL\). Make it"):
-        replay("AttentionEdit", KEY, tiny.model("sdxl"), inversion, 1, negative)
-    replay("AttentionEdit", KEY, model.clone(), inversion, 1, negative)
+        replay(inversion, "AttentionEdit", KEY, tiny.model("sdxl"), 1, negative)
+    replay(inversion, "AttentionEdit", KEY, model.clone(), 1, negative)
 
 
 def test_a_positive_of_another_node_makes_it_an_ordinary_run() -> None:
     model, clip, negative = family()
     for method in ("direct", "edit-friendly"):
-        followed, _ = replay("Test", KEY, model, made_on("sd15", method).inversion, 1, negative)
+        followed, _ = replay(made_on("sd15", method).inversion, "Test", KEY, model, 1, negative)
         other = host_encode(clip, CAPTION)
         for options in ({}, {"sampler": "dpmpp_2m_sde", "size": (8, 24)}):
             assert torch.equal(tiny.sample(followed, other, negative, **options),
@@ -206,7 +206,7 @@ def test_a_run_that_goes_on_keeps_what_it_was_given() -> None:
     from nodes import KSamplerAdvanced
 
     model, clip, negative = family()
-    followed, _ = replay("Test", KEY, model, made_on("sd15").inversion, 2, negative)
+    followed, _ = replay(made_on("sd15").inversion, "Test", KEY, model, 2, negative)
     latent = {"samples": torch.zeros(2, 4, 16, 16)}
 
     def run(noise: str, given: dict, start: int, stop: int, left: str) -> dict:
@@ -223,7 +223,7 @@ def test_inputs_are_left_alone_and_twice_is_once() -> None:
     model, clip, negative = family()
     inversion = made_on("sd15").inversion
     before = [frozen(v) for v in (model.model_options, negative, inversion.states, inversion.positive)]
-    followed, _ = replay("Test", KEY, model, inversion, 1, negative)
+    followed, _ = replay(inversion, "Test", KEY, model, 1, negative)
     inside = frozen(followed.model_options)
     first = tiny.sample(followed, positive(clip), negative)
     assert torch.equal(first, tiny.sample(followed, positive(clip), negative))
@@ -234,7 +234,7 @@ def test_inputs_are_left_alone_and_twice_is_once() -> None:
 def test_a_mask_limits_the_run_as_ever() -> None:
     model, clip, negative = family()
     made = made_on("sd15")
-    followed, _ = replay("Test", KEY, model, made.inversion, 2, negative)
+    followed, _ = replay(made.inversion, "Test", KEY, model, 2, negative)
     mask = torch.zeros(1, 1, 16, 16)
     mask[..., 8:] = 1
     latent = {"samples": made.samples["samples"].repeat(2, 1, 1, 1), "noise_mask": mask}

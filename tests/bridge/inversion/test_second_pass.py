@@ -24,7 +24,7 @@ def test_a_second_pass_goes_on_from_the_edit(kind: str, method: str) -> None:
     """
     model, clip, negative = kind_of_model(kind)
     made = made_on(kind, method)
-    patched, _ = replay("Test", KEY, model, made.inversion, 2, negative)
+    patched, _ = replay(made.inversion, "Test", KEY, model, 2, negative)
     edit = tiny.sample(patched, positive(clip), negative, batch=2, cfg=3.0)
     if method == "direct":
         near(edit[:1], made.samples["samples"])
@@ -40,7 +40,7 @@ def test_a_second_pass_goes_on_from_the_edit(kind: str, method: str) -> None:
 def test_a_second_pass_over_the_inversions_own_picture_starts_at_its_states() -> None:
     model, clip, negative = family()
     made = made_on("sd15")
-    patched, _ = replay("Test", KEY, model, made.inversion, 1, negative)
+    patched, _ = replay(made.inversion, "Test", KEY, model, 1, negative)
     first = tiny.sample(patched, positive(clip), negative)
     for latent in (made.samples["samples"], first, torch.zeros_like(first)):
         with Seen(model) as seen:
@@ -56,7 +56,7 @@ def test_edit_friendly_does_not_go_on_from_another_picture() -> None:
     from nodes import KSamplerAdvanced
 
     model, clip, negative = family()
-    patched, _ = replay("Test", KEY, model, made_on("sd15", "edit-friendly").inversion, 1, negative)
+    patched, _ = replay(made_on("sd15", "edit-friendly").inversion, "Test", KEY, model, 1, negative)
     with pytest.raises(DirectorError, match="cannot go on from another latent than its own; use the model from before"):
         KSamplerAdvanced().sample(patched, "enable", 3, 4, 5.0, "euler", "normal", positive(clip), negative,
                                   {"samples": torch.randn(1, 4, 16, 16)}, 2, 4, "disable")

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 import tiny
 import torch
-from foreign_packs import ImageAdapter, TextReplacer, host_attention, put
+from foreign_packs import ImageAdapter, TextReplacer, deep_shrink, host_attention, put
 from recording import assert_maps, heat_of, recorded
-from scene import PROMPT, encode, family, frozen, host_encode, left, region_prompt, regions
+from scene import PROMPT, assert_differs, encode, family, frozen, host_encode, left, region_prompt, regions
 
 pytestmark = pytest.mark.usefixtures("store")
 
@@ -85,6 +85,19 @@ def test_a_patch_that_replaces_the_text_is_left_alone() -> None:
         samples = tiny.sample(recorded(patched, positive), positive, negative)
         assert torch.equal(samples, tiny.sample(patched, positive, negative))
         heat_of(recorded(patched, positive), samples)
+
+
+def test_layers_that_another_node_shrinks_for_some_steps() -> None:
+    """Deep Shrink: every step has its map, on one grid, and of the same layers."""
+    model, clip, negative = family()
+    positive = encode(clip, PROMPT)
+    shrunk = deep_shrink(model)
+    samples = tiny.sample(recorded(shrunk, positive), positive, negative, size=(32, 32))
+    assert torch.equal(samples, tiny.sample(shrunk, positive, negative, size=(32, 32)))
+    assert_differs(samples, tiny.sample(model, positive, negative, size=(32, 32)))
+    heat = heat_of(recorded(shrunk, positive), samples)
+    assert heat.seen == (1, 2, 3, 4) and {maps.shape for maps in heat.steps.values()} == {(1, 2, 32, 32)}
+    assert all((maps > 0).all() and (maps < 1).all() for maps in heat.steps.values())
 
 
 def test_rows_are_known_by_their_words() -> None:
