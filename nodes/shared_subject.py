@@ -6,8 +6,8 @@ from comfy_api.latest import io
 
 from ..bridge.errors import DirectorError
 from ..bridge.subject.bank import SubjectBank
-from ..bridge.subject.build import tell
-from ..bridge.subject.pass_state import SubjectOptions
+from ..bridge.subject.build import build
+from ..bridge.subject.options import SubjectOptions
 from ..core.schedule import Schedule
 from .schema import CATEGORY, Bank, known, number, percent, prompt, schema
 
@@ -25,7 +25,7 @@ def window(name: str, start: float, end: float) -> Schedule:
 
 
 class SharedSubjectAttention(io.ComfyNode):
-    """Scenes of one story, drawn together so that their subject stays the same."""
+    """Scenes generated together, so that their subject stays the same."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -55,8 +55,8 @@ class SharedSubjectAttention(io.ComfyNode):
             window("injection_", injection_start_percent, injection_end_percent), query_blend,
             window("query_blend_", 0.0, query_blend_end_percent).end, separate_subjects, same_noise, keep_bank)
         unique_id = str(getattr(cls.hidden, "unique_id", None) or "")
-        story = tell(NODE, unique_id, model, clip, text, prefix, suffix, subjects, latent_image, bank, options)
-        return io.NodeOutput(story.model, story.positive, story.latent)
+        out = build(NODE, unique_id, model, clip, text, prefix, suffix, subjects, latent_image, bank, options)
+        return io.NodeOutput(out.model, out.positive, out.latent)
 
 
 def _main_inputs() -> list:

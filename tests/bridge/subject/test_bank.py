@@ -45,7 +45,7 @@ def alone(model: Any, clip: Any, negative: list, bank: Any, text: str = NEW, **e
 
 @pytest.mark.parametrize("name", ["sd15", "sdxl"])
 @pytest.mark.parametrize(("injection", "near"), [(0.0, 0.01), (0.8, 0.7)])
-def test_a_scene_from_a_bank_is_that_scene_drawn_with_its_anchors(name: str, injection: float, near: float) -> None:
+def test_a_scene_from_a_bank_is_that_scene_generated_with_its_anchors(name: str, injection: float, near: float) -> None:
     """Without dropout the third picture reads the same keys, whether the anchors are there or kept.
 
     Up to half precision; with injection only roughly, as its first pass reads the anchors of the second.
@@ -108,9 +108,9 @@ def test_a_file_that_is_no_bank_is_refused(folders: Path) -> None:
                                        "bank": json.dumps(bank.facts())}
     cases = {
         "is not a subject bank": (tensors, {"format": "other"}),
-        "is of version 3": (tensors, facts | {"version": "3"}),
-        "holds tensors that no subject bank has": (tensors | {"__reduce__": torch.zeros(1)}, facts),
-        "has no place in it": (tensors | {"in.99.output.3.0.cond": torch.zeros(1, 1)}, facts),
+        "has version 3": (tensors, facts | {"version": "3"}),
+        "contains tensors that do not belong in a subject bank": (tensors | {"__reduce__": torch.zeros(1)}, facts),
+        "which does not belong there": (tensors | {"in.99.cond.any layer": torch.zeros(1, 1)}, facts),
         "cannot be read": (tensors, facts | {"bank": "{"}),
         "noise levels": (tensors, facts | {"bank": json.dumps(bank.facts() | {"progress": [2.0]})}),
     }
@@ -132,7 +132,7 @@ def test_a_bank_of_another_model_or_schedule_is_refused() -> None:
     with pytest.raises(ValueError, match="SharedSubjectAttention: the bank was made with another model"):
         shared(tiny.model("sd15", 1), clip, NEW, bank=bank)
     told = shared(model, clip, NEW, bank=bank)
-    with pytest.raises(ValueError, match=r"\d+ of 20 steps lie far from the bank's 3 noise levels"):
+    with pytest.raises(ValueError, match=r"\d+ of 20 steps are far from the bank's 3 noise levels"):
         tiny.sample(told.model, told.positive, negative, latent=told.latent, steps=20)
 
 
@@ -167,7 +167,7 @@ def test_a_bank_from_pictures() -> None:
     with torch.inference_mode():
         bank, psnr = AttnDirBankFromImages.execute(model, clip, vae, pictures, "a red cat", "red cat", 7).args
     assert bank.photographs and bank.anchors == 2 and len(bank.progress) == 7 and psnr > 0
-    drawn = alone(model, clip, negative, bank)
-    assert_differs(drawn, alone(model, clip, negative, bank, strength=0.0), least=1e-3)
+    found = alone(model, clip, negative, bank)
+    assert_differs(found, alone(model, clip, negative, bank, strength=0.0), least=1e-3)
     with pytest.raises(ValueError, match="3 pictures; give one or two"):
         AttnDirBankFromImages.execute(model, clip, vae, pictures[:1].repeat(3, 1, 1, 1), "a red cat", "red cat", 6)
