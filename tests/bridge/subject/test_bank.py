@@ -16,6 +16,8 @@ from stories import SCENES, shared
 FULL: dict[str, Any] = dict(injection_start_percent=0.0, injection_end_percent=0.9, query_blend=0.0, variety=0.0)
 ANCHORS = "\n".join(SCENES.splitlines()[:2])
 NEW = SCENES.splitlines()[2]
+BAD_NAMES = ("__reduce__", "in.0.cond.", "in.0.else.a layer", "in.1000.cond.a layer", "out.0.two\nlines",
+             "out.0." + "x" * 101, "subjects.0.8x12345")
 
 
 @pytest.fixture
@@ -71,6 +73,7 @@ def test_recording_changes_nothing() -> None:
 
 
 def test_a_bank_travels_by_file(folders: Path) -> None:
+    from attention_director.bridge.families.unet import UNetNetwork
     from attention_director.nodes.banks import AttnDirLoadBank, AttnDirSaveBank
 
     model, clip, negative = family()
@@ -84,6 +87,8 @@ def test_a_bank_travels_by_file(folders: Path) -> None:
     assert set(loaded.tensors) == set(bank.tensors) and preview.shape == (2, 128, 128, 3)
     assert all(torch.equal(loaded.tensors[n], bank.tensors[n]) for n in bank.tensors)
     assert torch.equal(alone(model, clip, negative, loaded), alone(model, clip, negative, bank))
+    layers = UNetNetwork(model.model.diffusion_model, (16, 16)).subject.shares
+    assert {f"in.0.cond.{layer}" for layer in layers} <= set(bank.tensors), "a layer's own name stands last"
     assert all(t.dtype in (torch.float16, torch.bool) and t.device.type == "cpu" for t in bank.tensors.values())
 
 
@@ -106,15 +111,16 @@ def test_a_file_that_is_no_bank_is_refused(folders: Path) -> None:
     path = Path(write_bank("node", bank, "subject_banks/hero", "fp16"))
     tensors, facts = load_file(path), {"format": "attention_director.subject_bank", "version": "2",
                                        "bank": json.dumps(bank.facts())}
-    cases = {
-        "is not a subject bank": (tensors, {"format": "other"}),
-        "has version 3": (tensors, facts | {"version": "3"}),
-        "contains tensors that do not belong in a subject bank": (tensors | {"__reduce__": torch.zeros(1)}, facts),
-        "which does not belong there": (tensors | {"in.99.cond.any layer": torch.zeros(1, 1)}, facts),
-        "cannot be read": (tensors, facts | {"bank": "{"}),
-        "noise levels": (tensors, facts | {"bank": json.dumps(bank.facts() | {"progress": [2.0]})}),
-    }
-    for sentence, (held, said) in cases.items():
+    foreign = "contains tensors that do not belong in a subject bank"
+    cases = [
+        ("is not a subject bank", tensors, {"format": "other"}),
+        ("has version 3", tensors, facts | {"version": "3"}),
+        *((foreign, tensors | {name: torch.zeros(1, 1)}, facts) for name in BAD_NAMES),
+        ("which does not belong there", tensors | {"in.99.cond.any layer": torch.zeros(1, 1)}, facts),
+        ("cannot be read", tensors, facts | {"bank": "{"}),
+        ("noise levels", tensors, facts | {"bank": json.dumps(bank.facts() | {"progress": [2.0]})}),
+    ]
+    for sentence, held, said in cases:
         save_file(held, path, metadata=said)
         with pytest.raises(ValueError, match=f"node: .*{sentence}"):
             read_bank("node", path.name)
@@ -171,3 +177,15 @@ def test_a_bank_from_pictures() -> None:
     assert_differs(found, alone(model, clip, negative, bank, strength=0.0), least=1e-3)
     with pytest.raises(ValueError, match="3 pictures; give one or two"):
         AttnDirBankFromImages.execute(model, clip, vae, pictures[:1].repeat(3, 1, 1, 1), "a red cat", "red cat", 6)
+
+
+def test_pictures_need_every_step() -> None:
+    from attention_director.bridge.demo.model import load_demo_model
+    from attention_director.nodes.banks import AttnDirBankFromImages
+    from comfy_extras.nodes_easycache import EasyCacheNode
+
+    model, clip, _ = family()
+    cached = EasyCacheNode.execute(model, 0.2, 0.0, 1.0, False).args[0]
+    pictures = torch.rand(1, 128, 128, 3, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode(), pytest.raises(ValueError, match="AttnDirBankFromImages: .* bypass the cache"):
+        AttnDirBankFromImages.execute(cached, clip, load_demo_model()[2], pictures, "a red cat", "red cat", 6)

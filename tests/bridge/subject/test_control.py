@@ -12,6 +12,7 @@ from sketch_scene import circle
 from stories import shared
 
 FULL: dict[str, Any] = dict(injection_start_percent=0.0, injection_end_percent=0.9, query_blend_end_percent=0.9)
+# Two passes, and every hook, for nothing; test_shared_subject.py says what their equality takes.
 NEUTRAL: dict[str, Any] = dict(start_percent=0.0, end_percent=0.0, injection=1e-40, injection_start_percent=0.0,
                                injection_end_percent=1.0)
 WIDE = (12, 20)
@@ -119,9 +120,13 @@ def heads(q: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 
 def test_the_plain_forward_does_not_use_the_control_up() -> None:
-    """Every forward pops its residuals from lists: with blending the shared one must still find its own."""
+    """Every forward pops its residuals from lists: with blending the shared one must still find its own.
+
+    A share of 1e-40 of the plain queries is lost in rounding.
+    """
     model, clip, negative = family()
     told = shared(model, clip, injection=0.0, query_blend=1e-40, query_blend_end_percent=0.9)
     none = shared(model, clip, injection=0.0, query_blend=0.0)
     conds = controlled("sd15", told.positive, negative)
-    assert_same(generated(told.model, told, conds), generated(none.model, none, controlled("sd15", none.positive, negative)))
+    without = generated(none.model, none, controlled("sd15", none.positive, negative))
+    assert_same(generated(told.model, told, conds), without)

@@ -11,6 +11,7 @@ from scene import assert_differs, assert_same, family, options_seen
 from stories import shared
 
 FULL: dict[str, Any] = dict(injection_start_percent=0.0, injection_end_percent=0.9, query_blend_end_percent=0.9)
+# Two passes, and every hook, for nothing; test_shared_subject.py says what their equality takes.
 NEUTRAL: dict[str, Any] = dict(start_percent=0.0, end_percent=0.0, injection=1e-40, injection_start_percent=0.0,
                                injection_end_percent=1.0)
 Keyframes = tuple[tuple[float, float], ...]  # (from this percent on, strength)
