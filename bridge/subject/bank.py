@@ -30,8 +30,9 @@ MAX_HEADER = 1_000_000
 # Whose rows inputs are: the prompt's, or those of any other conditioning.
 Kind = Literal["cond", "uncond"]
 # A layer's name is the family's own and stands last, so that it may be any printable text.
+_INPUT = re.compile(r"in\.(\d{1,3})\.(cond|uncond)\.")
 _LEVEL = re.compile(r"(?:in\.(\d{1,3})\.(?:cond|uncond)\.[ -~]{1,100}|out\.(\d{1,3})\.[ -~]{1,100}"
-                    r"|subjects\.(\d{1,3})\.\d{1,4}x\d{1,4})")
+                    r"|subjects\.(\d{1,3})\.\d{1,4})")
 _OTHER = ("features", "feature_subjects", "preview")
 
 
@@ -43,8 +44,9 @@ def output_name(level: int, layer: LayerAddress) -> str:
     return f"out.{level}.{layer}"
 
 
-def subjects_name(level: int, grid: tuple[int, int]) -> str:
-    return f"subjects.{level}.{grid[0]}x{grid[1]}"
+def subjects_name(level: int, stride: int) -> str:
+    """By latent pixels a side of one cell, not by grid: a bank works for pictures of another size."""
+    return f"subjects.{level}.{stride}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,9 +72,12 @@ class SubjectBank:
         return None if level is None or abs(self.progress[level] - progress) > tolerance else level
 
     @cached_property
-    def kinds(self) -> frozenset[str]:
-        """Whose inputs were kept; a bank made at cfg 1 has none of the negative's."""
-        return frozenset(name.split(".")[2] for name in self.tensors if name.startswith("in."))
+    def _kinds(self) -> frozenset[tuple[int, str]]:
+        return frozenset((int(found[1]), found[2]) for found in map(_INPUT.match, self.tensors) if found)
+
+    def has(self, level: int, kind: Kind) -> bool:
+        """False for the negative at a noise level where it was not evaluated, as everywhere at cfg 1."""
+        return (level, kind) in self._kinds
 
     @property
     def megabytes(self) -> float:

@@ -59,14 +59,14 @@ class BankDraft:
         if self.open and step is not None:
             self.levels.append(step)
 
-    def add_inputs(self, layer: LayerAddress, grid: tuple[int, int], kind: Kind, hidden: torch.Tensor,
+    def add_inputs(self, layer: LayerAddress, stride: int, kind: Kind, hidden: torch.Tensor,
                    level: LevelMasks) -> None:
         """What the self-attention of the anchors reads, [images, N, C], at the kept positions."""
         if self.open:
             at = len(self.levels) - 1
             self.waiting[input_name(at, kind, layer)] = torch.cat(
                 [hidden[a, positions] for a, positions in enumerate(level.positions)])
-            self.waiting[subjects_name(at, grid)] = torch.cat(
+            self.waiting[subjects_name(at, stride)] = torch.cat(
                 [level.subjects(a) for a in range(len(level.positions))])
 
     def add_outputs(self, layer: LayerAddress, hidden: torch.Tensor) -> None:

@@ -56,6 +56,10 @@ class BankedKeys:
     kinds: tuple[Kind, ...]
     inside: torch.Tensor
 
+    def has(self, layer: LayerAddress) -> bool:
+        """False where another node kept the bank's run from reading the layer at this noise level."""
+        return all(input_name(self.level, kind, layer) in self.use.bank.tensors for kind in self.kinds)
+
     def __call__(self, call: AttentionCall, group: SharedKeys) -> tuple[torch.Tensor, torch.Tensor]:
         heads, bank = call.k.shape[1], self.use.bank
         kept = torch.stack([bank.tensors[input_name(self.level, kind, call.layer)] for kind in self.kinds])
@@ -67,15 +71,16 @@ class BankedKeys:
         return keys, values
 
 
-def bank_group(use: BankUse, at: int | None, level: LevelMasks, grid: tuple[int, int],
+def bank_group(use: BankUse, at: int | None, level: LevelMasks, stride: int,
                spans: Sequence[tuple[RowSpan, Kind]], rows: Sequence[RowSpan], apart: bool) -> Sharing:
     """One group: the pictures in which the subject is found, which all read the whole bank.
 
-    at: the bank's noise level. spans: the whole conditionings of a call, of which rows are all.
+    at: the bank's noise level. stride: of the grid of the masks. spans: the whole conditionings of a call, of
+    which rows are all.
     """
-    kept = [(span, kind) for span, kind in spans if kind in use.bank.kinds]
     members = [i for i in range(len(level.masks)) if i not in level.unshared]
-    subjects = None if at is None else use.bank.tensors.get(subjects_name(at, grid))
+    subjects = None if at is None else use.bank.tensors.get(subjects_name(at, stride))
+    kept: list[tuple[RowSpan, Kind]] = [found for found in spans if at is not None and use.bank.has(at, found[1])]
     if at is None or subjects is None or not len(subjects) or not kept or not members:
         return Sharing((), unshared_rows(set(), rows))
     ours = tuple(span.start + i for span, _ in kept for i in members)

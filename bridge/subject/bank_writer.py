@@ -35,7 +35,7 @@ class BankWriter(Part):
         if level is None or hidden.shape[:2] != (call.rows[-1].stop, math.prod(grid)):
             return
         for span, kind in this.kinds(call.rows):
-            self._draft(call.scratch).add_inputs(layer, grid, kind, hidden[span.start:], level)
+            self._draft(call.scratch).add_inputs(layer, this.stride(grid), kind, hidden[span.start:], level)
 
     def edits_outputs(self, layer: LayerAddress) -> bool:
         return layer in self.sampling.layers.injects

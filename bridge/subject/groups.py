@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
 from ...core.call import AttentionCall, RowSpan
+from ...core.network import LayerAddress
 from ...core.shared_keys import SharedKeys
 from .levels import LevelMasks
+
+
+class Banked(Protocol):
+    """The keys and values of a bank for a group of a call, [U G, H, K, D] each."""
+
+    def has(self, layer: LayerAddress) -> bool: ...
+
+    def __call__(self, call: AttentionCall, group: SharedKeys) -> tuple[torch.Tensor, torch.Tensor]: ...
 
 
 @dataclass(frozen=True, eq=False)
 class Sharing:
     """Who shares on one grid in one model call.
 
-    groups: rows that read the same keys of others; unshared: rows of no group. banked: the keys and values of a
-    bank for a group of a call, None where they are pixels of the call.
+    groups: rows that read the same keys of others; unshared: rows of no group. banked: where these keys come
+    from, None where they are pixels of the call.
     """
 
     groups: Sequence[SharedKeys]
     unshared: tuple[int, ...]
-    banked: Callable[[AttentionCall, SharedKeys], tuple[torch.Tensor, torch.Tensor]] | None = None
+    banked: Banked | None = None
+
+    def serves(self, layer: LayerAddress) -> bool:
+        """True where some rows share in the layer."""
+        return bool(self.groups) and (self.banked is None or self.banked.has(layer))
 
 
 def whole_spans(rows: Sequence[RowSpan], images: int) -> list[RowSpan]:

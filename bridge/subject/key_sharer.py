@@ -32,9 +32,9 @@ class KeySharer(Part):
     def __call__(self, call: AttentionCall, attend: Attend) -> torch.Tensor:
         this = self.sampling
         sharing = this.state(call.scratch).sharing.get(call.grid)
-        if not this.fits(call) or not sharing or not sharing.groups or call.grid != this.layers.shares[call.layer]:
+        if sharing is None or not sharing.serves(call.layer) or call.grid != this.layers.shares[call.layer]:
             return attend(call)
-        return self._share(call, attend, sharing)
+        return self._share(call, attend, sharing) if this.fits(call) else attend(call)
 
     def _share(self, call: AttentionCall, attend: Attend, sharing: Sharing) -> torch.Tensor:
         options = self.sampling.options

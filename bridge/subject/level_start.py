@@ -13,7 +13,7 @@ from ...core.method import ModelCall
 from ...core.subject_masks import masks_from_maps
 from .bank_use import bank_group
 from .groups import Sharing, anchor_groups
-from .levels import LevelMasks, dropout_seed, level_masks, stride_of
+from .levels import LevelMasks, dropout_seed, level_masks
 from .pass_state import PassState
 from .sampling_pass import Part
 
@@ -75,7 +75,7 @@ class LevelStart(Part):
 
     def _masks(self, maps: torch.Tensor, grid: tuple[int, int], step: Step) -> LevelMasks:
         this = self.sampling
-        seed = dropout_seed(this.seed, step.sigma, stride_of(this.layers.latent_grid, grid))
+        seed = dropout_seed(this.seed, step.sigma, this.stride(grid))
         return level_masks(maps, grid, this.options, this.anchors, seed)
 
     def _sharing(self, state: PassState, grid: tuple[int, int]) -> Sharing:
@@ -83,4 +83,5 @@ class LevelStart(Part):
         if this.bank is None:
             return anchor_groups(level, state.rows, this.images, this.options.separate)
         spans = this.kinds(state.rows)
-        return bank_group(this.bank, state.bank_level, level, grid, spans, state.rows, this.options.separate)
+        return bank_group(this.bank, state.bank_level, level, this.stride(grid), spans, state.rows,
+                          this.options.separate)

@@ -13,6 +13,7 @@ from ...core.correspondence import DIFT_PROGRESS, Link, inject, link, match_feat
 from ...core.method import ModelCall
 from ...core.network import LayerAddress
 from ...core.subject_masks import masks_from_maps
+from ..errors import DirectorError
 from .pass_state import PassState
 from .sampling_pass import ConsiStoryPass, Part
 
@@ -24,6 +25,9 @@ def find_links(this: ConsiStoryPass, features: torch.Tensor, maps: torch.Tensor)
     patches = match_features(features)
     if this.bank is not None:
         pool, valid = this.bank.pool(patches.device, this.options.separate)
+        if len(pool) and pool.shape[1] != patches.shape[2]:
+            raise DirectorError(this.label, "the bank was made at a size at which this model reads features elsewhere; "
+                                            "use a latent_image of about that size.")
         return tuple(link(patches[i], pool, valid, groups[i]) for i in range(this.images)) if len(pool) else None
     links = []
     for image in range(this.images):

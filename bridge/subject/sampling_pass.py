@@ -21,6 +21,7 @@ from ...core.text import Phrase
 from .bank import Kind
 from .bank_use import BankUse
 from .groups import whole_spans
+from .levels import stride_of
 from .options import SubjectOptions
 from .pass_state import PassState
 
@@ -66,6 +67,10 @@ class ConsiStoryPass:
         ends = [self.options.share.end if self.options.sharing else 0.0,
                 self.options.inject.end if self.options.injecting else 0.0]
         return Schedule(0.0, 1.0 if self.gathers or self.keeps else max(ends))
+
+    def stride(self, grid: tuple[int, int]) -> int:
+        """Latent pixels a side of one cell of a grid."""
+        return stride_of(self.layers.latent_grid, grid)
 
     def ours(self, rows: Sequence[RowSpan]) -> list[RowSpan]:
         """Whole conditionings of our prompt."""

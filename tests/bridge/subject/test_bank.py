@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ FULL: dict[str, Any] = dict(injection_start_percent=0.0, injection_end_percent=0
 ANCHORS = "\n".join(SCENES.splitlines()[:2])
 NEW = SCENES.splitlines()[2]
 BAD_NAMES = ("__reduce__", "in.0.cond.", "in.0.else.a layer", "in.1000.cond.a layer", "out.0.two\nlines",
-             "out.0." + "x" * 101, "subjects.0.8x12345")
+             "out.0." + "x" * 101, "subjects.0.12345")
 
 
 @pytest.fixture
@@ -152,6 +153,37 @@ def test_other_steps_read_the_nearest_noise_level() -> None:
     new = shared(model, clip, NEW, bank=bank, **FULL)
     found = tiny.sample(new.model, new.positive, negative, latent=new.latent, steps=12)
     assert_differs(found, tiny.sample(model, new.positive, negative, latent=new.latent, steps=12), least=0.02)
+
+
+@pytest.mark.parametrize("size", [(16, 24), (24, 20)])
+def test_a_bank_works_at_another_size(size: tuple[int, int]) -> None:
+    """Its keys are shared there, and its outputs injected."""
+    model, clip, negative = family()
+    bank, _ = keep(model, clip, negative)
+    found = alone(model, clip, negative, bank, size=size)
+    for without in (dict(start_percent=0.0, end_percent=0.0), dict(injection=0.0)):
+        assert_differs(found, alone(model, clip, negative, bank, size=size, **without), least=0.02)
+
+
+def test_a_bank_that_lacks_a_layer_or_a_negative_shares_the_rest() -> None:
+    """Where another node made the layer unreadable in the bank's run, or left the negative out of a step."""
+    model, clip, negative = family()
+    bank, _ = keep(model, clip, negative)
+    whole = alone(model, clip, negative, bank)
+    nothing = alone(model, clip, negative, bank, start_percent=0.0, end_percent=0.0)
+    layer = next(name for name in bank.tensors if name.startswith("in.0.cond."))
+    for gone in ({layer}, {name for name in bank.tensors if name.startswith("in.0.uncond.")}):
+        rest = {name: tensor for name, tensor in bank.tensors.items() if name not in gone}
+        found = alone(model, clip, negative, replace(bank, tensors=rest))
+        assert_differs(found, whole, least=1e-3)
+        assert_differs(found, nothing, least=1e-3)
+
+
+def test_a_size_at_which_features_lie_elsewhere_is_refused() -> None:
+    model, clip, negative = family()
+    bank, _ = keep(model, clip, negative)
+    with pytest.raises(ValueError, match="SharedSubjectAttention: the bank was made at a size"):
+        alone(model, clip, negative, bank, size=(32, 32))
 
 
 def test_noise_behind_the_anchors() -> None:
