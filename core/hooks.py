@@ -109,7 +109,7 @@ class BeginsCall(Protocol):
 class AddsForwards(Protocol):
     """Needs extra forwards of the model on the same input first.
 
-    Each method returned takes this one's place in the chain for one forward, whose output is dropped.
+    Each method returned takes the place of all methods of this one's key for one forward, whose output is dropped.
     """
 
     def forwards(self, call: ModelCall) -> Sequence[AttentionMethod]: ...

@@ -96,8 +96,12 @@ class Chain:
         return Chain(tuple(m for m in self.methods if m.schedule.active(progress) and m.acts_on(rows)))
 
     def with_instead(self, method: Method, other: Method) -> Chain:
-        """The chain with ``other`` in the place of ``method``."""
-        return Chain(tuple(other if m is method else m for m in self.methods))
+        """The chain with ``other`` in the place of ``method``, and without the other methods of that key."""
+        return Chain(tuple(other if m is method else m for m in self.methods if m is method or m.key != method.key))
+
+    def without(self, key: str) -> Chain:
+        """The chain without the methods of a key."""
+        return Chain(tuple(m for m in self.methods if m.key != key))
 
     def selects(self, layer: LayerAddress) -> bool:
         """True where some method changes the attention of the layer."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..bridge.subject.bank import SubjectBank
-from ..bridge.subject.build import tell
-from ..bridge.subject.pass_state import SubjectOptions
+from ..bridge.subject.build import build
+from ..bridge.subject.options import SubjectOptions
 from .schema import CATEGORY, Bank, known, number, percent, prompt, schedule, schema, unique_id
 
 NODE = "SharedSubjectAttention"
 
 
 class SharedSubjectAttention(io.ComfyNode):
-    """Scenes of one story, generated together so that their subject stays the same."""
+    """Scenes generated together, so that their subject stays the same."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -42,8 +42,8 @@ class SharedSubjectAttention(io.ComfyNode):
             anchors, strength, mode == "two-pass", injection, variety, schedule(NODE, start_percent, end_percent),
             schedule(NODE, injection_start_percent, injection_end_percent, "injection_"), query_blend,
             schedule(NODE, 0.0, query_blend_end_percent, "query_blend_").end, separate_subjects, same_noise, keep_bank)
-        story = tell(NODE, unique_id(cls), model, clip, text, prefix, suffix, subjects, latent_image, bank, options)
-        return io.NodeOutput(story.model, story.positive, story.latent)
+        out = build(NODE, unique_id(cls), model, clip, text, prefix, suffix, subjects, latent_image, bank, options)
+        return io.NodeOutput(out.model, out.positive, out.latent)
 
 
 def _main_inputs() -> list:

@@ -18,7 +18,7 @@ from attention_director.bridge.run.gradients import gradients, trainable
 from attention_director.bridge.run.install import install
 from attention_director.bridge.text.prompt import TAG_KEY, phrase
 from attention_director.core.call import AttentionCall, LowRankBias
-from attention_director.core.method import owned
+from attention_director.core.method import spans_of
 from attention_director.core.schedule import Schedule
 from attention_director.core.text import PromptTag, columns
 from families import ENTRIES, Entry
@@ -40,7 +40,7 @@ class Everywhere:
     schedule: Schedule = field(default_factory=Schedule)
 
     def acts_on(self, rows: Any) -> bool:
-        return bool(owned(self.key, rows))
+        return bool(spans_of(self.key, rows))
 
     def selects(self, layer: Any) -> bool:
         return True
@@ -56,7 +56,7 @@ def plain(call: AttentionCall, attend: Any) -> torch.Tensor:
 def halved(call: AttentionCall, attend: Any) -> torch.Tensor:
     """Half of what the rows of our prompt attend to."""
     factors = torch.ones(call.q.shape[0], 1, 1, 1)
-    for span in owned(KEY, call.rows):
+    for span in spans_of(KEY, call.rows):
         factors[span.start:span.stop] = 0.5
     return attend(call) * factors
 
@@ -187,7 +187,7 @@ def test_a_bias_on_a_regions_words_is_the_naive_mask(entry: Entry) -> None:
         for block in blocks:
             height, width = block.queries.grid
             half = (torch.arange(width) < (width + 1) // 2).float().repeat(height)
-            for span in owned(KEY, call.rows):
+            for span in spans_of(KEY, call.rows):
                 left[span.start:span.stop, 0, block.queries.slice, 0] = 3.0 * half
                 right[span.start:span.stop, 0, list(columns(span.tag, 0, wanted, block.keys)), 0] = 1.0
         heads = call.q.shape[1]
