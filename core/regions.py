@@ -65,7 +65,7 @@ def share_tokens(tag: PromptTag, row: int, phrases: Sequence[Phrase]) -> TokenSh
     words = tuple(tag.find(phrase)[row] or () for phrase in phrases)
     bound = {position for span in words for position in span}
     rest = tuple(p for p in layout.own() if p not in bound)
-    return TokenShares(words, rest, tuple(p for p, piece in enumerate(layout.pieces) if piece is None))
+    return TokenShares(words, rest, layout.other())
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,12 +12,11 @@ import comfy.utils
 import torch
 
 from ...core.inversion import ddim_inversion, edit_friendly, null_text
-from ..demo.model import warn_unknown_words
 from ..errors import DirectorError
 from ..families import family_of
 from ..families.checkpoint import family, fingerprint
 from ..run.gradients import gradients, normal, with_differentiable_attention
-from ..text.prompt import Conditioning, encode, tag_of
+from ..text.prompt import Conditioning, encode, tag_of, take_prompt
 from .replay import Inversion, follow, with_embedding
 
 SCHEDULERS: list[str] = list(comfy.samplers.KSampler.SCHEDULERS)
@@ -81,11 +80,7 @@ def _caption(clip: Any, caption: str | Conditioning, node: str) -> tuple[Conditi
     if not isinstance(caption, str):
         tag = tag_of(caption)
         return caption, tag.rows[0].text if tag else ""
-    positive = encode(clip, caption, node)
-    tag = tag_of(positive)
-    if tag is not None:
-        warn_unknown_words(clip, tag, node)
-    return positive, caption
+    return take_prompt(clip, caption, node)[0], caption
 
 
 def _levels(node: str, model: Any, wish: Wish) -> torch.Tensor:

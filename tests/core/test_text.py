@@ -7,21 +7,16 @@ from attention_director.core.text import (
     Phrase,
     PhraseNotFound,
     PromptTag,
-    TokenLayout,
     split_occurrence,
 )
+from layouts import pieces
 
 
-def layout(*pieces: str | None, text: str = "") -> TokenLayout:
-    """Pieces as given; a bare "cat" is a whole word, "ca+" a beginning."""
-    return TokenLayout(text, tuple(None if p is None else p[:-1] if p.endswith("+") else f"{p}</w>" for p in pieces))
+def phrase(*words: str, occurrence: int = 1) -> Phrase:
+    return Phrase(" ".join(words), pieces(None, *words, None), occurrence)
 
 
-def phrase(*pieces: str, occurrence: int = 1) -> Phrase:
-    return Phrase(" ".join(pieces), layout(None, *pieces, None), occurrence)
-
-
-PROMPT = layout(None, "a", "red", "hat", ",", "hund+", "red", "cats", "and", "a", "Red", "hat", None, None)
+PROMPT = pieces(None, "a", "red", "hat", ",", "hund+", "red", "cats", "and", "a", "Red", "hat", None, None)
 
 
 def test_finds_words_in_order_whatever_their_case() -> None:
@@ -35,7 +30,7 @@ def test_finds_the_occurrence_asked_for() -> None:
     assert phrase("red", "hat", occurrence=2).find(PROMPT) == (10, 11)
     with pytest.raises(PhraseNotFound):
         phrase("red", "hat", occurrence=3).find(PROMPT)
-    repeated = layout(None, "ha", "ha", "ha", None)
+    repeated = pieces(None, "ha", "ha", "ha", None)
     assert [phrase("ha", "ha", occurrence=n).find(repeated) for n in (1, 2)] == [(1, 2), (2, 3)]
 
 
@@ -50,14 +45,14 @@ def test_only_whole_words_count() -> None:
 
 
 def test_brackets_of_weights_are_passed_over() -> None:
-    weighted = layout(None, "a", "(", "red", "\\(", "hat", ")", "))", "dog", None)
+    weighted = pieces(None, "a", "(", "red", "\\(", "hat", ")", "))", "dog", None)
     assert phrase("red", "hat", "dog").find(weighted) == (3, 5, 8)
     assert phrase("(", "red", ")").find(weighted) == (3,)
     assert phrase("(").empty and phrase("(", ")").find(weighted) == ()
 
 
 def test_an_empty_phrase_governs_nothing() -> None:
-    empty = Phrase("", layout(None, None))
+    empty = Phrase("", pieces(None, None))
     assert empty.empty and empty.find(PROMPT) == () and not phrase("a").empty
 
 
@@ -70,25 +65,25 @@ def test_the_error_names_the_nearest_words() -> None:
         phrase("hundert").find(PROMPT)
     assert caught.value.nearest == "hundred"
     with pytest.raises(PhraseNotFound) as caught:
-        phrase("xylophone", "quartz").find(layout(None, "a", "b", None))
+        phrase("xylophone", "quartz").find(pieces(None, "a", "b", None))
     assert caught.value.nearest == "" and str(caught.value) == '"xylophone quartz" is not in the prompt'
     with pytest.raises(PhraseNotFound):
-        phrase("one", "two", "three").find(layout(None, None))
+        phrase("one", "two", "three").find(pieces(None, None))
 
 
 def test_positions_count_over_all_chunks() -> None:
     first = (None, *["x"] * 75, None)
     second = (None, "red", "hat", *[None] * 74)
-    both = layout(*first, *second)
-    assert len(both.pieces) == 154 and phrase("red", "hat").find(both) == (78, 79)
+    both = pieces(*first, *second)
+    assert len(both.tokens) == 154 and phrase("red", "hat").find(both) == (78, 79)
     assert both.own() == (*range(1, 76), 78, 79)
 
 
 def test_a_phrase_may_be_split_over_the_edge_of_a_chunk() -> None:
     first = (None, *["x"] * 74, "red", None)
-    both = layout(*first, None, "hat", "dog", *[None] * 74)
+    both = pieces(*first, None, "hat", "dog", *[None] * 74)
     assert phrase("red", "hat").find(both) == (75, 78)
-    torn = layout(None, *["x"] * 74, "hund+", None, None, "red", *[None] * 75)
+    torn = pieces(None, *["x"] * 74, "hund+", None, None, "red", *[None] * 75)
     assert phrase("hund+", "red").find(torn) == (75, 78)
 
 
@@ -96,7 +91,7 @@ def test_words_keep_all_their_positions() -> None:
     words = PROMPT.words()
     assert [w.text for w in words] == ["a", "red", "hat", ",", "hundred", "cats", "and", "a", "red", "hat"]
     assert words[4].positions == (5, 6)
-    assert layout(None, "un+", None).words()[0].text == "un", "a word without an end is a word"
+    assert pieces(None, "un+", None).words()[0].text == "un", "a word without an end is a word"
 
 
 @pytest.mark.parametrize(("text", "words", "occurrence"), [
@@ -108,7 +103,7 @@ def test_the_number_after_the_sign(text: str, words: str, occurrence: int) -> No
 
 
 def test_a_tag_of_several_rows() -> None:
-    tag = PromptTag((layout(None, "a", "cat", None), layout(None, "dog", None)))
+    tag = PromptTag((pieces(None, "a", "cat", None), pieces(None, "dog", None)))
     assert tag.find(phrase("cat")) == ((2,), None) and tag.find(phrase("dog")) == (None, (1,))
     with pytest.raises(PhraseNotFound, match='"cow" is not in the prompt'):
         tag.find(phrase("cow"))

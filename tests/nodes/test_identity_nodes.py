@@ -24,9 +24,9 @@ def ask(adapter: Any, text: Any = TEXT, parts: tuple | None = None, family: str 
 
 
 @pytest.mark.parametrize("phrase, sentence", [
-    ("Anna", r'IdentityInject: subject 1 "Anna" is not in the prompt.*\. Use the word that stands there, such'),
+    ("Anna", r'IdentityInject: subject 1 "Anna" is not in the prompt.*\. Use a word of the prompt, such'),
     ("hats", r'subject 1 "hats" is not in the prompt; nearest: "hat"'),
-    ("dog#2", r'subject 1 "dog#2": the prompt holds those words once; lower the number')])
+    ("dog#2", r'subject 1 "dog#2": the prompt contains those words once; lower the number')])
 def test_a_phrase_that_is_not_there(light: Any, phrase: str, sentence: str) -> None:
     with pytest.raises(DirectorError, match=sentence):
         ask(light, parts=files.subjects((phrase, files.picture())))

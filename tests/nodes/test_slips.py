@@ -22,16 +22,16 @@ def says(sentence: str, **options: Any) -> None:
 
 
 def test_a_phrase_that_is_not_in_the_prompt() -> None:
-    says('RegionPrompt: region 2 "red hat" is not in the prompt; nearest: "red coat". Add it to the prompt or pick '
+    says('RegionPrompt: region 2 "red hat" is not in the prompt; nearest: "red coat". Add it to the prompt or choose '
          "other words.", text="a dog in a red coat", parts=regions(("dog", left()), ("red hat", right())))
-    says('RegionPrompt: region 1 "xylophone" is not in the prompt. Add it to the prompt or pick other words.',
+    says('RegionPrompt: region 1 "xylophone" is not in the prompt. Add it to the prompt or choose other words.',
          text="42", parts=regions(("xylophone", left())))
 
 
 def test_an_occurrence_that_is_not_in_the_prompt() -> None:
-    says('RegionPrompt: region 1 "cat#3": the prompt holds those words 2 times; lower the number after #.',
+    says('RegionPrompt: region 1 "cat#3": the prompt contains those words twice; lower the number after #.',
          text="a cat and a cat", parts=regions(("cat#3", left())))
-    says('RegionPrompt: region 1 "cat#2": the prompt holds those words once; lower the number after #.',
+    says('RegionPrompt: region 1 "cat#2": the prompt contains those words once; lower the number after #.',
          text="a cat", parts=regions(("cat#2", left())))
 
 
@@ -62,23 +62,22 @@ def test_a_phrase_eaten_by_alternatives(monkeypatch: pytest.MonkeyPatch) -> None
                           {"id": 5, "widgets_values": ["a {red hat|blue coat} on a dog", ""]}]}
     hidden = SimpleNamespace(unique_id="5", extra_pnginfo={"workflow": workflow}, prompt=None)
     monkeypatch.setattr(RegionPrompt, "hidden", hidden, raising=False)
-    says('RegionPrompt: "red hat" is an alternative that was not drawn this time; keep bound phrases outside braces.',
+    says('RegionPrompt: "red hat" is an alternative that was not chosen this time; keep bound phrases outside '
+         "braces.",
          text="a blue coat on a dog", parts=regions(("red hat", left())))
-    says('RegionPrompt: region 1 "cat" is not in the prompt; nearest: "coat". Add it to the prompt or pick other '
+    says('RegionPrompt: region 1 "cat" is not in the prompt; nearest: "coat". Add it to the prompt or choose other '
          "words.", text="a blue coat on a dog", parts=regions(("cat", left())))
 
 
-def test_another_programs_lora_syntax_warns_once(caplog: pytest.LogCaptureFixture,
-                                                 monkeypatch: pytest.MonkeyPatch) -> None:
-    import attention_director.bridge.text.prompt as prompt
-
-    monkeypatch.setattr(prompt, "_warned_of_lora", set())
+def test_another_programs_lora_syntax_warns_once_per_text(caplog: pytest.LogCaptureFixture) -> None:
+    """Also where every line of a batch has it."""
     model, clip, _ = family()
     caplog.set_level(logging.WARNING, logger="attention_director")
-    for _ in range(2):
-        region_prompt(model, clip, "a red hat <lora:x:0.8> and a blue dog")
+    region_prompt(model, clip, "a red hat <lora:x:0.8> and a blue dog")
+    encode(clip, "a red hat <LORA:x:1>\na blue dog <lora:x:1>", lines=True)
     messages = [r.getMessage() for r in caplog.records if r.name == "attention_director"]
-    assert messages == ["RegionPrompt: ComfyUI reads <lora:...> in the prompt as words; use Load LoRA."]
+    assert messages == [f"{node}: ComfyUI reads <lora:...> in the prompt as words; use Load LoRA."
+                        for node in ("RegionPrompt", "AttnDirEncode")]
 
 
 @pytest.mark.parametrize("strength", [math.nan, math.inf, -0.1])
@@ -122,7 +121,7 @@ def test_a_model_of_another_family() -> None:
 
 
 def test_text_encoders_that_are_no_clip() -> None:
-    says("RegionPrompt: the clip input is empty; the checkpoint may hold no text encoder, use Load CLIP.", clip=None)
+    says("RegionPrompt: the clip input is empty; if the checkpoint contains no text encoder, use Load CLIP.", clip=None)
 
     class T5:
         def tokenize(self, text: str) -> dict:
@@ -135,7 +134,7 @@ def test_text_encoders_that_are_no_clip() -> None:
 
 
 def test_a_linked_prompt_and_a_clip_that_is_missing() -> None:
-    says("RegionPrompt: the clip input is empty; the checkpoint may hold no text encoder, use Load CLIP.", clip=None,
+    says("RegionPrompt: the clip input is empty; if the checkpoint contains no text encoder, use Load CLIP.", clip=None,
          text=encode(tiny.clip(), PROMPT))
 
 
