@@ -74,7 +74,7 @@ class RegionAttention:
 
     phrases: one a region. masks: bool [I, R, H, W], one layout (I = 1) or one an image.
     strengths: one a region, multiplies the rule at the pixels it covers. uncovered: the same at the
-    pixels of no region.
+    pixels of no region. left_out: regions that were given but have no place.
     """
 
     key: str
@@ -85,9 +85,11 @@ class RegionAttention:
     schedule: Schedule
     label: str = "RegionPrompt"
     uncovered: float = 1.0
+    left_out: int = 0
 
     def sum_up(self, scratch: Scratch) -> str:
-        return f"{len(self.phrases)} region{'s' * (len(self.phrases) != 1)}"
+        without = f", {self.left_out} left out (empty mask)" if self.left_out else ""
+        return f"{len(self.phrases)} region{'s' * (len(self.phrases) != 1)}{without}"
 
     def records(self, scratch: Scratch) -> dict[str, tuple[tuple[Phrase, ...], torch.Tensor]]:
         """What a readout measures by: the phrases, and where they belong, [I, R, 128, 128] in 0..1."""

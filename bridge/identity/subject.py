@@ -42,10 +42,10 @@ def make_subject(node: str, phrase: str, images: torch.Tensor, strength: float,
                                   "IMAGE.")
     for number, picture in enumerate(images[..., :3], 1):
         if not torch.isfinite(picture).all() or float(picture.max() - picture.min()) < FLAT:
-            raise DirectorError(node, f'"{phrase}": picture {number} is empty (one flat colour); give one that shows the '
-                                      "subject.")
+            raise DirectorError(node, f'"{phrase}": picture {number} is empty (one flat colour); give one that shows '
+                                      "the subject.")
     mask = None if mask is None else mask_to_bhw(mask)
     if mask is not None and not bool((mask > 0.5).any()):
-        raise DirectorError(node, f'"{phrase}": the mask is empty, so the subject has no place; paint where it goes, '
-                                  'or unplug the mask.')
+        raise DirectorError(node, f'"{phrase}": the mask is empty, so the subject has no place; paint where '
+                                  "it goes, or unplug the mask.")
     return Subject(phrase, images[..., :3], float(strength), mask)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import re
 from collections import Counter
@@ -22,6 +23,8 @@ from ..text.reencode import reencode
 from ..text.refusals import claimed, missing
 from .preview import region_preview
 from .region import RegionList
+
+log = logging.getLogger("attention_director")
 
 ADD_IT = "Add it to the prompt or choose other words."
 
@@ -60,20 +63,31 @@ def direct(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Condi
     conditioning, tag = take_prompt(clip, prompt, node)
     phrases = [tokenise_phrase(clip, region.phrase, node) for region in regions]
     check_phrases(node, phrases, tag, typed)
+    left_out = without_place(node, regions)
+    phrases = [wanted for wanted, region in zip(phrases, regions, strict=True) if region.has_place]
+    regions = tuple(region for region in regions if region.has_place)
     masks = stack_masks(node, [r.mask for r in regions]) if regions else torch.zeros(1, 1, 64, 64, dtype=torch.bool)
-    preview = region_preview(masks[0], [r.phrase for r in regions] or [""], width, height)
+    preview = region_preview(masks[0], [r.phrase for r in regions] or [""], width, height, left_out)
     shown = masks.flatten(0, 1).float()
     strengths = tuple(strength * region.strength for region in regions)
     if not any(strengths) or options.schedule.empty or not (options.rule.cross or options.rule.self_):
         return Directed(model, conditioning, shown, preview)
     key = f"{unique_id}/{_digest(tag, regions, masks, strength, options)}"
     method = RegionAttention(key, tuple(phrases), masks, strengths, options.rule, options.schedule, label=node,
-                             uncovered=strength)
+                             uncovered=strength, left_out=len(left_out))
     directed = install(model, method)
     if options.reencode:
         conditioning = reencode(clip, conditioning, tag, phrases, options.reencode == "rest",
                                 options.rule.padding and options.rule.background)
     return Directed(directed, with_key(conditioning, tag, key), shown, preview)
+
+
+def without_place(node: str, regions: RegionList) -> list[str]:
+    """What the regions are called whose masks are empty; the log says that they are left out."""
+    names = [f'region {number} "{region.phrase}"' for number, region in enumerate(regions, 1) if not region.has_place]
+    for name in names:
+        log.warning("%s: the mask of %s is empty, so the region is left out.", node, name)
+    return names
 
 
 def check_phrases(node: str, phrases: list[Phrase], tag: PromptTag, typed: str = "") -> None:

@@ -7,6 +7,7 @@ from attention_director.core.text import (
     Phrase,
     PhraseNotFound,
     PromptTag,
+    TextLayout,
     split_occurrence,
 )
 from layouts import pieces
@@ -109,3 +110,38 @@ def test_a_tag_of_several_rows() -> None:
         tag.find(phrase("cow"))
     keyed = tag.with_key("1").with_key("2").with_key("1")
     assert keyed.keys == {"1", "2"} and tag.keys == frozenset() and keyed.rows == tag.rows
+
+
+def test_a_pasted_phrase_is_found_without_its_signs_and_underscores() -> None:
+    prompt = pieces(None, "red", "_", "hair", ",", "Red", "hat", "!", None)
+    assert phrase("red", "hair").find(prompt) == (1, 2, 3) == phrase("red", "_", "hair").find(prompt)
+    assert phrase("red", "hat", ",").find(prompt) == (5, 6) == phrase("'", "red", "hat", "'").find(prompt)
+    assert phrase("red", "hat", "!").find(prompt) == (5, 6, 7), "as typed, where it is there as typed"
+    assert phrase("red", ",", occurrence=2).find(prompt) == (5,)
+
+
+def test_scripts_without_spaces_are_found_anywhere_and_alphabets_at_word_borders() -> None:
+    def one(text: str) -> TextLayout:
+        return TextLayout(text, tuple((i, i + 1) for i in range(len(text))))
+
+    def found(prompt: str, text: str) -> list[tuple[int, ...]]:
+        return one(prompt).occurrences(one(text))
+
+    assert found("一只红色的猫", "红色") == [(2, 3)] and found("猫と犬", "犬") == [(2,)]
+    assert found("рыжий котёнок", "кот") == [] and found("рыжий Кот", "кот") == [(6, 7, 8)]
+    assert found("red猫cat", "猫") == [(3,)] and found("red猫cat", "cat") == [(4, 5, 6)]
+    assert found("🐱🐶!", "🐶") == [(1,)] and found("👩‍🚀", "🚀") == [] and found("❤️", "❤") == [(0, 1)]
+    assert [w.text for w in one("Кот, 一只猫 24 don't").words()] == ["кот", ",", "一只猫", "2", "4", "don", "'t"]
+
+
+def test_what_shares_a_token_is_one_word_and_a_name_is_one_word() -> None:
+    shared = TextLayout("a,b c", ((0, 2), (2, 3), (4, 5)))
+    assert [(w.text, w.positions) for w in shared.words()] == [("a,", (0,)), ("b", (1,)), ("c", (2,))]
+    named = TextLayout("x embedding:Me!", ((0, 1), (2, 14), (2, 14), (14, 15)), ((2, 14),))
+    assert [w.typed for w in named.words()] == ["x", "embedding:Me", "!"]
+    assert named.words()[1].positions == (1, 2) and named.part(2, 14).words()[0].typed == "embedding:Me"
+
+
+def test_units_are_words_as_a_person_sees_them() -> None:
+    prompt = TextLayout("(red-haired) woman's, hat!", tuple((i, i + 1) for i in range(26)))
+    assert [u.typed for u in prompt.units()] == ["red-haired", "woman's", "hat"]

@@ -103,8 +103,8 @@ def test_masks_that_cannot_be_used() -> None:
     broken[0, 0, 0] = math.nan
     with pytest.raises(ValueError) as caught:
         regions(("red hat", broken))
-    assert str(caught.value) == ('AttnDirRegion: the mask of region "red hat" holds values that are no numbers; make '
-                                 "it again.")
+    assert str(caught.value) == ('AttnDirRegion: the mask of region "red hat" contains values that are not numbers; '
+                                 "make it again.")
     says("RegionPrompt: masks come in batches of 2 and 3; use single masks, or batches of one size.",
          parts=regions(("red hat", left().repeat(2, 1, 1)), ("blue dog", right().repeat(3, 1, 1))))
 
@@ -143,3 +143,34 @@ def test_a_window_that_ends_before_it_starts_is_refused() -> None:
     backwards = custom(start_percent=0.6, end_percent=0.2)
     with pytest.raises(ValueError, match=r"^RegionPrompt: start_percent 0.6 lies after end_percent 0.2; swap them\.$"):
         region_prompt(model, clip, preset=backwards)
+
+
+def test_a_region_without_a_place_is_left_out_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    """A detector that finds nothing gives no mask, or a black one; the rest is as without the region."""
+    from attention_director.bridge.run.run import CHAIN_KEY
+
+    model, clip, _ = family()
+    caplog.set_level(logging.WARNING, logger="attention_director")
+    other = ("blue dog", right())
+    alone = region_prompt(model, clip, parts=regions(other))
+    for nothing in (torch.zeros(0, 64, 64), torch.zeros(0, 1, 64, 64), torch.zeros(1, 64, 64), torch.zeros(0, 0, 0)):
+        caplog.clear()
+        graph = region_prompt(model, clip, parts=regions(("red hat", nothing), other))
+        assert [r.getMessage() for r in caplog.records] == [
+            'RegionPrompt: the mask of region 1 "red hat" is empty, so the region is left out.']
+        assert torch.equal(graph.masks, alone.masks) and not torch.equal(graph.preview, alone.preview)
+        (method,) = graph.model.model_options["transformer_options"][CHAIN_KEY].methods
+        assert method.sum_up(None) == "1 region, 1 left out (empty mask)"
+        assert [p.text for p in method.phrases] == ["blue dog"]
+    assert region_prompt(model, clip, parts=regions(("red hat", torch.zeros(0, 64, 64)))).model is model
+
+
+def test_words_that_another_node_appended_cannot_be_bound() -> None:
+    from nodes import ConditioningConcat
+
+    model, clip, _ = family()
+    joined = ConditioningConcat().concat(encode(clip, "a red hat"), encode(clip, "a blue dog"))[0]
+    says('RegionPrompt: region 1 "blue dog" is not in the prompt; nearest: "a red". Add it to the prompt or choose other '
+         "words. Words that Conditioning (Concat) appended cannot be bound; write them in the prompt text instead.",
+         text=joined, parts=regions(("blue dog", left())))
+    assert region_prompt(model, clip, joined, regions(("red hat", left()))).model is not model

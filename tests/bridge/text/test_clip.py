@@ -68,7 +68,8 @@ def test_one_character_of_several_tokens_and_tokens_of_several_characters() -> N
 
 
 @pytest.mark.parametrize("text", ["a (b:1.2) c", "(a", "a)", "a) (b)", "((a):1.2", "(a:b)", "(:1.2)", "(a:1.2", "()",
-                                  "\\(a\\)", "(a\\):1.1)", "(a (b:0.5) c:1.2)1.2", "a\\\\(b)", "(a: 1.2 )", "(a:nan)", "(a:)"])
+                                  "\\(a\\)", "(a\\):1.1)", "(a (b:0.5) c:1.2)1.2", "a\\\\(b)", "(a: 1.2 )",
+                                  "(a:nan)", "(a:)"])
 def test_what_is_read_is_what_the_host_reads(text: str) -> None:
     from comfy.sd1_clip import escape_important, token_weights, unescape_important
 
