@@ -77,7 +77,7 @@ def test_numbers_outside_their_range(light: Any, changes: dict) -> None:
 
 
 @pytest.mark.parametrize("images, sentence", [
-    (torch.zeros(1, 8, 8, 3), r'"dog": picture 1 is empty \(one flat tone\)'),
+    (torch.zeros(1, 8, 8, 3), r'"dog": picture 1 is empty \(one flat colour\)'),
     (torch.cat((torch.rand(1, 8, 8, 3), torch.full((1, 8, 8, 3), 0.5))), "picture 2 is empty"),
     (torch.full((1, 8, 8, 3), float("nan")), "picture 1 is empty"),
     (torch.zeros(0, 8, 8, 3), "a batch of pictures is needed"),

@@ -170,7 +170,7 @@ def test_words_that_another_node_appended_cannot_be_bound() -> None:
 
     model, clip, _ = family()
     joined = ConditioningConcat().concat(encode(clip, "a red hat"), encode(clip, "a blue dog"))[0]
-    says('RegionPrompt: region 1 "blue dog" is not in the prompt; nearest: "a red". Add it to the prompt or choose other '
-         "words. Words that Conditioning (Concat) appended cannot be bound; write them in the prompt text instead.",
-         text=joined, parts=regions(("blue dog", left())))
+    says('RegionPrompt: region 1 "blue dog" is not in the prompt; nearest: "a red". Add it to the prompt or choose '
+         "other words. Words that Conditioning (Concat) appended cannot be bound; write them in the prompt text "
+         "instead.", text=joined, parts=regions(("blue dog", left())))
     assert region_prompt(model, clip, joined, regions(("red hat", left()))).model is not model
