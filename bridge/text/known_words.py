@@ -19,8 +19,8 @@ log = logging.getLogger("attention_director")
 
 def check_known_words(clip: Any, tag: PromptTag, node: str) -> None:
     """Refuse a prompt of only unknown words, name single ones in the log. Nothing for a clip without a list."""
-    patcher = getattr(clip, "patcher", None)
-    known = patcher.get_attachment(KNOWN_WORDS) if hasattr(patcher, "get_attachment") else None
+    attachment = getattr(getattr(clip, "patcher", None), "get_attachment", None)
+    known = attachment(KNOWN_WORDS) if attachment else None
     if known is None:
         return
     words = [w.text for row in tag.rows for w in spoken(row.words()) if any(c.isalpha() for c in w.text)]
