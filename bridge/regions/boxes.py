@@ -3,7 +3,8 @@
 One box:
     {x, y, width, height}           a corner and a size, as the host and its RT-DETR node give
     {bbox: [y0, x0, y1, x1]}        an element of the host's box editor, on a grid of 1000 by 1000
-    {bbox or box: [x0, y0, x1, y1]} with a label, class or score: a detector's corners
+    {bbox: [x0, y0, x1, y1]}        a detector's corners: with a label, class or score and neither desc nor text
+    {box: [x0, y0, x1, y1]}         corners too
     {box: {xmin, ymin, xmax, ymax}}, {x1, y1, x2, y2}, {left, top, right, bottom}   the same
     [x0, y0, x1, y1]                corners; eight numbers are the corners of a quadrilateral
 Many: a list of these, or {bboxes or boxes or quad_boxes: [...], labels: [...]} as Florence-2 and detectors give.
@@ -11,7 +12,7 @@ Per picture: a list of such lists, or of such dicts, of which the first is taken
 Text is JSON of any of these.
 
 Numbers are pixels of the canvas, unless none of them reaches 2: then they are shares of it. Elements never are pixels.
-Words: desc, text, label or class of the box, or the desc of its metadata. A number is no word.
+Words: the desc of its metadata, or its desc, text, label or class. A number is no word.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from ..errors import DirectorError
 ELEMENT_GRID = 1000.0
 _LEAST_PIXELS = 2.0
 _MANY = ("bboxes", "boxes", "quad_boxes")
-_WORDS = ("desc", "text", "label", "class", "class_name")
+_DESCRIBED = ("desc", "text")
+_WORDS = (*_DESCRIBED, "label", "class", "class_name")
 _DETECTED = ("label", "class", "class_name", "score", "confidence")
 _SIDES = (("xmin", "ymin", "xmax", "ymax"), ("x0", "y0", "x1", "y1"), ("x1", "y1", "x2", "y2"),
           ("left", "top", "right", "bottom"))
@@ -133,7 +135,8 @@ def _read_dict(box: dict[str, Any]) -> _Raw:
     inner = _plain(box["box"] if "box" in box else box.get("bbox"))
     if isinstance(inner, dict):
         return _Raw(_sides(inner), phrase)
-    if inner is not None and ("box" in box or any(name in box for name in _DETECTED)):
+    detected = any(name in box for name in _DETECTED) and not any(box.get(name) for name in _DESCRIBED)
+    if inner is not None and ("box" in box or detected):
         return _Raw(_corners(inner), phrase)
     if inner is not None:
         y0, x0, y1, x1 = _corners(inner)
@@ -143,7 +146,7 @@ def _read_dict(box: dict[str, Any]) -> _Raw:
 
 def _words(box: dict[str, Any]) -> str:
     metadata = box.get("metadata")
-    given = [*(box.get(name) for name in _WORDS), *([metadata.get("desc")] if isinstance(metadata, dict) else [])]
+    given = [*([metadata.get("desc")] if isinstance(metadata, dict) else []), *(box.get(name) for name in _WORDS)]
     return next((value.strip() for value in given if isinstance(value, str) and value.strip()), "")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,6 +50,7 @@ NAMED = {"box": {"xmin": 64, "ymin": 128, "xmax": 320, "ymax": 192}, "label": "r
     ({"bbox": CORNERS, "label": "red hat", "score": 0.9}, "red hat"), ({"bbox": CORNERS, "score": 0.9}, ""),
     ({"box": CORNERS}, ""), ([NAMED], "red hat"), ([{"box": PIXELS, "class": "red hat"}], "red hat"),
     ([{**PIXELS, "label": "red hat", "score": 0.9}], "red hat"), ([{**PIXELS, "label": 17}], ""),
+    ({**ELEMENT, "label": "cat", "score": 0.9}, "red hat"),
     ({"x1": 64, "y1": 128, "x2": 320, "y2": 192}, ""), ({"left": 64, "top": 128, "right": 320, "bottom": 192}, ""),
 ])
 def test_the_forms_that_detectors_give(bboxes: Any, phrase: str) -> None:
@@ -57,6 +59,21 @@ def test_the_forms_that_detectors_give(bboxes: Any, phrase: str) -> None:
     ys, xs = torch.nonzero(masks[0] > 0.5, as_tuple=True)
     assert (int(xs.min()), int(xs.max()) + 1, int(ys.min()), int(ys.max()) + 1) == (64, 320, 128, 192)
     assert region.phrase == phrase
+
+
+FORMATS = json.loads((Path(__file__).parents[1] / "web" / "boxes.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("case", FORMATS, ids=lambda case: json.dumps(case["boxes"]))
+def test_boxes_are_read_as_the_editor_reads_them(case: dict[str, Any]) -> None:
+    from attention_director.bridge.regions.boxes import read_boxes
+
+    if case["found"] is None:
+        with pytest.raises(ValueError, match="^test: (bboxes|box 1) .*[.]$"):
+            read_boxes("test", case["boxes"], 200, 100)
+    else:
+        read = read_boxes("test", case["boxes"], 200, 100)
+        assert [[[round(n, 6) for n in box.corners], box.phrase] for box in read] == case["found"]
 
 
 def test_one_box_in_pixels_makes_all_of_them_pixels() -> None:
