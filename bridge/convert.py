@@ -13,11 +13,16 @@ MOST_DB = 100.0
 
 
 def mask_to_bhw(mask: torch.Tensor) -> torch.Tensor:
-    """A MASK as [B, H, W] on the CPU; some nodes give [H, W] or [B, 1, H, W]."""
+    """A MASK as [B, H, W] on the CPU, B at least 1; some nodes give [H, W] or [B, 1, H, W].
+
+    A batch of no masks, as a detector gives that found nothing, is one mask of nothing.
+    """
     if mask.ndim == 2:
         mask = mask[None]
     elif mask.ndim == 4:
         mask = mask[:, 0]
+    if not mask.numel():
+        mask = torch.zeros(1, *(max(1, side) for side in mask.shape[-2:]))
     return mask.detach().to("cpu", torch.float32)
 
 

@@ -72,7 +72,7 @@ def share_tokens(tag: PromptTag, row: int, phrases: Sequence[Phrase]) -> TokenSh
     words = tuple(tag.find(phrase)[row] or () for phrase in phrases)
     bound = {position for span in words for position in span}
     rest = tuple(p for p in layout.own() if p not in bound)
-    return TokenShares(words, rest, tuple(p for p, piece in enumerate(layout.pieces) if piece is None))
+    return TokenShares(words, rest, layout.other())
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ class RegionAttention:
 
     phrases: one per region. masks: bool [I, R, H, W], one layout (I = 1) or one per image.
     strengths: one per region, multiplies the rule at the pixels it covers. uncovered: the same at the
-    pixels of no region.
+    pixels of no region. left_out: regions that were given but have no place.
     """
 
     key: str
@@ -92,11 +92,13 @@ class RegionAttention:
     schedule: Schedule
     label: str = "RegionPrompt"
     uncovered: float = 1.0
+    left_out: int = 0
 
     why_no_area: ClassVar[str] = "the regions already say what goes where"
 
     def sum_up(self, scratch: Scratch) -> str:
-        return f"{len(self.phrases)} region{'s' * (len(self.phrases) != 1)}"
+        without = f", {self.left_out} left out (empty mask)" if self.left_out else ""
+        return f"{len(self.phrases)} region{'s' * (len(self.phrases) != 1)}{without}"
 
     def records(self, scratch: Scratch) -> dict[str, tuple[tuple[Phrase, ...], torch.Tensor]]:
         """What a readout measures by: the phrases, and where they belong, [I, R, 128, 128] in 0..1."""

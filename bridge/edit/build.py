@@ -11,9 +11,8 @@ import torch
 from ...core.edit_attention import EditAttention, TargetEdit
 from ...core.local_blend import LocalBlend, positions_of, without_words
 from ...core.schedule import Schedule
-from ...core.text import Phrase, PromptTag, TokenLayout
+from ...core.text import Phrase, PromptTag, TextLayout
 from ...core.token_map import TokenMap, extra_words, refine_map, replace_map
-from ..demo.model import warn_unknown_words
 from ..errors import DirectorError
 from ..families import family_of
 from ..run.install import install, key_of
@@ -66,7 +65,6 @@ def build(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Condit
     """Source and targets as one batch whose rows share attention. Raises DirectorError; changes no input."""
     family_of(model, node)
     conditioning, tag = prompts_of(node, clip, prompt, options)
-    warn_unknown_words(clip, tag, node)
     floor = GENERATED if replay is None else INVERTED
     key = key_of(unique_id, [row.text for row in tag.rows], options, floor)
     attention, kinds = plan(node, key, clip, tag, options, floor)
@@ -131,7 +129,7 @@ def plan(node: str, key: str, clip: Any, tag: PromptTag, options: EditOptions,
     return attention, tuple(kinds)
 
 
-def token_map_of(node: str, number: int, source: TokenLayout, target: TokenLayout,
+def token_map_of(node: str, number: int, source: TextLayout, target: TextLayout,
                  options: EditOptions) -> tuple[str, TokenMap]:
     """("replace" or "refine", the map) of one target; auto replaces where both have as many words."""
     ours, theirs = ([word.text for word in layout.words()] for layout in (target, source))
@@ -147,15 +145,15 @@ def token_map_of(node: str, number: int, source: TokenLayout, target: TokenLayou
     return "replace", replace_map(source, target, options.published)
 
 
-def factors_of(target: TokenLayout, weights: Sequence[tuple[Phrase, float]]) -> torch.Tensor:
+def factors_of(target: TextLayout, weights: Sequence[tuple[Phrase, float]]) -> torch.Tensor:
     """The re-weighting of each token of a target: float64 [T]."""
-    factors = torch.ones(len(target.pieces), dtype=torch.float64)
+    factors = torch.ones(len(target.tokens), dtype=torch.float64)
     for phrase, weight in weights:
         factors[list(positions_of(phrase, target))] = weight
     return factors
 
 
-def windows_of(target: TokenLayout, windows: Sequence[tuple[Phrase, Schedule]]) -> tuple[
+def windows_of(target: TextLayout, windows: Sequence[tuple[Phrase, Schedule]]) -> tuple[
         tuple[tuple[int, ...], Schedule], ...]:
     placed = ((positions_of(phrase, target), window) for phrase, window in windows)
     return tuple((positions, window) for positions, window in placed if positions)

@@ -18,15 +18,17 @@ from ...core.method import Method
 from ...core.schedule import Schedule
 from ...core.text import Phrase, PhraseNotFound, PromptTag
 from ..convert import stack_masks
-from ..demo.model import warn_unknown_words
 from ..errors import DirectorError
 from ..run.install import install, key_of
-from ..text.prompt import Conditioning, phrase, says, take_prompt, with_key
+from ..text.prompt import Conditioning, is_from, take_prompt, tokenise_phrase, with_key
+from ..text.refusals import missing, number_them, times
 from .adapter import Adapter, family_of
 from .method import FUSED, PHASE_KEY, TEXT, IdentityRun
 from .subject import Subject, SubjectList
 from .vision import embed
 from .weights import with_unet
+
+USE_ITS_WORD = "Use a word of the prompt, such as woman, not a name."
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,10 @@ def build(node: str, unique_id: str, model: Any, clip: Any, adapter: Adapter, pr
     """MODEL and positive with the subjects bound to their words. Raises DirectorError; changes no input."""
     _check_numbers(node, options)
     conditioning, tag = take_prompt(clip, prompt, node)
-    warn_unknown_words(clip, tag, node)
     if not subjects:
         raise DirectorError(node, "subjects is empty; wire Identity Subject into it.")
     _check_family(node, adapter, conditioning)
-    phrases = [phrase(clip, subject.phrase, node) for subject in subjects]
+    phrases = [tokenise_phrase(clip, subject.phrase, node) for subject in subjects]
     places = _places(node, phrases, tag)
     strengths = [options.strength * subject.strength for subject in subjects]
     if not any(strengths) or options.start_percent >= 1.0:
@@ -101,8 +102,9 @@ def _places(node: str, phrases: Sequence[Phrase], tag: PromptTag) -> list[tuple[
             raise DirectorError(node, f'subject {number} "{wanted.text}" contains no word; write words of the prompt.')
         try:
             found = tag.find(wanted)
-        except PhraseNotFound as error:
-            raise DirectorError(node, _missing(number, wanted, error, tag)) from None
+        except PhraseNotFound:
+            raise DirectorError(node, missing(f'subject {number} "{wanted.text}"', wanted, tag.rows, USE_ITS_WORD,
+                                              tag.appended)) from None
         places.append(tuple(p[-1] if p else None for p in found))
         for earlier, other in enumerate(places[:-1], 1):
             if any(p is not None and p == q for p, q in zip(places[-1], other, strict=True)):
@@ -110,21 +112,10 @@ def _places(node: str, phrases: Sequence[Phrase], tag: PromptTag) -> list[tuple[
     return places
 
 
-def _missing(number: int, wanted: Phrase, error: PhraseNotFound, tag: PromptTag) -> str:
-    times = max(len(row.occurrences(wanted.layout)) for row in tag.rows)
-    if times:
-        often = "once" if times == 1 else f"{times} times"
-        return f'subject {number} "{wanted.text}": the prompt contains those words {often}; lower the number after #.'
-    nearest = f'; nearest: "{error.nearest}"' if error.nearest else ""
-    return (f'subject {number} "{wanted.text}" is not in the prompt{nearest}. Use a word of the prompt, such as woman, '
-            "not a name.")
-
-
 def _claimed(first: int, second: int, phrases: Sequence[Phrase], tag: PromptTag) -> str:
     a, b = phrases[first - 1], phrases[second - 1]
-    words = " ".join(w.text for w in b.layout.words())
-    if max(len(row.occurrences(b.layout)) for row in tag.rows) > 1:
-        return f'subjects {first} and {second} both claim the same "{words}"; write {words}#1 and {words}#2.'
+    if times(b, tag.rows) > 1:
+        return f'subjects {first} and {second} both claim the same "{b.said}"; {number_them(b)}.'
     return (f'subjects {first} "{a.text}" and {second} "{b.text}" end at the same word; give each its own word, or '
             "give both pictures to one subject.")
 
@@ -134,7 +125,7 @@ def fuse(conditioning: Conditioning, tag: PromptTag, adapter: Adapter, places: S
     """A copy of the conditioning with each subject's word fused with its picture, in every entry of this prompt."""
     out = []
     for cond, values in conditioning:
-        if says(values, tag):
+        if is_from(values, tag):
             cond = torch.stack([_fused_row(row, tag, number % len(tag.rows), adapter, places, vectors, strengths)
                                 for number, row in enumerate(cond)])
         out.append([cond, dict(values)])
@@ -166,7 +157,7 @@ def staged(node: str, text: Conditioning, fused: Conditioning, tag: PromptTag, k
     out: Conditioning = []
     start = options.start_percent
     for (plain, values), (with_faces, _) in zip(text, fused, strict=True):
-        if not says(values, tag):
+        if not is_from(values, tag):
             out.append([plain, values])
         elif options.published:
             if "start_percent" in values or "end_percent" in values:

@@ -46,5 +46,6 @@ def make_subject(node: str, phrase: str, images: torch.Tensor, strength: float,
                                       "the subject.")
     mask = None if mask is None else mask_to_bhw(mask)
     if mask is not None and not bool((mask > 0.5).any()):
-        raise DirectorError(node, f'"{phrase}": the mask is empty; paint where the subject goes, or remove the mask.')
+        raise DirectorError(node, f'"{phrase}": the mask is empty, so the subject has no place; paint where '
+                                  "it goes, or unplug the mask.")
     return Subject(phrase, images[..., :3], float(strength), mask)

@@ -14,14 +14,13 @@ import torch
 from ...core.inversion import ddim_inversion, edit_friendly, null_text
 from ...core.noise import FLOW
 from ..convert import psnr
-from ..demo.model import warn_unknown_words
 from ..errors import DirectorError
 from ..families import family_of
 from ..families.checkpoint import family, fingerprint
 from ..families.differentiable_attention import with_differentiable_attention
 from ..run.gradients import gradients, normal
 from ..run.noise_law import noise_law
-from ..text.prompt import Conditioning, encode, tag_of
+from ..text.prompt import Conditioning, encode, tag_of, take_prompt
 from .inversion import Inversion
 from .replay import replay, with_embedding
 
@@ -82,11 +81,7 @@ def _caption(clip: Any, caption: str | Conditioning, node: str) -> tuple[Conditi
     if not isinstance(caption, str):
         tag = tag_of(caption)
         return caption, tag.rows[0].text if tag else ""
-    positive = encode(clip, caption, node)
-    tag = tag_of(positive)
-    if tag is not None:
-        warn_unknown_words(clip, tag, node)
-    return positive, caption
+    return take_prompt(clip, caption, node)[0], caption
 
 
 def _levels(node: str, model: Any, settings: InversionSettings) -> torch.Tensor:

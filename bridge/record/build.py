@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...core.schedule import window
-from ...core.text import Phrase, TokenLayout
+from ...core.text import Phrase, TextLayout
 from ..errors import DirectorError, signed
 from ..run.install import install, key_of
-from ..text.prompt import TAG_KEY, Conditioning
-from ..text.words import phrase_of
+from ..text.prompt import TAG_KEY, Conditioning, appended_to
+from ..text.refusals import missing
+from ..text.words import phrase_without_clip
 from .phrases import every_word, is_in
 from .recorder import MOST_PHRASES, Recorder
 
-Prompts = tuple[tuple[TokenLayout, ...], ...]
+Prompts = tuple[tuple[TextLayout, ...], ...]
+WRITE = "write words of the prompt, one phrase per line."
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ def build(node: str, unique_id: str, model: Any, positive: Conditioning, phrases
     """The model with a recorder, or the model itself where the window is empty. Raises DirectorError."""
     prompts = prompts_of(node, positive)
     lines = [line.strip() for line in phrases.splitlines() if line.strip()]
-    chosen = tuple(_found(node, line, prompts) for line in lines)
+    chosen = tuple(_found(node, line, prompts, positive) for line in lines)
     if len(chosen) > MOST_PHRASES:
         raise DirectorError(node, f"phrases has {len(chosen)} lines; use {MOST_PHRASES} or fewer.")
     if not every_word(prompts, 1):
@@ -51,20 +53,14 @@ def prompts_of(node: str, positive: Conditioning) -> Prompts:
     return tuple(dict.fromkeys(found))
 
 
-def _found(node: str, line: str, prompts: Prompts) -> Phrase:
-    """The phrase of a line. Raises DirectorError, naming the nearest words, where no prompt contains it."""
-    phrase = phrase_of(line)
+def _found(node: str, line: str, prompts: Prompts, positive: Conditioning) -> Phrase:
+    """The phrase of a line. Raises DirectorError, naming the nearest words, where no prompt holds it."""
+    phrase = phrase_without_clip(line)
     if phrase.empty:
-        raise DirectorError(node, f'"{line}" contains no words; write words of the prompt, one phrase per line.')
+        raise DirectorError(node, f'"{line}" contains no words; {WRITE}')
     if not is_in(phrase, prompts):
         layouts = [layout for rows in prompts for layout in rows]
-        times = max(len(layout.occurrences(phrase.layout)) for layout in layouts)
-        if times:
-            raise DirectorError(node, f'"{line}": the prompt contains those words {times} time{"s" * (times != 1)}; '
-                                      "lower the number after #.")
-        nearest = next(filter(None, (layout.nearest(phrase.layout) for layout in layouts)), "")
-        hint = f'; nearest: "{nearest}"' if nearest else ""
-        raise DirectorError(node, f'"{line}" is not in the prompt{hint}. Write words of the prompt, one phrase per '
-                                  "line.")
+        appended = sum(appended_to(positive, values[TAG_KEY]) for _, values in positive if TAG_KEY in values)
+        raise DirectorError(node, missing(f'"{line}"', phrase, layouts, f"W{WRITE[1:]}", appended))
     return phrase
 

@@ -15,7 +15,7 @@ from ...core.hooks import LeavesRecords, NamesPhrases
 from ...core.method import Chain
 from ...core.network import LayerAddress, Layers, Network
 from ...core.schedule import SAME_LEVEL, Schedule, step_number
-from ...core.text import Phrase, TokenLayout, columns
+from ...core.text import Phrase, TextLayout, columns
 from ..run.hooks import File, SamplerCall
 from ..run.run import Run
 from . import store
@@ -36,7 +36,7 @@ class Recorder:
     """
 
     key: str
-    prompts: tuple[tuple[TokenLayout, ...], ...]
+    prompts: tuple[tuple[TextLayout, ...], ...]
     chosen: tuple[Phrase, ...]
     schedule: Schedule
     label: str = "AttnDirRecord"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections import Counter
@@ -13,14 +14,18 @@ import torch
 from ...core.regions import RegionAttention
 from ...core.text import Phrase, PhraseNotFound, PromptTag
 from ..convert import stack_masks
-from ..demo.model import warn_unknown_words
 from ..errors import DirectorError
 from ..run.install import install, key_of
-from ..text.prompt import Conditioning, phrase, take_prompt, with_key
+from ..text.prompt import Conditioning, take_prompt, tokenise_phrase, with_key
 from ..text.reencode import reencode
+from ..text.refusals import claimed, missing
 from .presets import RegionOptions
 from .preview import region_preview
 from .region import RegionList
+
+log = logging.getLogger("attention_director")
+
+ADD_IT = "Add it to the prompt or choose other words."
 
 
 @dataclass(frozen=True)
@@ -42,11 +47,13 @@ def build(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Condit
     if not math.isfinite(strength) or strength < 0:
         raise DirectorError(node, f"strength is {strength}; give a number from 0 to 2.")
     conditioning, tag = take_prompt(clip, prompt, node)
-    warn_unknown_words(clip, tag, node)
-    phrases = [phrase(clip, region.phrase, node) for region in regions]
+    phrases = [tokenise_phrase(clip, region.phrase, node) for region in regions]
     check_phrases(node, phrases, tag, typed)
+    left_out = without_place(node, regions)
+    phrases = [wanted for wanted, region in zip(phrases, regions, strict=True) if region.has_place]
+    regions = tuple(region for region in regions if region.has_place)
     masks = stack_masks(node, [r.mask for r in regions]) if regions else torch.zeros(1, 1, 64, 64, dtype=torch.bool)
-    preview = region_preview(masks[0], [r.phrase for r in regions] or [""], width, height)
+    preview = region_preview(masks[0], [r.phrase for r in regions] or [""], width, height, left_out)
     shown = masks.flatten(0, 1).float()
     strengths = tuple(strength * region.strength for region in regions)
     if not any(strengths) or options.schedule.empty or not (options.rule.cross_strength or
@@ -55,7 +62,7 @@ def build(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Condit
     key = key_of(unique_id, [row.text for row in tag.rows], [(r.phrase, r.strength) for r in regions], masks, strength,
                  options)
     method = RegionAttention(key, tuple(phrases), masks, strengths, options.rule, options.schedule, label=node,
-                             uncovered=strength)
+                             uncovered=strength, left_out=len(left_out))
     directed = install(model, method)
     if options.reencode:
         conditioning = reencode(clip, conditioning, tag, phrases, options.reencode == "rest",
@@ -63,42 +70,28 @@ def build(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Condit
     return Outputs(directed, with_key(conditioning, tag, key), shown, preview)
 
 
+def without_place(node: str, regions: RegionList) -> list[str]:
+    """What the regions are called whose masks are empty; the log says that they are left out."""
+    names = [f'region {number} "{region.phrase}"' for number, region in enumerate(regions, 1) if not region.has_place]
+    for name in names:
+        log.warning("%s: the mask of %s is empty, so the region is left out.", node, name)
+    return names
+
+
 def check_phrases(node: str, phrases: list[Phrase], tag: PromptTag, typed: str = "") -> None:
     """Every phrase must be in the prompt, and no two regions may claim the same words."""
     for number, wanted in enumerate(phrases, 1):
         try:
             tag.find(wanted)
-        except PhraseNotFound as error:
+        except PhraseNotFound:
             if any(wanted.text.lower() in braces.lower() for braces in re.findall(r"\{[^{}]*\}", typed)):
                 raise DirectorError(node, f'"{wanted.text}" is an alternative that was not chosen this time; keep '
                                           "bound phrases outside braces.") from None
-            raise DirectorError(node, _missing(number, wanted, error, tag)) from None
-    claims = Counter((" ".join(w.text for w in p.layout.words()), p.occurrence) for p in phrases if not p.empty)
+            raise DirectorError(node, missing(f'region {number} "{wanted.text}"', wanted, tag.rows, ADD_IT,
+                                              tag.appended)) from None
+    claims = Counter((p.layout.key, p.occurrence) for p in phrases if not p.empty)
     for wanted in phrases:
-        words = " ".join(w.text for w in wanted.layout.words())
-        count = claims[words, wanted.occurrence]
+        count = claims[wanted.layout.key, wanted.occurrence]
         if count > 1:
-            raise DirectorError(node, _claimed(words, count, _times(wanted, tag)))
-
-
-def _times(wanted: Phrase, tag: PromptTag) -> int:
-    """How often the phrase's words occur in the prompt."""
-    return max(len(row.occurrences(wanted.layout)) for row in tag.rows)
-
-
-def _claimed(words: str, regions: int, times: int) -> str:
-    spoken = {2: ("twice", "two")}
-    if times > 1:
-        often, many = spoken.get(times, (f"{times} times", ""))[0], spoken.get(regions, ("", str(regions)))[1]
-        return f'"{words}" occurs {often} and {many} regions claim it; write {words}#1 and {words}#2.'
-    return f'"{words}" occurs once and {regions} regions claim it; join their masks in one region.'
-
-
-def _missing(number: int, wanted: Phrase, error: PhraseNotFound, tag: PromptTag) -> str:
-    times = _times(wanted, tag)
-    if times:
-        often = "once" if times == 1 else f"{times} times"
-        return f'region {number} "{wanted.text}": the prompt contains those words {often}; lower the number after #.'
-    nearest = f'; nearest: "{error.nearest}"' if error.nearest else ""
-    return f'region {number} "{wanted.text}" is not in the prompt{nearest}. Add it to the prompt or pick other words.'
+            raise DirectorError(node, claimed(wanted, tag.rows, count))
 

@@ -19,6 +19,11 @@ class Region:
     mask: torch.Tensor
     strength: float = 1.0
 
+    @property
+    def has_place(self) -> bool:
+        """False where no layout has a pixel of it, as when a detector found nothing."""
+        return bool((self.mask > 0.5).any())
+
 
 RegionList = tuple[Region, ...]
 

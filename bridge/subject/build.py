@@ -12,12 +12,12 @@ import torch
 
 from ...core.method import Chain
 from ...core.text import Phrase, PhraseNotFound, PromptTag
-from ..demo.model import warn_unknown_words
 from ..errors import DirectorError
 from ..families.checkpoint import fingerprint
 from ..run.install import install
 from ..run.run import CHAIN_KEY
-from ..text.prompt import Conditioning, encode, encode_lines, phrase, take_prompt, with_key
+from ..text.prompt import Conditioning, encode, encode_lines, take_prompt, tokenise_phrase, with_key
+from ..text.refusals import APPENDED, nearest_hint
 from .bank import SubjectBank
 from .method import SharedSubject
 from .options import SubjectOptions
@@ -40,7 +40,6 @@ def build(node: str, unique_id: str, model: Any, clip: Any, text: str | Conditio
     """One prompt of all scenes, a latent for each, and the method on the model. Raises DirectorError."""
     check_numbers(node, options)
     conditioning, tag = scenes_of(node, clip, text, prefix, suffix)
-    warn_unknown_words(clip, tag, node)
     phrases = subjects_of(node, clip, subjects, tag)
     scenes = len(tag.rows)
     if not bank and scenes < 2:
@@ -83,17 +82,17 @@ def subjects_of(node: str, clip: Any, subjects: str, tag: PromptTag) -> list[Phr
     lines = [line.strip() for line in subjects.splitlines() if line.strip()]
     if not lines:
         raise DirectorError(node, "subjects is empty; write the words that stand for the subject in every scene.")
-    phrases = [phrase(clip, line, node) for line in lines]
+    phrases = [tokenise_phrase(clip, line, node) for line in lines]
     for wanted in phrases:
         if wanted.empty:
             raise DirectorError(node, f'the subject "{wanted.text}" contains no word; write words of the scenes.')
         for number, row in enumerate(tag.rows, 1):
             try:
                 wanted.find(row)
-            except PhraseNotFound as error:
-                nearest = f'; nearest: "{error.nearest}"' if error.nearest else ""
+            except PhraseNotFound:
+                nearest, more = nearest_hint(wanted, [row]), APPENDED if tag.appended else ""
                 raise DirectorError(node, f'scene {number} "{row.text}" lacks the subject "{wanted.text}"{nearest}. '
-                                          "Write it there, or once in prefix.") from None
+                                          f"Write it there, or once in prefix.{more}") from None
     return phrases
 
 

@@ -9,6 +9,7 @@ import tiny
 import torch
 from axes import axes
 from foreign_packs import CROSS_SLOTS, ImageAdapter, PassThrough, TextReplacer, hooked, put, values_only
+from layouts import padded
 from scene import PROMPT, assert_differs, assert_same, custom, encode, family, host_encode, region_prompt
 
 
@@ -216,14 +217,10 @@ def test_the_adapters_part_is_added_once_to_an_edited_row() -> None:
     from attention_director.core.edit_attention import EditAttention, TargetEdit
     from attention_director.core.network import LayerAddress
     from attention_director.core.schedule import Schedule
-    from attention_director.core.text import PromptTag, TokenLayout
+    from attention_director.core.text import PromptTag
     from attention_director.core.token_map import refine_map
 
-    def layout(text: str) -> TokenLayout:
-        words = [f"{word}</w>" for word in text.split()]
-        return TokenLayout(text, (None, *words, *[None] * (76 - len(words))))
-
-    rows = layout("a cat"), layout("a black cat")
+    rows = padded("a cat", 77), padded("a black cat", 77)
     edit = EditAttention("k", (TargetEdit(refine_map(*rows), torch.ones(77, dtype=torch.float64)),),
                          Schedule(0.0, 1.0), Schedule(0.0, 0.0))
     draw = torch.Generator().manual_seed(0)

@@ -68,7 +68,7 @@ def test_the_maps_are_the_hosts_own_attention() -> None:
 
     slots = [("input", n) for n in (1, 2, 4, 5, 7, 8)] + [("middle", 0)] + [("output", n) for n in range(3, 12)]
     slots += [("output", n) for n in range(3)]
-    assert positive[0][1]["attention_director"].rows[0].pieces[2:4] == ("red</w>", "hat</w>")
+    assert [w.positions for w in positive[0][1]["attention_director"].rows[0].words()[1:3]] == [(2,), (3,)]
     seen = recorded(model, positive)
     samples = tiny.sample(seen, positive, negative, steps=2)
     tiny.sample(put(model, spy, slots=slots), positive, negative, steps=2)

@@ -21,9 +21,9 @@ def gradient(*shape: int) -> torch.Tensor:
 
 
 def phrase(text: str) -> Any:
-    from attention_director.bridge.text.words import phrase_of
+    from attention_director.bridge.text.words import phrase_without_clip
 
-    return phrase_of(text)
+    return phrase_without_clip(text)
 
 
 def read_file(file: dict[str, str]) -> np.ndarray:
