@@ -16,7 +16,7 @@ import torch
 from attention_director.bridge.families import FAMILIES, family_of
 from attention_director.bridge.run.gradients import gradients, trainable
 from attention_director.bridge.run.install import install
-from attention_director.bridge.text.prompt import TAG_KEY, phrase
+from attention_director.bridge.text.prompt import TAG_KEY, tokenise_phrase
 from attention_director.core.call import AttentionCall, LowRankBias
 from attention_director.core.method import spans_of
 from attention_director.core.schedule import Schedule
@@ -176,7 +176,7 @@ def test_unequal_prompts_of_a_batch_are_as_each_alone(entry: Entry) -> None:
 def test_a_bias_on_a_regions_words_is_the_naive_mask(entry: Entry) -> None:
     """Pixels of the left half read "red hat" three nats more: as a dense mask in an explicit softmax."""
     clip, met = tiny.clip(entry.tiny), []
-    wanted = phrase(clip, "red hat", "Contract")
+    wanted = tokenise_phrase(clip, "red hat", "Contract")
 
     def biased(call: AttentionCall, attend: Any) -> torch.Tensor:
         blocks = call.blocks("image", "text")
