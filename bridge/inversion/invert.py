@@ -61,7 +61,7 @@ def invert(node: str, model: Any, clip: Any, vae: Any, image: torch.Tensor, capt
         raise DirectorError(node, "this model is sampled as a flow, whose samplers take other steps than edit-friendly "
                                   "inversion needs; use method direct.")
     if vae is None:
-        raise DirectorError(node, "the vae input is empty; the checkpoint may hold none, use Load VAE.")
+        raise DirectorError(node, "the vae input is empty; if the checkpoint contains no VAE, use Load VAE.")
     positive, text = _caption(clip, caption, node)
     unconditional = encode(clip, "", node)
     samples = vae.encode(image[:1, ..., :3])

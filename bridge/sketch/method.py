@@ -212,10 +212,10 @@ def refuse(label: str, run: Run, call: SamplerCall) -> None:
     """Raise DirectorError for a run in which there is no gradient to be had."""
     options = call.extra_args["model_options"]
     if options.get("multigpu_clones"):
-        raise DirectorError(label, "it cannot follow a drawing on several GPUs at once; take the multi-GPU node away.")
+        raise DirectorError(label, "a drawing cannot be followed on several GPUs at once; bypass the multi-GPU node.")
     window = options.get("context_handler")
     if window is not None and window.dim != 0:
-        raise DirectorError(label, "context windows cut each picture into parts here; take them away.")
+        raise DirectorError(label, "context windows split each picture here; bypass them.")
     backend = backend_without_gradient()
     if backend and replaces_attention(options.get("transformer_options", {})):
         raise DirectorError(label, f"another node's patch calls {backend}, which has no gradient; start ComfyUI with "

@@ -78,7 +78,7 @@ def encode_examples(node: str, model: Any, clip: Any, vae: Any, images: Sequence
                     texts: Sequence[str], maps: Sequence[torch.Tensor]) -> Examples:
     """Pictures [H, W, 3] and maps [H, W] by the VAE, texts by the text encoder; each text once."""
     if len(texts) not in (1, len(images)):
-        raise DirectorError(node, f"{len(texts)} texts for {len(images)} images; give one, or one an image.")
+        raise DirectorError(node, f"{len(texts)} texts for {len(images)} images; give one, or one per image.")
     latents, encoded = _encoded(vae, model.model.latent_format, images, maps)
     known: dict[str, int] = {}
     conditionings = []

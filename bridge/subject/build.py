@@ -66,7 +66,7 @@ def scenes_of(node: str, clip: Any, text: str | Conditioning, prefix: str,
         return take_prompt(clip, text, node)
     lines = [around(line.strip(), prefix.strip(), suffix.strip()) for line in text.splitlines() if line.strip()]
     if not lines:
-        raise DirectorError(node, "there is no scene; write one per line.")
+        raise DirectorError(node, "there is no scene; write one scene per line.")
     conditioning = encode(clip, lines[0], node) if len(lines) == 1 else encode_lines(clip, lines, node)
     return take_prompt(clip, conditioning, node)
 

@@ -77,7 +77,7 @@ function sliderOf(word, weight, weigh) {
   const number = make("span", { className: "ad-weight" });
   const field = make("input", {
     type: "range", min: "0", max: String(Math.max(MOST, Math.ceil(weight))), step: String(STEP), className: "ad-mini",
-    "aria-label": `Weight of ${word}`, title: `How strongly the picture listens to "${word}": 1 is normal, 0 removes it. Double click: 1`,
+    "aria-label": `Weight of ${word}`, title: `How strongly the picture attends to "${word}": 1 is normal, 0 weakens it most. Double-click: 1`,
     input: () => {
       weigh(word, Number(field.value), false);
       show(Number(field.value));

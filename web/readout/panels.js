@@ -12,9 +12,9 @@ import { createSteps } from "./steps.js";
 
 const NAMES = { "heat maps": "Heat maps", landing: "Landing", "edit mask": "Edit mask", subjects: "Subjects", edges: "Edges" };
 const TELLS = {
-  "heat maps": "Where each phrase was read", landing: "Whether each phrase was read in its region",
+  "heat maps": "Where the picture attended to each phrase", landing: "Whether attention to each phrase was in its region",
   "edit mask": "What Attention Edit allowed to change", subjects: "What Shared Subject took for the subject",
-  edges: "The lines Sketch Guidance saw, beside the drawing",
+  edges: "The lines Sketch Guidance found, beside the drawing",
 };
 
 /** Kinds whose colours are attention. @param {Kind} kind */
@@ -24,7 +24,7 @@ const isHeat = (kind) => kind === "heat maps" || kind === "landing";
 export function createKinds(on) {
   const tabs = KINDS.map((kind) => ({ kind, tab: button(NAMES[kind], TELLS[kind], () => on.kind(kind)) }));
   const matches = button("Matches", "Dots of one colour are parts that correspond", on.matches);
-  const element = make("div", { className: "ad-toolbar ad-kinds", role: "toolbar", "aria-label": "What the run left" },
+  const element = make("div", { className: "ad-toolbar ad-kinds", role: "toolbar", "aria-label": "Records of the run" },
     ...tabs.map(({ tab }) => tab), make("span", { className: "ad-spring" }), matches);
   return {
     element,

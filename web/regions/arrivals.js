@@ -45,9 +45,9 @@ export function createArrivals(store, on) {
 function copyWired(store, on, wired) {
   const { drawing } = store.get();
   const regions = [...drawing.regions, ...wired];
-  if (regions.length > MAX_REGIONS) return store.set(told(store.get(), `A drawing holds ${MAX_REGIONS} regions: remove some first.`, true));
+  if (regions.length > MAX_REGIONS) return store.set(told(store.get(), `A drawing can have ${MAX_REGIONS} regions: remove some first.`, true));
   on.unlink(); // before the edit, so that both are one step of undo
-  const next = told(store.get(), "Copied, and their wire is removed: move them as you like.");
+  const next = told(store.get(), "Copied, and the wire is removed: now you can move them.");
   store.set(committed(next, { ...drawing, regions }, drawing.regions.length));
   on.arrived();
 }

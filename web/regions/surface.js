@@ -129,7 +129,7 @@ function finished(state, gesture) {
 function sceneOf(state, hand, arrivals, ghosts) {
   const drawing = shownDrawing(state);
   const snapping = state.snaps && hand.gesture && (state.tool === "box" || state.tool === "select");
-  const hint = state.waiting ? `Drag the place of "${state.waiting}".` : HELP;
+  const hint = state.waiting ? `Drag a box for "${state.waiting}".` : HELP;
   return {
     drawing, selected: state.selected, hovered: hand.hovered, background: hand.background, ghosts,
     labels: drawing.regions.map((region, i) => `${i + 1} ${region.phrase || "no words yet"}`),

@@ -22,7 +22,7 @@ const TOOLS = [
   ["box", "Box (B). Shift adds to the selected region, Alt cuts from it"],
   ["lasso", "Lasso (L): a free outline. Shift adds, Alt cuts"],
   ["brush", "Brush (P): paints into the selected region"],
-  ["erase", "Eraser (E): takes away from the selected region"],
+  ["erase", "Eraser (E): erases from the selected region"],
 ];
 const UPLOAD = "upload";
 
@@ -67,7 +67,7 @@ function maskMenu(on) {
 function createBackground(on) {
   const picker = filePicker(false, ([file]) => on.upload(file));
   const field = make("select", {
-    className: "ad-select", title: "A picture behind the regions; only for the eye", "aria-label": "Background picture",
+    className: "ad-select", title: "A picture behind the regions; it does not change the result", "aria-label": "Background picture",
     keydown: (/** @type {Event} */ event) => event.stopPropagation(),
     pointerdown: () => list(), focus: () => list(),
     change: () => {
