@@ -56,8 +56,13 @@ def _or(way_out: str) -> str:
 
 
 def _check_area(method: Method, ours: Sequence[Any]) -> None:
-    """An area is a part of the picture that the host evaluates as if it were the whole."""
-    if not any(cond.get("area") is not None for cond in ours):
+    """An area is a part of the picture that the host evaluates as if it were the whole.
+
+    A method that follows whatever prompts there are still acts on those of the whole picture.
+    """
+    limited = [cond.get("area") is not None for cond in ours]
+    any_prompt = method.acts_on([RowSpan(0, 1, None)])
+    if not (all(limited) if any_prompt else any(limited)):
         return
     why = method.why_no_area if isinstance(method, RefusesArea) else "this node cannot follow it there"
     if isinstance(method, RefusesArea) or needs_places(method):

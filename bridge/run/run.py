@@ -19,7 +19,6 @@ from ..text.prompt import TAG_KEY
 from .progress import progress_at
 
 CHAIN_KEY = "attention_director_chain"
-TIMESTEPS = 1000.0
 
 
 @dataclass(eq=False)
