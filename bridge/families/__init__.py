@@ -6,9 +6,10 @@ from typing import Any
 
 from ..errors import DirectorError
 from .family import Family
+from .flux import FluxFamily
 from .unet import UNetFamily
 
-FAMILIES: tuple[Family, ...] = (UNetFamily(),)
+FAMILIES: tuple[Family, ...] = (UNetFamily(), FluxFamily())
 
 
 def family_of(model: Any, node: str) -> Family:

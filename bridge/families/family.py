@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -12,12 +13,24 @@ from ...core.network import LayerAddress, Network, SubjectLayers
 CALL_KEY = "attention_director_call"
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """Shapes of what the network is given in one call.
+
+    latent: (h, w) of x; text: tokens of the encoded prompt; references: (h, w) of each reference latent.
+    """
+
+    latent: tuple[int, int]
+    text: int = 0
+    references: tuple[tuple[int, int], ...] = ()
+
+
 class FamilyNetwork(Network, Protocol):
     """A loaded network and latents of one size, for those who also run it."""
 
     @property
-    def subject(self) -> SubjectLayers:
-        """Which layers share a subject, and where its features are read."""
+    def subject(self) -> SubjectLayers | None:
+        """Which layers share a subject, and where its features are read; None where none can yet."""
         ...
 
     def projections(self, layer: LayerAddress) -> tuple[torch.nn.Module, torch.nn.Module]:
@@ -41,7 +54,7 @@ class Family(Protocol):
         """What the layers of a loaded network do for latents of (h, w)."""
         ...
 
-    def install(self, network: Any, options: dict[str, Any], call: ModelCall) -> dict[str, Any]:
+    def install(self, network: Any, options: dict[str, Any], call: ModelCall, inputs: Inputs) -> dict[str, Any]:
         """A copy of one model call's options in which the call's methods act."""
         ...
 
