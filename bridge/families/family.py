@@ -25,6 +25,12 @@ class Inputs:
     references: tuple[tuple[int, int], ...] = ()
 
 
+def inputs_of(x: torch.Tensor, context: torch.Tensor | None, references: Any) -> Inputs:
+    """What a call of the network is given, as shapes."""
+    sizes = tuple((int(r.shape[-2]), int(r.shape[-1])) for r in references or ())
+    return Inputs((int(x.shape[-2]), int(x.shape[-1])), 0 if context is None else int(context.shape[1]), sizes)
+
+
 class FamilyNetwork(Network, Protocol):
     """A loaded network and latents of one size, for those who also run it."""
 

@@ -18,7 +18,7 @@ from ...core.call import AttentionCall
 from ...core.method import ModelCall
 from ...core.network import LayerAddress
 from ...core.sequence import Axis, Segment
-from .family import CALL_KEY, Inputs
+from .family import CALL_KEY
 from .kernel import join_heads, split_heads
 
 OVERRIDE = "optimized_attention_override"
@@ -95,9 +95,3 @@ def _lengths(q: torch.Tensor, k: torch.Tensor, kwargs: dict[str, Any]) -> tuple[
 def _warn_of_length(layer: LayerAddress) -> bool:
     log.warning("Attention Director: another node adds tokens at %s; nothing is done there.", layer)
     return True
-
-
-def inputs_of(x: torch.Tensor, context: torch.Tensor | None, references: Any) -> Inputs:
-    """What a call of the network is given, as shapes."""
-    sizes = tuple((int(r.shape[-2]), int(r.shape[-1])) for r in references or ())
-    return Inputs((int(x.shape[-2]), int(x.shape[-1])), 0 if context is None else int(context.shape[1]), sizes)
