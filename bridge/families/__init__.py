@@ -7,9 +7,10 @@ from typing import Any
 from ..errors import DirectorError
 from .family import Family
 from .flux import FluxFamily
+from .nextdit import NextDiTFamily
 from .unet import UNetFamily
 
-FAMILIES: tuple[Family, ...] = (UNetFamily(), FluxFamily())
+FAMILIES: tuple[Family, ...] = (UNetFamily(), FluxFamily(), NextDiTFamily())
 
 
 def family_of(model: Any, node: str) -> Family:

@@ -75,7 +75,7 @@ class FluxFamily:
         axis = joint_axis(inputs.text, tokens(inputs.latent), tuple(map(tokens, inputs.references)))
         layers = {(layer.stage, layer.block): layer for layer in FluxNetwork(network, inputs.latent).layers}
 
-        def address(options: dict[str, Any], queries: int, keys: int) -> LayerAddress | None:
+        def address(options: dict[str, Any], count: int) -> LayerAddress | None:
             return layers.get((options.get("block_type"), options.get("block_index")))
 
         return with_override(options, axis, inputs.latent, address, call)

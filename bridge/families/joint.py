@@ -6,9 +6,10 @@ rotary positions. There is one such slot: what stands in it already becomes our 
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -22,8 +23,8 @@ from .family import CALL_KEY
 from .kernel import join_heads, split_heads
 
 OVERRIDE = "optimized_attention_override"
-# (options of the call, query tokens, key tokens) -> the layer, None for one that is not ours
-Address = Callable[[dict[str, Any], int, int], LayerAddress | None]
+# (options of the call, how many attentions were called before it) -> the layer, None for one that is not ours
+Address = Callable[[dict[str, Any], int], LayerAddress | None]
 
 log = logging.getLogger("attention_director")
 
@@ -53,10 +54,11 @@ class Override:
     address: Address
     call: ModelCall
     foreign: Any = None
+    calls: Iterator[int] = field(default_factory=itertools.count)
 
     def __call__(self, func: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int, *args: Any,
                  **kwargs: Any) -> torch.Tensor:
-        layer = self.address(kwargs.get("transformer_options") or {}, *_lengths(q, k, kwargs))
+        layer = self.address(kwargs.get("transformer_options") or {}, next(self.calls))
         acts = layer is not None and (self.call.chain.selects(layer) or bool(self.call.chain.observers(layer)))
         if acts and _lengths(q, k, kwargs) != (self.axis.length, self.axis.length):
             self.call.scratch.once("regrouped", lambda: _warn_of_length(layer))

@@ -1,4 +1,4 @@
-"""Methods on a tiny random Flux in the host's own sampler."""
+"""Methods on tiny random networks with joint attention, in the host's own sampler."""
 
 from __future__ import annotations
 
@@ -64,24 +64,43 @@ class Watcher:
         return attend(self.change(call) if self.change else call)
 
 
-def watched(watcher: Any, model: Any = None) -> Any:
+def watched(watcher: Any, model: Any) -> Any:
     from attention_director.bridge.run.install import install
 
-    return install(model or tiny_joint.flux(), watcher)
+    return install(model, watcher)
 
 
-def test_handing_on_is_bitwise_the_host() -> None:
-    model, watcher = tiny_joint.flux(), Watcher()
-    assert torch.equal(sample(watched(watcher), tagged()), sample(model, tagged()))
-    layers = [str(call.layer) for call in watcher.seen[:5]]
-    assert layers == ["double 0.0 joint", "double 1.0 joint", "single 0.0 joint", "single 1.0 joint",
-                      "single 2.0 joint"] and len(watcher.seen) == 15
+@pytest.mark.parametrize("name", tiny_joint.CONFIGS)
+def test_handing_on_is_bitwise_the_host(name: str) -> None:
+    model, watcher = tiny_joint.model(name), Watcher()
+    assert torch.equal(sample(watched(watcher, tiny_joint.model(name)), tagged()), sample(model, tagged()))
+    layers = family_network(name).layers
+    assert [call.layer for call in watcher.seen] == 3 * list(layers) and len(set(layers)) == len(layers) > 3
+
+
+def family_network(name: str) -> Any:
+    from attention_director.bridge.families import family_of
+
+    model = tiny_joint.model(name)
+    return family_of(model, "test").network(model.model.diffusion_model, SIZE)
+
+
+@pytest.mark.parametrize("name", ["lumina", "zimage"])
+@pytest.mark.parametrize("tokens", [9, 20, 32])
+def test_text_before_the_image_with_learned_padding(name: str, tokens: int) -> None:
+    """20 image tokens: at 20 text tokens a refiner's calls are as long as each other's."""
+    watcher = Watcher()
+    sample(watched(watcher, tiny_joint.model(name)), tagged(tokens), cfg=1.0)
+    call, padded = watcher.seen[0], name == "zimage"
+    text, image = call.queries.segments
+    assert (text.start, text.stop, image.start) == (0, tokens, 32 if padded else tokens)
+    assert image.grid == (4, 5) and call.q.shape[2] == call.queries.length == (64 if padded else tokens + 20)
 
 
 def test_axes_say_what_stands_where() -> None:
-    watcher = Watcher()
+    name, watcher = "flux", Watcher()
     reference = torch.randn(1, 16, 5, 6, generator=torch.Generator().manual_seed(1))
-    sample(watched(watcher), tagged(reference_latents=[reference]))
+    sample(watched(watcher, tiny_joint.model(name)), tagged(reference_latents=[reference]))
     call = watcher.seen[0]
     kinds = [(s.kind, s.length, s.grid) for s in call.queries.segments]
     assert kinds == [("text", WORDS, None), ("image", 20, (4, 5)), ("reference", 9, (3, 3))]
@@ -89,7 +108,8 @@ def test_axes_say_what_stands_where() -> None:
     assert call.latent_grid == SIZE and call.grid == (4, 5)
 
 
-def test_only_our_rows_are_touched_also_where_lengths_differ_and_at_cfg_1() -> None:
+@pytest.mark.parametrize("name", tiny_joint.CONFIGS)
+def test_only_our_rows_are_touched_also_where_lengths_differ_and_at_cfg_1(name: str) -> None:
     from attention_director.core.call import LowRankBias
 
     def towards_text(call: Any) -> Any:
@@ -101,7 +121,8 @@ def test_only_our_rows_are_touched_also_where_lengths_differ_and_at_cfg_1() -> N
         right[:, :, :4] = 1.0
         return replace(call, bias=LowRankBias(left, right))
 
-    model, changed = tiny_joint.flux(), watched(Watcher(change=towards_text))
+    model = tiny_joint.model(name)
+    changed = watched(Watcher(change=towards_text), model)
     for negative, cfg in ((None, 3.0), (tiny_joint.conditioning(9, 6), 3.0), (None, 1.0)):
         plain = sample(model, tagged(), negative, cfg=cfg)
         assert float((sample(changed, tagged(), negative, cfg=cfg) - plain).abs().max()) > 0.05
@@ -111,47 +132,61 @@ def test_only_our_rows_are_touched_also_where_lengths_differ_and_at_cfg_1() -> N
         assert torch.equal(swapped, sample(model, negative or tiny_joint.conditioning(WORDS, 6), tagged(), cfg=cfg))
 
 
-def test_a_bias_is_the_hosts_own_mask() -> None:
+@pytest.mark.parametrize("name", tiny_joint.CONFIGS)
+def test_a_bias_is_the_hosts_own_mask(name: str) -> None:
     """The same numbers added to the logits by the host's attention mask."""
     from attention_director.core.call import LowRankBias
 
-    words = torch.zeros(1, 1, 32, 1)
+    watcher = Watcher()
+    sample(watched(watcher, tiny_joint.model(name)), tagged(), steps=1, cfg=1.0)
+    total = watcher.seen[0].queries.length
+    words = torch.zeros(1, 1, total, 1)
     words[:, :, 2:5] = -2.0
 
     def held_back(call: Any) -> Any:
         return replace(call, bias=LowRankBias(torch.ones(*call.q.shape[:3], 1), words))
 
-    def masked(func: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int, *args: Any, mask: Any = None,
+    def masked(func: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int, *args: Any,
                **kwargs: Any) -> torch.Tensor:
         from comfy.ldm.modules.attention import attention_pytorch
 
-        return attention_pytorch(q, k, v, heads, mask=words[:, :, :, 0][:, :, None].expand(1, 1, 32, 32), **kwargs)
+        calls[0] += 1
+        if (calls[0] - 1) % refined[1] < refined[0]:
+            return func(q, k, v, heads, *args, **kwargs)
+        mask = words[:, :, :, 0][:, :, None].expand(1, 1, total, total)
+        return attention_pytorch(q, k, v, heads, **{**kwargs, "mask": mask})
 
-    ours = sample(watched(Watcher(change=held_back)), tagged(), cfg=1.0)
-    theirs = tiny_joint.flux().clone()
+    network = tiny_joint.model(name).model.diffusion_model
+    before = 0 if name == "flux" else len(network.context_refiner) + len(network.noise_refiner)
+    calls, refined = [0], (before, before + len(family_network(name).layers))
+    ours = sample(watched(Watcher(change=held_back), tiny_joint.model(name)), tagged(), cfg=1.0)
+    theirs = tiny_joint.model(name).clone()
     theirs.model_options["transformer_options"]["optimized_attention_override"] = masked
     torch.testing.assert_close(ours, sample(theirs, tagged(), cfg=1.0), rtol=0, atol=1e-4)
 
 
-def test_another_packs_override_becomes_the_innermost_kernel() -> None:
+@pytest.mark.parametrize("name", tiny_joint.CONFIGS)
+def test_another_packs_override_becomes_the_innermost_kernel(name: str) -> None:
     def halved(func: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int, *args: Any,
                **kwargs: Any) -> torch.Tensor:
         return 0.5 * func(q, k, v, heads, *args, **kwargs)
 
-    other = tiny_joint.flux().clone()
+    other = tiny_joint.model(name).clone()
     other.model_options["transformer_options"]["optimized_attention_override"] = halved
     assert torch.equal(sample(watched(Watcher(), other), tagged()), sample(other, tagged()))
 
 
-def test_windows_open_where_the_hosts_percents_do() -> None:
+@pytest.mark.parametrize("name", tiny_joint.CONFIGS)
+def test_windows_open_where_the_hosts_percents_do(name: str) -> None:
     watcher = Watcher()
-    sample(watched(watcher), tagged(), steps=4, cfg=1.0)
+    sample(watched(watcher, tiny_joint.model(name)), tagged(), steps=4, cfg=1.0)
     progress = sorted({round(call.step.progress, 3) for call in watcher.seen})
     assert progress == [0.0, 0.25, 0.5, 0.75]
 
 
+@pytest.mark.parametrize("name", tiny_joint.CONFIGS)
 @pytest.mark.parametrize("share", ["keep", "raise"])
-def test_regions_pull_their_words_into_their_boxes(share: str) -> None:
+def test_regions_pull_their_words_into_their_boxes(name: str, share: str) -> None:
     """With words that mean nothing yet a box still changes its own pixels most."""
     from attention_director.bridge.run.install import install
     from attention_director.core.joint_regions import JointRegionAttention, JointRule
@@ -162,7 +197,7 @@ def test_regions_pull_their_words_into_their_boxes(share: str) -> None:
     masks[0, 0, :, :5], masks[0, 1, :, 5:] = True, True
     phrases = tuple(Phrase(t, TokenLayout(t, tuple(f"{w}</w>" for w in t.split()))) for t in ("red hat", "dog"))
     method = JointRegionAttention("1/x", phrases, masks, (1.0, 1.0), JointRule(share=share), Schedule(0.0, 0.5))
-    model = tiny_joint.flux()
+    model = tiny_joint.model(name)
     directed = sample(install(model, method), tagged())
     plain = sample(model, tagged())
     assert directed.isfinite().all() and float((directed - plain).abs().max()) > 0.01
