@@ -8,13 +8,21 @@ import torch
 
 from .errors import DirectorError
 
+# Reported for pictures that are equal up to rounding.
+MOST_DB = 100.0
+
 
 def mask_to_bhw(mask: torch.Tensor) -> torch.Tensor:
-    """A MASK as [B, H, W] on the CPU; some nodes give [H, W] or [B, 1, H, W]."""
+    """A MASK as [B, H, W] on the CPU, B at least 1; some nodes give [H, W] or [B, 1, H, W].
+
+    A batch of no masks, as a detector gives that found nothing, is one mask of nothing.
+    """
     if mask.ndim == 2:
         mask = mask[None]
     elif mask.ndim == 4:
         mask = mask[:, 0]
+    if not mask.numel():
+        mask = torch.zeros(1, *(max(1, side) for side in mask.shape[-2:]))
     return mask.detach().to("cpu", torch.float32)
 
 
@@ -32,3 +40,9 @@ def stack_masks(node: str, masks: Sequence[torch.Tensor]) -> torch.Tensor:
     sized = [torch.nn.functional.interpolate(mask[:, None], size=size, mode="nearest")[:, 0].expand(count, -1, -1)
              for mask in masks]
     return torch.stack(sized, dim=1) > 0.5
+
+
+def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Peak signal-to-noise ratio in dB of pictures in 0..1, at most MOST_DB."""
+    error = float((a.double() - b.double()).square().mean())
+    return MOST_DB if error <= 10.0 ** (-MOST_DB / 10.0) else float(-10.0 * torch.tensor(error).log10())

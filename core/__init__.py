@@ -4,8 +4,8 @@ Shape letters, the same in every file:
     B   rows of the model call (images x conditionings)      H   attention heads
     Nq  query tokens (h*w pixels of the layer)               Nk  key tokens (pixels, or words)
     D   width of one head                                    h,w pixel grid of the layer
-    R   regions                                              T   tokens of a prompt (77 a chunk)
+    R   regions                                              T   tokens of a prompt
 
 Reading order, each module importing only those before it:
-    tokens, layers, schedule, call, attention, columns, method, then one file a method (regions, ...).
+    sequence, words, text, network, schedule, call, attention, method, hooks, then one file per method (regions, ...).
 """

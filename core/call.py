@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -72,6 +73,25 @@ class Scratch:
         """The same where the method has made it, None before."""
         return self.values.get((key, make))
 
+    def snapshot(self) -> dict[Hashable, Any]:
+        """What is remembered now, to compute something again from; tensors are shared, not copied."""
+        return _snapshot(self.values)
+
+
+def _snapshot(value: Any) -> Any:
+    """A copy of dicts, lists, sets and states down to what methods replace, and do not change, when they write."""
+    if type(value) is dict:
+        return {key: _snapshot(held) for key, held in value.items()}
+    if type(value) in (list, set):
+        return type(value)(map(_snapshot, value))
+    state: Any = getattr(type(value), "__dataclass_params__", None)
+    if state is None or state.frozen:
+        return value
+    made = copy(value)
+    for name, held in vars(value).items():
+        setattr(made, name, _snapshot(held))
+    return made
+
 
 @dataclass(frozen=True)
 class LowRankBias:
@@ -108,8 +128,8 @@ class AttentionCall:
     queries, keys: what stands where along Nq and Nk. latent_grid: (h, w) of the whole latent. bias: added to
     the logits. probe: [B, 1, Nk, C] in float32, which keys an observer counts, None where nobody looks; it rides
     beside v, so a method that mixes the values of keys mixes the probe alike.
-    residual_rows: for each row, the row of the layer's own call whose share of an additive patch of another
-    pack (IPAdapter) is to be added to its output, or -1 for none; None: each row its own.
+    residual: what another pack's patch (IPAdapter) adds to the output of each row, [B, H, Nq, D], found when it is
+    asked for; None for nothing. A method that attends to a row in parts leaves it to one of them.
     """
 
     q: torch.Tensor
@@ -124,7 +144,7 @@ class AttentionCall:
     scratch: Scratch
     bias: LowRankBias | None = None
     probe: torch.Tensor | None = None
-    residual_rows: tuple[int, ...] | None = None
+    residual: Callable[[], torch.Tensor] | None = None
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -149,10 +169,11 @@ class AttentionCall:
         """
         index = self.index(rows)
         q, k, v = (take_rows(x, index) for x in (self.q, self.k, self.v))
-        own = self.residual_rows or tuple(range(self.q.shape[0]))
         probe = None if self.probe is None else self.probe.index_select(0, index)
+        residual = self.residual
         return replace(self, q=q, k=k, v=v, probe=probe, rows=take_spans(self.rows, rows),
-                       bias=self.bias.take(index) if self.bias else None, residual_rows=tuple(own[r] for r in rows))
+                       bias=self.bias.take(index) if self.bias else None,
+                       residual=residual and (lambda: take_rows(residual(), index)))
 
     def index(self, rows: tuple[int, ...]) -> torch.Tensor:
         """Row numbers on the call's device, moved there once a run."""

@@ -2,7 +2,7 @@
 
 Diffusion features (DIFT, arXiv 2306.03881) tell which patch of another image shows the same part of
 the subject; its self-attention output is then mixed in. Letters beside those of core: N patches of an
-image, K patches of the pool that images draw from, C channels.
+image, K patches of the pool that images take from, C channels.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import torch.nn.functional as F
 
 from .otsu import otsu_threshold
 
-# The timestep whose features match parts best, of 1000 (DIFT, section 4).
-DIFT_TIMESTEP = 261
+# Where in a run features match parts best: timestep 261 of the 1000 of Stable Diffusion (DIFT, section 4).
+DIFT_PROGRESS = 1.0 - 261 / 1000
 # Cosine distance runs from 0 to 2; 2 is said of a patch that is no candidate.
 FARTHEST = 2.0
 _DISTANCES_AT_ONCE = 16 * 1024 * 1024
@@ -23,7 +23,7 @@ _DISTANCES_AT_ONCE = 16 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Link:
-    """Where each patch of one image draws from. index: [N] into the pool; gate: bool [N], mix here at all."""
+    """Where each patch of one image takes from. index: [N] into the pool; gate: bool [N], mix here at all."""
 
     index: torch.Tensor
     gate: torch.Tensor
@@ -66,8 +66,8 @@ def link(target: torch.Tensor, pool: torch.Tensor, valid: torch.Tensor, own: tor
     """Correspondence of one image with the pool, subject by subject.
 
     target: [N, C], pool: [K, C]; valid: bool [G, K], own: bool [G, N]: for each group of subjects the
-    candidates and the image's own mask. A patch draws where it lies in the mask and its distance is
-    below Otsu's threshold over all patches of the image. Where masks of groups overlap the first holds.
+    candidates and the image's own mask. A patch takes from the pool where it lies in the mask and its distance
+    is below Otsu's threshold over all patches of the image. Where masks of groups overlap the first holds.
     """
     index = torch.zeros(len(target), dtype=torch.long, device=target.device)
     gate = torch.zeros(len(target), dtype=torch.bool, device=target.device)
@@ -79,9 +79,9 @@ def link(target: torch.Tensor, pool: torch.Tensor, valid: torch.Tensor, own: tor
     return Link(index, gate)
 
 
-def inject(x: torch.Tensor, pool: torch.Tensor, drawn: Link, weight: float) -> torch.Tensor:
+def inject(x: torch.Tensor, pool: torch.Tensor, found: Link, weight: float) -> torch.Tensor:
     """x_p <- (1 - weight) x_p + weight pool[NN(p)] where the gate is open. x: [N, C], pool: [K, C].
 
     The pool is what the layer gave before any mixing, so the order of images does not matter.
     """
-    return torch.where(drawn.gate[:, None], torch.lerp(x, pool[drawn.index].to(x.dtype), weight), x)
+    return torch.where(found.gate[:, None], torch.lerp(x, pool[found.index].to(x.dtype), weight), x)

@@ -13,17 +13,19 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .noise import EPS, NoiseLaw
+
 WIDTHS = (512, 256, 128, 64)
 SINES = 10
 
 
-def noise_features(sigma: torch.Tensor) -> torch.Tensor:
+def noise_features(sigma: torch.Tensor, law: NoiseLaw = EPS) -> torch.Tensor:
     """The noise level as the predictor reads it: [B] to [B, 1 + SINES].
 
-    tau = sqrt(1 - alpha_bar) = sigma / sqrt(1 + sigma^2), then sin(2 pi tau 2^-l) for l = 0..9. The paper
-    says "t and its positional encoding"; a scalar is all that is known while drawing.
+    tau = sqrt(1 - alpha_bar), or the time of a flow, then sin(2 pi tau 2^-l) for l = 0..9. The paper says
+    "t and its positional encoding"; a scalar is all that is known while sampling.
     """
-    tau = sigma / (1 + sigma.square()).sqrt()
+    tau = law.time(sigma)
     powers = 2.0 ** -torch.arange(SINES, device=sigma.device, dtype=sigma.dtype)
     return torch.cat((tau[:, None], torch.sin(2 * math.pi * tau[:, None] * powers)), 1)
 
@@ -31,15 +33,19 @@ def noise_features(sigma: torch.Tensor) -> torch.Tensor:
 class EdgePredictor(nn.Module):
     """Per pixel: in -> 512 -> 256 -> 128 -> 64 -> latent channels; Linear, ReLU, BatchNorm, the last plain.
 
-    channels: those of each tap, in order. The paper resizes all taps to the latent's grid and joins
-    them (9280 channels for SD1.x) before the first layer. Resizing and that layer are both linear, so
-    here the layer comes first, at each tap's own size, taps of one size are summed, and only the sums'
-    512 channels are resized: the same numbers in a twentieth of the memory.
+    channels: those of each tap, in order. law: of the model whose levels it reads.
+
+    The paper resizes all taps to the latent's grid and joins them (9280 channels for SD1.x) before the first
+    layer. Resizing and that layer are both linear, so here the layer comes first, at each tap's own size, taps
+    of one size are summed, and only the sums' 512 channels are resized: the same numbers in a twentieth of the
+    memory.
     """
 
-    def __init__(self, channels: Sequence[int], latent_channels: int = 4, widths: Sequence[int] = WIDTHS) -> None:
+    def __init__(self, channels: Sequence[int], latent_channels: int = 4, widths: Sequence[int] = WIDTHS,
+                 law: NoiseLaw = EPS) -> None:
         super().__init__()
         self.channels = tuple(channels)
+        self.law = law
         sizes = (sum(self.channels) + 1 + SINES, *widths)
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
         self.norms = nn.ModuleList(nn.BatchNorm1d(width) for width in widths)
@@ -58,7 +64,7 @@ class EdgePredictor(nn.Module):
         first = self.layers[0]
         assert isinstance(first, nn.Linear)
         *weights, of_noise = first.weight.split((*self.channels, 1 + SINES), 1)
-        total = F.linear(noise_features(sigma.to(of_noise.dtype)), of_noise, first.bias)[:, :, None, None]
+        total = F.linear(noise_features(sigma.to(of_noise.dtype), self.law), of_noise, first.bias)[:, :, None, None]
         by_size: dict[torch.Size, torch.Tensor] = {}
         for tap, weight in zip(taps, weights, strict=True):
             seen = (weight @ tap.to(weight.dtype).flatten(2)).unflatten(2, tap.shape[-2:])

@@ -19,7 +19,7 @@ import torch
 
 from .call import Attend, AttentionCall, RowSpan, take_rows
 from .local_blend import LocalBlend
-from .method import owned
+from .method import spans_of
 from .network import LayerAddress, Layers, Network
 from .schedule import Schedule
 from .text import PromptTag
@@ -74,14 +74,15 @@ class EditAttention:
     """Copies the source prompt's attention into the target prompts.
 
     Image i of a batch reads prompt i mod P; prompt 0 is the source and its rows are never changed.
-    edits: one a target. cross, self_: windows. self_floor, self_max: see ``self_limit``. copied: the layers
+    edits: one per target. cross_window, self_window: when it copies image-to-text attention and
+    image-to-image attention. self_floor, self_max: see ``self_limit``. copied: the layers
     whose image-to-image attention targets take from the source, None for all that have one.
     """
 
     key: str
     edits: tuple[TargetEdit, ...]
-    cross: Schedule
-    self_: Schedule
+    cross_window: Schedule
+    self_window: Schedule
     self_floor: int = 16
     self_max: int = 0
     blend: LocalBlend | None = None
@@ -99,12 +100,12 @@ class EditAttention:
 
     @property
     def edits_words(self) -> bool:
-        return not self.cross.empty or any(not own.empty for edit in self.edits for _, own in edit.windows)
+        return not self.cross_window.empty or any(not own.empty for edit in self.edits for _, own in edit.windows)
 
     @property
     def schedule(self) -> Schedule:
         """From the first of its windows to the last; a local blend looks on all through the run."""
-        windows = [self.cross, self.self_, *(own for edit in self.edits for _, own in edit.windows)]
+        windows = [self.cross_window, self.self_window, *(own for edit in self.edits for _, own in edit.windows)]
         if self.blend is not None:
             return Schedule(0.0, 1.0)
         return Schedule(min((w.start for w in windows if not w.empty), default=0.0),
@@ -113,10 +114,10 @@ class EditAttention:
     def selects(self, layer: LayerAddress) -> bool:
         if layer.reads("image", "text"):
             return self.edits_words or (self.blend is not None and self.blend.reads(layer))
-        return not self.self_.empty and (self.copied is None or layer in self.copied)
+        return not self.self_window.empty and (self.copied is None or layer in self.copied)
 
     def acts_on(self, rows: Sequence[RowSpan]) -> bool:
-        return bool(owned(self.key, rows))
+        return bool(spans_of(self.key, rows))
 
     def check_run(self, rows: Sequence[RowSpan], images: int) -> None:
         """Raises ValueError for a batch that is not a multiple of the prompts."""
@@ -133,40 +134,40 @@ class EditAttention:
 
     def _with_source_maps(self, call: AttentionCall) -> AttentionCall:
         """Image-to-image attention of targets with q and k of their source."""
-        if not self.self_.weight(call.step.progress):
+        if not self.self_window.weight(call.step.progress):
             return call
         first = self._first(call, self._pairs(call.rows))
-        return replace(call.take(first), v=call.v, probe=call.probe, residual_rows=call.residual_rows)
+        return replace(call.take(first), v=call.v, probe=call.probe, residual=call.residual)
 
     def _edited(self, call: AttentionCall, attend: Attend) -> torch.Tensor:
         """Image-to-text attention with mixed values; a second attention only for rows that keep some of their own."""
         mixing = self._mixing(call)
         if mixing is None:
             return attend(call)
-        first = replace(call.take(mixing.first), v=_mixed(call.v, mixing, call), residual_rows=call.residual_rows,
+        first = replace(call.take(mixing.first), v=_mixed(call.v, mixing, call), residual=call.residual,
                         probe=None if call.probe is None else _mixed(call.probe, mixing, call))
         out = attend(first)
         if not mixing.second:
             return out
         rest = call.take(mixing.second)
         kept = mixing.kept.repeat(1, rest.v.shape[2] // mixing.kept.shape[1])[:, None, :, None]
-        part = attend(replace(rest, v=rest.v * kept, residual_rows=(-1,) * len(mixing.second),
+        part = attend(replace(rest, v=rest.v * kept, residual=None,
                               probe=None if rest.probe is None else rest.probe * kept))
         return out.index_add(0, call.index(mixing.second), part)
 
     def _remember(self, call: AttentionCall, attend: Attend) -> None:
         """Add this layer's edited maps of the blend words to the run's; the words are read as values."""
         assert self.blend is not None
-        ours = call.take(tuple(row for span in owned(self.key, call.rows) for row in range(span.start, span.stop)))
+        ours = call.take(tuple(row for span in spans_of(self.key, call.rows) for row in range(span.start, span.stop)))
         words = self.blend.words_as_values(ours)
         unseen = None if ours.probe is None else torch.zeros_like(ours.probe)
-        maps = self._edited(replace(ours, v=words, probe=unseen, residual_rows=(-1,) * words.shape[0]), attend)
+        maps = self._edited(replace(ours, v=words, probe=unseen, residual=None), attend)
         self.blend.add(self.key, ours, maps[..., :2].float().mean(1))
 
     def _pairs(self, rows: Sequence[RowSpan]) -> tuple[tuple[int, int, int], ...]:
         """(target row, its source's row, number of its edit), for rows whose source is in the call."""
         pairs: list[tuple[int, int, int]] = []
-        spans = owned(self.key, rows)
+        spans = spans_of(self.key, rows)
         where = {(id(s.tag), image): row for s in reversed(spans) for row, image in enumerate(s.images, s.start)}
         for span in spans:
             for row, image in enumerate(span.images, span.start):
@@ -188,7 +189,7 @@ class EditAttention:
     def _mixing(self, call: AttentionCall) -> _Mixing | None:
         progress = call.step.progress
         gates = call.scratch.once((self.key, "gates", progress),
-                                  lambda: tuple(edit.gate(self.cross, progress) for edit in self.edits))
+                                  lambda: tuple(edit.gate(self.cross_window, progress) for edit in self.edits))
         cache_key = (self.key, "mixing", gates, call.row_ids, call.v.device, call.v.dtype)
         return call.scratch.once(cache_key, lambda: self._make_mixing(call, gates))
 
@@ -196,7 +197,7 @@ class EditAttention:
         pairs = [pair for pair in self._pairs(call.rows) if any(gates[pair[2]])]
         if not pairs:
             return None
-        tags = {row: span.tag for span in owned(self.key, call.rows) for row in range(span.start, span.stop)}
+        tags = {row: span.tag for span in spans_of(self.key, call.rows) for row in range(span.start, span.stop)}
         copied, kept = zip(*(self._whole_row(tags[row], number, gates[number]) for row, _, number in pairs),
                            strict=True)
         second = [n for n, own in enumerate(kept) if own.any()]

@@ -30,7 +30,7 @@ def keeps_steps(phrases: int, steps: int, cells: int) -> bool:
 def pixel_maps(call: AttentionCall, probe: torch.Tensor, rows: slice) -> torch.Tensor:
     """Probability with which each pixel reads each phrase, mean of the heads: [n, C, h, w].
 
-    sum_j softmax(q k^T / sqrt(D) + bias)_ij marks_jc for the ``rows`` of a call; probe [B, 1, Nk, C].
+    sum_j softmax(q k^T / sqrt(D) + bias)_ij probe_jc for the ``rows`` of a call; probe [B, 1, Nk, C].
     """
     bias = call.bias and call.bias.rows(rows)
     read = explicit_attention(call.q[rows], call.k[rows], probe[rows], bias)
@@ -60,8 +60,8 @@ def standing_out(maps: torch.Tensor) -> torch.Tensor:
 def landing(maps: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
     """Landing score 0..1: share of the attention that stands out which lies inside the region.
 
-    maps, regions (0..1): [..., h, w]. 1: the phrase is read inside its region only, however small it
-    was drawn there; chance gives the region's share of the area. A map without relief scores 0.
+    maps, regions (0..1): [..., h, w]. 1: the phrase is read inside its region only, however small what it
+    names is there; chance gives the region's share of the area. A map without relief scores 0.
     """
     out = standing_out(maps)
     mass = out.sum((-2, -1))

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from .call import RowSpan, Scratch
-from .method import AttentionMethod, ModelCall
+from .method import AttentionMethod, Method, ModelCall
 from .network import LayerAddress
 from .text import Phrase
 
@@ -25,7 +25,7 @@ class ChecksRun(Protocol):
 
 @runtime_checkable
 class NamesPhrases(Protocol):
-    """Offers the words it acts on, for a record that was not told which words to keep."""
+    """Offers the words it acts on, for a record whose user named no words."""
 
     @property
     def phrases(self) -> tuple[Phrase, ...]: ...
@@ -43,6 +43,45 @@ class SumsUp(Protocol):
     """Says in a few words what it did in a run, for the line on the node."""
 
     def sum_up(self, scratch: Scratch) -> str: ...
+
+
+@runtime_checkable
+class NamesItsPart(Protocol):
+    """Is a part of what a node does that has a sentence of its own after the run, such as "inversion"."""
+
+    @property
+    def part(self) -> str: ...
+
+
+def part_of(method: Method) -> tuple[str, str]:
+    """(key, part): methods of one sentence after a run; part is "" for what the node itself does."""
+    return method.key, method.part if isinstance(method, NamesItsPart) else ""
+
+
+@runtime_checkable
+class KnowsPlaces(Protocol):
+    """Says whether places in the picture matter to it. A method without this hook needs them.
+
+    needs_places: False for one that acts alike in a part of a picture and in the whole.
+    """
+
+    @property
+    def needs_places(self) -> bool: ...
+
+
+def needs_places(method: Method) -> bool:
+    return not isinstance(method, KnowsPlaces) or method.needs_places
+
+
+@runtime_checkable
+class RefusesArea(Protocol):
+    """Cannot follow a positive that is limited to an area. why_no_area: the sentence's reason.
+
+    A method that needs places and does not have this hook is refused with a general reason.
+    """
+
+    @property
+    def why_no_area(self) -> str: ...
 
 
 @runtime_checkable
@@ -70,7 +109,7 @@ class BeginsCall(Protocol):
 class AddsForwards(Protocol):
     """Needs extra forwards of the model on the same input first.
 
-    Each method returned takes this one's place in the chain for one forward, whose output is dropped.
+    Each method returned takes the place of all methods of this one's key for one forward, whose output is dropped.
     """
 
     def forwards(self, call: ModelCall) -> Sequence[AttentionMethod]: ...
@@ -104,3 +143,11 @@ class ReadsFeatures(Protocol):
     def features_wanted(self, call: ModelCall) -> str: ...
 
     def read_features(self, features: torch.Tensor, call: ModelCall) -> None: ...
+
+
+@runtime_checkable
+class ActsInJointLayers(Protocol):
+    """Can act where text and image share one attention."""
+
+    @property
+    def acts_in_joint_layers(self) -> bool: ...

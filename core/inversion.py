@@ -4,8 +4,8 @@ Method: DDIM inversion and null-text inversion, arXiv 2211.09794; negative-promp
 direct inversion, arXiv 2310.01506; edit-friendly DDPM inversion, arXiv 2304.06140. Written from the papers;
 no code copied.
 
-The papers write z with alpha-bar; here x = z sqrt(1 + sigma^2) with sigma^2 = (1 - abar) / abar, so that
-eps = (x - D) / sigma for every kind of prediction, where D(x, sigma) is the model's denoised one.
+The papers write z with alpha-bar; here x = z sqrt(power), and D(x, sigma) is the model's denoised prediction, of
+whatever kind (noise.py). The direction that a step takes is (x - D) / sigma under every noise law.
 
     n: steps. sigmas: n + 1 noise levels, falling, the last 0. states: [n + 1, C, h, w], states[n] = x0.
 """
@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+
+from .noise import NoiseLaw, euler_step
 
 # (x [1, C, h, w], sigma) -> D [1, C, h, w]
 Denoise = Callable[[torch.Tensor, float], torch.Tensor]
@@ -30,27 +32,22 @@ def _silent() -> None:
     pass
 
 
-def ddim_step(x: torch.Tensor, denoised: torch.Tensor, sigma: float, next_sigma: float) -> torch.Tensor:
-    """x at the next noise level: r x + (1 - r) D with r = next / sigma (DDIM, eta 0; Euler's step)."""
-    r = next_sigma / sigma
-    return r * x + (1.0 - r) * denoised
-
-
-def inverse_step(denoise: Denoise, x: torch.Tensor, sigma: float, higher: float) -> torch.Tensor:
-    """x at a higher noise level, by the noise that the model sees when told the higher one (2211.09794, 3.1).
+def inverse_step(denoise: Denoise, x: torch.Tensor, sigma: float, higher: float, law: NoiseLaw) -> torch.Tensor:
+    """x at a higher noise level, in the direction that the model gives when told the higher one (2211.09794, 3.1).
 
     The model is asked at ``higher`` about z of the level below: x is rescaled to it.
     """
-    asked = x * ((1.0 + higher ** 2) / (1.0 + sigma ** 2)) ** 0.5
-    noise = (asked - denoise(asked, higher)) / higher
-    return x + (higher - sigma) * noise
+    asked = law.rescale(x, sigma, higher)
+    direction = (asked - denoise(asked, higher)) / higher
+    return x + (higher - sigma) * direction
 
 
-def ddim_inversion(denoise: Denoise, x0: torch.Tensor, sigmas: Sequence[float], tell: Tell = _silent) -> torch.Tensor:
+def ddim_inversion(denoise: Denoise, x0: torch.Tensor, sigmas: Sequence[float], law: NoiseLaw,
+                   tell: Tell = _silent) -> torch.Tensor:
     """The states [n + 1, C, h, w] from x0 [1, C, h, w] up to the first noise level."""
     x, states = x0, [x0]
     for sigma, higher in zip(reversed(sigmas[1:]), reversed(sigmas[:-1]), strict=True):
-        x = inverse_step(denoise, x, sigma, higher)
+        x = inverse_step(denoise, x, sigma, higher, law)
         states.append(x)
         tell()
     return torch.cat(states[::-1])
@@ -76,30 +73,22 @@ def held_prediction(states: torch.Tensor, sigmas: Sequence[float], sigma: float,
     return (there - r * here) / (1.0 - r)
 
 
-def ancestral_scales(sigma: float, next_sigma: float) -> tuple[float, float]:
-    """(share of x - D kept, size of the fresh noise) of a DDPM step, eta 1, in sigma space.
-
-    sigma_t^2 of 2304.06140 eq. 2-3 divided by abar of the next level is n^2 (s^2 - n^2) / s^2.
-    """
-    r = next_sigma / sigma
-    return r * r, next_sigma * (1.0 - r * r) ** 0.5
-
-
-def edit_friendly(denoise: Denoise, x0: torch.Tensor, sigmas: Sequence[float], noise: torch.Tensor,
+def edit_friendly(denoise: Denoise, x0: torch.Tensor, sigmas: Sequence[float], noise: torch.Tensor, law: NoiseLaw,
                   tell: Tell = _silent) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """States [n + 1, ...], predictions [n, ...] and noise maps [n, ...] of a DDPM run that ends in x0.
 
     noise: [n, C, h, w], independent for each level (2304.06140, Alg. 1). The last step has no noise to absorb
     what the model misses, so its prediction is set to x0.
     """
-    states = torch.cat([x0 + sigma * level[None] for sigma, level in zip(sigmas[:-1], noise, strict=True)] + [x0])
+    states = torch.cat([law.mix(x0, level[None], sigma)
+                        for sigma, level in zip(sigmas[:-1], noise, strict=True)] + [x0])
     predictions, maps = [], []
     for k, (sigma, next_sigma) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
         x = states[k:k + 1]
         denoised = denoise(x, sigma)
         tell()
-        kept, fresh = ancestral_scales(sigma, next_sigma)
-        mean = denoised + kept * (x - denoised)
+        _, fresh = law.ancestral_scales(sigma, next_sigma)
+        mean = law.ancestral_mean(x, denoised, sigma, next_sigma)
         z = (states[k + 1:k + 2] - mean) / fresh if fresh else torch.zeros_like(x)
         if fresh:
             states[k + 1:k + 2] = mean + fresh * z  # keeps rounding from adding up
@@ -114,7 +103,7 @@ def guided(conditional: torch.Tensor, unconditional: torch.Tensor, cfg: float) -
 
 
 def null_text(conditional: Denoise, unconditional: DenoiseWith, states: torch.Tensor, sigmas: Sequence[float],
-              embedding: torch.Tensor, cfg: float, tell: Tell = _silent) -> torch.Tensor:
+              embedding: torch.Tensor, cfg: float, law: NoiseLaw, tell: Tell = _silent) -> torch.Tensor:
     """The unconditional embedding [n, T, C] of each step that keeps a guided run on the states.
 
     2211.09794, Alg. 1: a fresh Adam a step, the embedding carried on. Needs autograd switched on.
@@ -123,22 +112,22 @@ def null_text(conditional: Denoise, unconditional: DenoiseWith, states: torch.Te
     for i, (sigma, next_sigma) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
         with torch.no_grad():
             aim = conditional(x, sigma)
-        embedding = _optimised(unconditional, aim, x, states[i + 1:i + 2], sigma, next_sigma, embedding, cfg, i)
+        embedding = _optimised(unconditional, aim, x, states[i + 1:i + 2], sigma, next_sigma, embedding, cfg, law, i)
         with torch.no_grad():
-            x = ddim_step(x, guided(aim, unconditional(x, sigma, embedding), cfg), sigma, next_sigma)
+            x = euler_step(x, guided(aim, unconditional(x, sigma, embedding), cfg), sigma, next_sigma)
         found.append(embedding)
         tell()
     return torch.cat(found)
 
 
 def _optimised(unconditional: DenoiseWith, aim: torch.Tensor, x: torch.Tensor, target: torch.Tensor, sigma: float,
-               next_sigma: float, embedding: torch.Tensor, cfg: float, step: int) -> torch.Tensor:
+               next_sigma: float, embedding: torch.Tensor, cfg: float, law: NoiseLaw, step: int) -> torch.Tensor:
     """The embedding after at most INNER_STEPS of Adam towards the stored next state."""
     embedding = embedding.detach().clone().requires_grad_()
     adam = torch.optim.Adam([embedding], lr=LARGEST_RATE * max(0.01, 1.0 - step / 100.0))
     for _ in range(INNER_STEPS):
-        reached = ddim_step(x, guided(aim, unconditional(x, sigma, embedding), cfg), sigma, next_sigma)
-        loss = (reached - target).square().mean() / (1.0 + next_sigma ** 2)  # in z, as the paper has it
+        reached = euler_step(x, guided(aim, unconditional(x, sigma, embedding), cfg), sigma, next_sigma)
+        loss = (reached - target).square().mean() / law.power(next_sigma)  # in z, as the paper has it
         adam.zero_grad()
         loss.backward()
         adam.step()

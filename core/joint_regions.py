@@ -14,14 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 
 from .attention import log_mass, row_range
 from .call import Attend, AttentionCall, LowRankBias, RowSpan
 from .masks import masks_on_grid
-from .method import owned
+from .method import spans_of
 from .network import LayerAddress
 from .regions import RegionAttention, RegionRule, image_geometry, shared_regions, text_geometry
 from .sequence import Block
@@ -30,17 +30,18 @@ from .text import PromptTag
 
 @dataclass(frozen=True)
 class JointRule(RegionRule):
-    """How regions act in joint layers. cross, self_: of image to text and image to image, as in RegionRule.
+    """How regions act in joint layers. cross_strength, self_strength: of image to text and image to image, as in
+    RegionRule.
 
-    text: strength of text to image: a region's words read its pixels. share: what happens to the part of a pixel's
+    text_strength: of text to image: a region's words read its pixels. share: what happens to the part of a pixel's
     attention that goes to text: "keep" it, or let the rule "raise" it.
     """
 
-    self_: float = 0.0
+    self_strength: float = 0.0
     size_adaptation: float = 0.0
     flatten: float = 0.0
     margin: float = 4.0
-    text: float = 1.0
+    text_strength: float = 1.0
     share: Literal["keep", "raise"] = "keep"
 
 
@@ -58,11 +59,13 @@ class _Columns:
 class JointRegionAttention(RegionAttention):
     """Regions bound to phrases in joint layers; its rule is a JointRule."""
 
+    acts_in_joint_layers: ClassVar[bool] = True
+
     def selects(self, layer: LayerAddress) -> bool:
         return layer.reads("text", "image") and any(self._weights().values())
 
     def __call__(self, call: AttentionCall, attend: Attend) -> torch.Tensor:
-        spans, weight = owned(self.key, call.rows), self.schedule.weight(call.step.progress)
+        spans, weight = spans_of(self.key, call.rows), self.schedule.weight(call.step.progress)
         bias = call.bias
         for (queries, keys), strength in self._weights().items():
             for block in call.blocks(queries, keys) if strength else ():
@@ -71,8 +74,8 @@ class JointRegionAttention(RegionAttention):
 
     def _weights(self) -> dict[tuple[str, str], float]:
         assert isinstance(self.rule, JointRule)
-        return {("image", "text"): self.rule.cross, ("text", "image"): self.rule.text,
-                ("image", "image"): self.rule.self_}
+        return {("image", "text"): self.rule.cross_strength, ("text", "image"): self.rule.text_strength,
+                ("image", "image"): self.rule.self_strength}
 
     def _block_bias(self, call: AttentionCall, spans: Sequence[RowSpan], block: Block, strength: float) -> LowRankBias:
         """The rule's bias on one block of the call's rows that are ours, zero elsewhere."""

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from .call import AttentionCall, Scratch
 from .heat import resized
 from .network import LayerAddress, Layers, Network
-from .text import Phrase, TokenLayout, split_occurrence
+from .text import Phrase, TextLayout, split_occurrence
 
 
 @dataclass(eq=False)
@@ -90,9 +90,9 @@ class LocalBlend:
         return None if maps is None else blend_mask(maps, size, prompts, self.threshold)
 
 
-def positions_of(phrase: Phrase, layout: TokenLayout) -> tuple[int, ...]:
+def positions_of(phrase: Phrase, layout: TextLayout) -> tuple[int, ...]:
     """Token positions of every occurrence of a phrase; of one occurrence where it asks for that (cat#2)."""
-    found = layout.occurrences(phrase.layout)
+    found = layout.occurrences(phrase.layout, phrase.occurrence)
     numbered = phrase.text != split_occurrence(phrase.text)[0]
     chosen = found[phrase.occurrence - 1:phrase.occurrence] if numbered else found
     return tuple(p for positions in chosen for p in positions)
@@ -127,6 +127,6 @@ def blended(denoised: torch.Tensor, mask: torch.Tensor, prompts: int) -> torch.T
     return torch.where(mask[:, None], denoised, sources)
 
 
-def without_words(blend: LocalBlend, rows: Sequence[TokenLayout]) -> tuple[int, ...]:
+def without_words(blend: LocalBlend, rows: Sequence[TextLayout]) -> tuple[int, ...]:
     """Numbers of the prompts in which none of the blend words occurs."""
     return tuple(n for n, row in enumerate(rows) if not any(positions_of(word, row) for word in blend.words))

@@ -14,15 +14,15 @@ import torch.nn.functional as F
 
 from .attention import column_probabilities
 from .call import Attend, AttentionCall, LowRankBias, RowSpan
-from .masks import masks_on_grid
-from .method import owned
+from .masks import check_layouts, masks_on_grid
+from .method import spans_of
 from .network import LayerAddress, Layers, Network
 from .schedule import Schedule
 from .text import Phrase, columns
 
 SHARPNESS = 4.0  # power of a subject's share of a pixel
 FLOOR = -8.0  # a logit this low is as good as no attention
-MEMORY = 0.8  # how much of what was seen before stays when a new map comes in
+MEMORY = 0.8  # share of the earlier maps in the mean when a new one comes in
 
 
 def shares(maps: torch.Tensor) -> torch.Tensor:
@@ -50,9 +50,12 @@ def masked_shares(share: torch.Tensor, masks: torch.Tensor, given: torch.Tensor)
 
 
 @dataclass(eq=False)
-class Places:
-    """What a run has found. maps: by the number of a span's first image, [n, S, N] at half the latent's size;
-    biases: by grid, what was made for one noise level, and for which."""
+class LocaliseState:
+    """What a run has found so far.
+
+    maps: by the number of a span's first image, [n, S, N] at half the latent's size. biases: by grid, what was made
+    for one noise level, and for which.
+    """
 
     maps: dict[int, torch.Tensor] = field(default_factory=dict)
     biases: dict[tuple[int, int], tuple[tuple[object, ...], torch.Tensor]] = field(default_factory=dict)
@@ -83,16 +86,14 @@ class LocaliseSubjects:
         return layer.reads("image", "text") and (len(self.phrases) > 1 or bool(self.given.any()))
 
     def acts_on(self, rows: Sequence[RowSpan]) -> bool:
-        return bool(owned(self.key, rows))
+        return bool(spans_of(self.key, rows))
 
     def check_run(self, rows: Sequence[RowSpan], images: int) -> None:
         """Raises ValueError when the masks are a batch of another size than the images."""
-        if self.masks.shape[0] not in (1, images):
-            raise ValueError(f"{self.label}: the subjects' masks hold {self.masks.shape[0]} layouts and the run "
-                             f"{images} images; give one layout, or one an image")
+        check_layouts(self.label, self.masks, images)
 
     def __call__(self, call: AttentionCall, attend: Attend) -> torch.Tensor:
-        spans = owned(self.key, call.rows)
+        spans = spans_of(self.key, call.rows)
         tokens = call.scratch.once(("localise tokens", self, call.keys, call.row_ids, call.q.device),
                                    lambda: self._tokens(call, spans))
         if self.mapped is None or call.layer in self.mapped:
@@ -115,7 +116,7 @@ class LocaliseSubjects:
 
     def _map(self, call: AttentionCall, spans: Sequence[RowSpan], tokens: torch.Tensor) -> None:
         """Note where each subject's last word gets attention in this layer, head mean."""
-        seen = call.scratch.of(self.key, Places).maps
+        seen = call.scratch.of(self.key, LocaliseState).maps
         size = (max(1, call.latent_grid[0] // 2), max(1, call.latent_grid[1] // 2))
         for span in spans:
             ours = slice(span.start, span.stop)
@@ -130,7 +131,7 @@ class LocaliseSubjects:
 
     def _left_of_step(self, call: AttentionCall, spans: Sequence[RowSpan]) -> torch.Tensor | None:
         """The bias of this grid, made once a step: the maps change little from layer to layer."""
-        kept = call.scratch.of(self.key, Places).biases
+        kept = call.scratch.of(self.key, LocaliseState).biases
         of = (call.step.sigma, call.q.shape[1], call.q.dtype, call.q.device, call.row_ids)
         if call.grid not in kept or kept[call.grid][0] != of:
             left = self._left(call, spans)
@@ -141,7 +142,7 @@ class LocaliseSubjects:
 
     def _left(self, call: AttentionCall, spans: Sequence[RowSpan]) -> torch.Tensor | None:
         """What is added at each pixel to each subject's columns: [B, H, Nq, S]; None before anything is known."""
-        seen = call.scratch.of(self.key, Places).maps
+        seen = call.scratch.of(self.key, LocaliseState).maps
         dtype = torch.promote_types(call.q.dtype, torch.float32)
         out = call.q.new_zeros(call.q.shape[0], 1, call.q.shape[2], len(self.phrases), dtype=dtype)
         size = (max(1, call.latent_grid[0] // 2), max(1, call.latent_grid[1] // 2))

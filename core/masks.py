@@ -39,11 +39,11 @@ def covering_area(masks: torch.Tensor) -> torch.Tensor:
 
 
 def covering_strength(masks: torch.Tensor, strengths: torch.Tensor, uncovered: float = 1.0) -> torch.Tensor:
-    """Largest strength of the regions that cover each pixel, ``uncovered`` where none does: [R, N], [R] to [N]."""
-    none = torch.full(masks.shape[1:], uncovered, dtype=strengths.dtype)
+    """Largest strength of the regions that cover each pixel, elsewhere ``uncovered``: [R, N], [R] to [N]."""
+    elsewhere = torch.full(masks.shape[1:], uncovered, dtype=strengths.dtype)
     if not len(masks):
-        return none
-    return torch.where(masks.any(0), (masks * strengths[:, None]).amax(0), none)
+        return elsewhere
+    return torch.where(masks.any(0), (masks * strengths[:, None]).amax(0), elsewhere)
 
 
 def membership_patterns(members: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -55,3 +55,11 @@ def membership_patterns(members: torch.Tensor) -> tuple[torch.Tensor, torch.Tens
     patterns, which = torch.unique(members.T, dim=0, return_inverse=True)
     kept = patterns.any(1)
     return patterns[kept], F.one_hot(which, len(patterns))[:, kept].float()
+
+
+def check_layouts(label: str, masks: torch.Tensor, images: int) -> None:
+    """Masks [I, ...] must be one layout, or one for each of the images of a run. Raises ValueError otherwise."""
+    layouts = masks.shape[0]
+    if layouts not in (1, images):
+        raise ValueError(f"{label}: the masks have {layouts} layouts and the run {images} images; give one layout, or "
+                         "one per image")

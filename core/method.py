@@ -19,7 +19,7 @@ class Method(Protocol):
     """A frozen value on a model's chain.
 
     key: names the node that made it. schedule: when it acts. acts_on: on which rows; those whose tag
-    carries the key (``owned``), or all of a run's for a node that has no prompt. What else a method does
+    carries the key (``spans_of``), or all of a run's for a node that has no prompt. What else a method does
     it says by having the functions of core/hooks.py and bridge/run/hooks.py.
     """
 
@@ -96,8 +96,12 @@ class Chain:
         return Chain(tuple(m for m in self.methods if m.schedule.active(progress) and m.acts_on(rows)))
 
     def with_instead(self, method: Method, other: Method) -> Chain:
-        """The chain with ``other`` in the place of ``method``."""
-        return Chain(tuple(other if m is method else m for m in self.methods))
+        """The chain with ``other`` in the place of ``method``, and without the other methods of that key."""
+        return Chain(tuple(other if m is method else m for m in self.methods if m is method or m.key != method.key))
+
+    def without(self, key: str) -> Chain:
+        """The chain without the methods of a key."""
+        return Chain(tuple(m for m in self.methods if m.key != key))
 
     def selects(self, layer: LayerAddress) -> bool:
         """True where some method changes the attention of the layer."""
@@ -109,6 +113,10 @@ class Chain:
 
     def observers(self, layer: LayerAddress) -> tuple[ObservesAttention, ...]:
         return tuple(m for m in self._observing if m.observes(layer))
+
+    def wanting(self, layer: LayerAddress) -> tuple[Method, ...]:
+        """The methods that change or observe the attention of the layer."""
+        return (*(m for m in self._changing if m.selects(layer)), *self.observers(layer))
 
     @cached_property
     def _changing(self) -> tuple[AttentionMethod, ...]:
@@ -142,7 +150,7 @@ class ModelCall:
     extra: bool = False
 
 
-def owned(key: str, rows: Sequence[RowSpan]) -> tuple[RowSpan, ...]:
+def spans_of(key: str, rows: Sequence[RowSpan]) -> tuple[RowSpan, ...]:
     """The spans whose conditioning carries the key."""
     return tuple(span for span in rows if span.tag is not None and key in span.tag.keys)
 

@@ -9,14 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 
 from .attention import row_range
 from .call import Attend, AttentionCall, LowRankBias, RowSpan, Scratch
-from .masks import covering_area, covering_strength, masks_on_grid, membership_patterns, with_background
-from .method import owned
+from .masks import (
+    check_layouts,
+    covering_area,
+    covering_strength,
+    masks_on_grid,
+    membership_patterns,
+    with_background,
+)
+from .method import spans_of
 from .network import LayerAddress
 from .schedule import Schedule
 from .sequence import Block, Kind
@@ -27,23 +35,22 @@ from .text import Phrase, PromptTag
 class RegionRule:
     """How regions act. The defaults are the paper's.
 
-    cross, self_: strength in cross- and self-attention (w^c, w^s). size_adaptation: how much a large
-    region is spared. flatten: 1 moves logits to the row's extremes and so levels those inside a
+    cross_strength, self_strength: w^c and w^s, in image-to-text and image-to-image attention. size_adaptation: how
+    much a large region is spared. flatten: 1 moves logits to the row's extremes and so levels those inside a
     region; 0 keeps their order. margin: logits by which a region's own keys pass the row's range;
     words that act everywhere have it only where no region is.
     everywhere: words of no region count as a region of the whole canvas. background: pixels of no
     region are one region. padding: begin, end and padding tokens belong to it.
     """
 
-    cross: float = 1.0
-    self_: float = 0.3
+    cross_strength: float = 1.0
+    self_strength: float = 0.3
     size_adaptation: float = 1.0
     flatten: float = 1.0
     margin: float = 0.0
     everywhere: bool = True
     background: bool = True
     padding: bool = False
-    value_range: bool = True
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ class TokenShares:
     """Which tokens of one prompt belong to which region.
 
     words: positions of each region's phrase, () where this prompt lacks it or the phrase is empty.
-    rest: the words of no region. padding: the begin, end and padding tokens, which are no words.
+    rest: the words of no region. padding: the begin, end and padding tokens.
     """
 
     words: tuple[tuple[int, ...], ...]
@@ -65,16 +72,16 @@ def share_tokens(tag: PromptTag, row: int, phrases: Sequence[Phrase]) -> TokenSh
     words = tuple(tag.find(phrase)[row] or () for phrase in phrases)
     bound = {position for span in words for position in span}
     rest = tuple(p for p in layout.own() if p not in bound)
-    return TokenShares(words, rest, tuple(p for p, piece in enumerate(layout.pieces) if piece is None))
+    return TokenShares(words, rest, layout.other())
 
 
 @dataclass(frozen=True, eq=False)
 class RegionAttention:
     """Regions of the canvas bound to phrases of the prompt; a Method.
 
-    phrases: one a region. masks: bool [I, R, H, W], one layout (I = 1) or one an image.
-    strengths: one a region, multiplies the rule at the pixels it covers. uncovered: the same at the
-    pixels of no region.
+    phrases: one per region. masks: bool [I, R, H, W], one layout (I = 1) or one per image.
+    strengths: one per region, multiplies the rule at the pixels it covers. uncovered: the same at the
+    pixels of no region. left_out: regions that were given but have no place.
     """
 
     key: str
@@ -85,14 +92,18 @@ class RegionAttention:
     schedule: Schedule
     label: str = "RegionPrompt"
     uncovered: float = 1.0
+    left_out: int = 0
+
+    why_no_area: ClassVar[str] = "the regions already say what goes where"
 
     def sum_up(self, scratch: Scratch) -> str:
-        return f"{len(self.phrases)} region{'s' * (len(self.phrases) != 1)}"
+        without = f", {self.left_out} left out (empty mask)" if self.left_out else ""
+        return f"{len(self.phrases)} region{'s' * (len(self.phrases) != 1)}{without}"
 
     def records(self, scratch: Scratch) -> dict[str, tuple[tuple[Phrase, ...], torch.Tensor]]:
         """What a readout measures by: the phrases, and where they belong, [I, R, 128, 128] in 0..1."""
-        places = F.adaptive_avg_pool2d(self.masks.float(), (128, 128))
-        return {"regions": (self.phrases, places.half())}
+        regions = F.adaptive_avg_pool2d(self.masks.float(), (128, 128))
+        return {"regions": (self.phrases, regions.half())}
 
     def selects(self, layer: LayerAddress) -> bool:
         joint = layer.reads("text", "image")  # JointRegionAttention's
@@ -101,21 +112,17 @@ class RegionAttention:
     @property
     def _strengths(self) -> tuple[tuple[Kind, float], ...]:
         """w of the paper by what pixels read: words (w^c), pixels (w^s)."""
-        return ("text", self.rule.cross), ("image", self.rule.self_)
+        return ("text", self.rule.cross_strength), ("image", self.rule.self_strength)
 
     def acts_on(self, rows: Sequence[RowSpan]) -> bool:
-        return bool(owned(self.key, rows))
+        return bool(spans_of(self.key, rows))
 
     def check_run(self, rows: Sequence[RowSpan], images: int) -> None:
         """Raises ValueError when the masks are a batch of another size than the images."""
-        layouts = self.masks.shape[0]
-        if layouts not in (1, images):
-            raise ValueError(
-                f"{self.label}: the masks hold {layouts} layouts and the run {images} images; "
-                "give one layout, or one an image")
+        check_layouts(self.label, self.masks, images)
 
     def __call__(self, call: AttentionCall, attend: Attend) -> torch.Tensor:
-        spans = owned(self.key, call.rows)
+        spans = spans_of(self.key, call.rows)
         weight = self.schedule.weight(call.step.progress)
         for keys, strength in self._strengths:
             for block in call.blocks("image", keys) if strength else ():
@@ -129,16 +136,14 @@ class RegionAttention:
         """
         geometry = self._geometry(call, spans, block)
         a = (geometry.factor * strength).clamp(0.0, 1.0)
-        reach = self._reach(call, spans, block, a.dtype)
+        reach = self.reach(call, spans, block, a.dtype)
         left = reach[..., None] * geometry.left + self.rule.margin * geometry.foremost
         bias = LowRankBias(a[..., None] * left, geometry.right)
         scale = (1.0 - self.rule.flatten * a)[..., None].to(call.q.dtype)
         return replace(call, q=call.q * scale, bias=bias + call.bias)
 
-    def _reach(self, call: AttentionCall, spans: Sequence[RowSpan], block: Block, dtype: torch.dtype) -> torch.Tensor:
-        """Range of the logits of each query of our rows over the block, [B, H, Nq]; 1 where the paper's is off."""
-        if not self.rule.value_range:
-            return torch.ones((*call.q.shape[:2], 1), device=call.q.device, dtype=dtype)
+    def reach(self, call: AttentionCall, spans: Sequence[RowSpan], block: Block, dtype: torch.dtype) -> torch.Tensor:
+        """Range of the logits of each query of our rows over the block, [B, H, Nq]; 0 for other rows."""
         out = torch.zeros(call.q.shape[:3], device=call.q.device, dtype=dtype)
         for span in spans:
             ours = slice(span.start, span.stop)
@@ -152,7 +157,7 @@ class RegionAttention:
         return call.scratch.once(cache_key, lambda: self._make_geometry(call, spans, block).to(call.q.device, dtype))
 
     def _make_geometry(self, call: AttentionCall, spans: Sequence[RowSpan], block: Block) -> _Geometry:
-        """Stack one image's geometry a row; rows that are not ours get zeros."""
+        """One image's geometry per row; rows that are not ours get zeros."""
         assert block.queries.grid is not None
         grids = masks_on_grid(self.masks, call.latent_grid, block.queries.grid)
         parts: list[_Geometry | None] = [None] * call.q.shape[0]
@@ -240,7 +245,7 @@ def image_geometry(pixels: torch.Tensor) -> _Geometry:
 def text_geometry(pixels: torch.Tensor, tokens: torch.Tensor, regions: int) -> _Geometry:
     """R of image to text: the token belongs to a region that covers the pixel.
 
-    pixels: bool [R, N], the first ``regions`` of them drawn; tokens: bool [R', T], where rows past R cover
+    pixels: bool [R, N], the first ``regions`` of them the user's; tokens: bool [R', T], where rows past R cover
     the whole canvas.
     """
     whole = torch.ones(len(tokens) - len(pixels), pixels.shape[1], dtype=torch.bool)
@@ -253,7 +258,7 @@ def text_geometry(pixels: torch.Tensor, tokens: torch.Tensor, regions: int) -> _
 def shared_regions(queries: torch.Tensor, keys: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """R[i, j], "some region holds both i and j", as columns: left [Nq, C] right^T [C, Nk], of 0 and 1.
 
-    queries: bool [R, Nq]; keys: bool [R, Nk]. A column a distinct set of regions that keys belong to.
+    queries: bool [R, Nq]; keys: bool [R, Nk]. One column for each distinct set of regions that keys belong to.
     """
     patterns, right = membership_patterns(keys)
     return (patterns.float() @ queries.float() > 0).float().T, right

@@ -3,7 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+# How far, relatively, a noise level may be from one of the schedule and still be that one.
+SAME_LEVEL = 1e-4
+
+
+def step_number(sigmas: Sequence[float], sigma: float) -> int:
+    """The number, from 1, of the step in which a sampler evaluates at this noise level.
+
+    sigmas: the n + 1 falling levels of the run. A level between two belongs to the step that began above it.
+    """
+    return max(1, sum(level >= sigma * (1 - SAME_LEVEL) for level in sigmas[:-1]))
+
+
+def next_sigma(sigmas: Sequence[float], sigma: float) -> float:
+    """The next smaller noise level of a schedule; 0 after the last. Samplers also evaluate in between."""
+    return max((level for level in sigmas if level < sigma * (1 - SAME_LEVEL)), default=0.0)
 
 
 @dataclass(frozen=True)
@@ -39,3 +56,17 @@ class Schedule:
         if self.empty or not self.active(progress):
             return 0.0
         return max(0.0, 1.0 - progress) ** self.decay_power
+
+
+def window(start: float, end: float, names: tuple[str, str] = ("start_percent", "end_percent"),
+           decay_power: float = 0.0) -> Schedule:
+    """The window between two numbers of a user, who knows them by these names.
+
+    Raises ValueError, with a sentence for the user, for a number that is not in 0..1 and a window that runs backwards.
+    """
+    for name, share in zip(names, (start, end), strict=True):
+        if not 0.0 <= share <= 1.0:
+            raise ValueError(f"{name} is {share}; give a number from 0 to 1.")
+    if start > end:
+        raise ValueError(f"{names[0]} {start:g} lies after {names[1]} {end:g}; swap them.")
+    return Schedule(start, end, decay_power)

@@ -47,15 +47,15 @@ class SharedKeys:
 Banked = Callable[[SharedKeys], tuple[torch.Tensor, torch.Tensor]]
 
 
-def attend_shared(call: AttentionCall, attend: Attend, groups: Sequence[SharedKeys], alone: tuple[int, ...],
+def attend_shared(call: AttentionCall, attend: Attend, groups: Sequence[SharedKeys], unshared: tuple[int, ...],
                   strength: float, banked: Banked | None = None) -> torch.Tensor:
     """Self-attention of every row over its own keys and its group's shared ones: [B, H, N, D].
 
-    alone: rows of no group. strength w adds ln w to the shared logits.
+    unshared: rows of no group. strength w adds ln w to the shared logits.
     """
     out = torch.empty_like(call.v)
-    if alone:
-        out[call.index(alone)] = attend(call.take(alone))
+    if unshared:
+        out[call.index(unshared)] = attend(call.take(unshared))
     for group in groups:
         if banked is None:
             keys, values = group.gather(call.k), group.gather(call.v)
@@ -70,7 +70,7 @@ def attend_shared(call: AttentionCall, attend: Attend, groups: Sequence[SharedKe
 
 
 def blend_queries(q: torch.Tensor, plain: torch.Tensor, share: float) -> torch.Tensor:
-    """q <- share q_plain + (1 - share) q: the layout of an image drawn alone (section 3.2, query blending)."""
+    """q <- share q_plain + (1 - share) q: the layout of an image generated alone (section 3.2, query blending)."""
     return torch.lerp(q, plain, share)
 
 
@@ -114,9 +114,9 @@ def _own_bias(picked: AttentionCall, group: SharedKeys, shared: int, strength: f
 
 
 def match_statistics(keys: torch.Tensor, own: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-    """Keys of photographs with the mean and spread of the drawn subject's own keys, channel by channel (AdaIN).
+    """Keys of photographs with the mean and spread of the generated subject's own keys, channel by channel (AdaIN).
 
-    keys: [B, H, K, D]; own: [B, H, N, D]; inside: bool [B, N], where the drawn subject is. The paper's
+    keys: [B, H, K, D]; own: [B, H, N, D]; inside: bool [B, N], where the generated subject is. The paper's
     appendix matches keys of inverted pictures so; a subject of no pixel leaves them as they are.
     """
     wide = torch.promote_types(keys.dtype, torch.float32)

@@ -6,16 +6,12 @@ What the guidance computes, without a network: how far to go, where, and how nea
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 
+from .noise import NoiseLaw, euler_step
+
 TINY = 1e-12
-
-
-def next_sigma(sigmas: Sequence[float], sigma: float) -> float:
-    """The next smaller noise level of a schedule; 0 after the last. Samplers also evaluate in between."""
-    return next((s for s in sorted(sigmas, reverse=True) if s < sigma * (1 - 1e-4)), 0.0)
 
 
 def per_image_norm(x: torch.Tensor) -> torch.Tensor:
@@ -23,30 +19,29 @@ def per_image_norm(x: torch.Tensor) -> torch.Tensor:
     return x.flatten(1).norm(dim=1)[:, None, None, None]
 
 
-def kappa(x: torch.Tensor, denoised: torch.Tensor, sigma: float, following: float, beta: float,
+def kappa(x: torch.Tensor, denoised: torch.Tensor, sigma: float, following: float, beta: float, law: NoiseLaw,
           where: torch.Tensor | None = None) -> torch.Tensor:
     """How far along the unit gradient the denoised prediction moves, [B, 1, 1, 1].
 
-    The paper's alpha = beta ||z_t - z_(t-1)|| / ||g|| is a step of the state z = x / sqrt(1 + sigma^2)
-    after an Euler step, x_n = r x + (1 - r) D with r = n / s. As a change of D instead, which any sampler
-    takes: beta sqrt(1 + n^2) ||z_s - z_n|| / (1 - r). x, denoised: [B, C, h, w]. where: weights
-    [B or 1, 1, h, w]; with them the norm is that of the part the guidance may change.
+    The paper's alpha = beta ||z_t - z_(t-1)|| / ||g|| is a step of the state z = x / sqrt(power) after an
+    Euler step, x_n = r x + (1 - r) D with r = n / s. As a change of D instead, which any sampler takes:
+    beta sqrt(power_n) ||z_s - z_n|| / (1 - r). x, denoised: [B, C, h, w]. where: weights [B or 1, 1, h, w];
+    with them the norm is that of the part the guidance may change.
     """
-    r = following / sigma
-    moved = r * x + (1 - r) * denoised
-    step = x / math.sqrt(1 + sigma ** 2) - moved / math.sqrt(1 + following ** 2)
+    scale, next_scale = math.sqrt(law.power(sigma)), math.sqrt(law.power(following))
+    step = x / scale - euler_step(x, denoised, sigma, following) / next_scale
     if where is not None:
         step = step * where
-    return beta * math.sqrt(1 + following ** 2) * per_image_norm(step) / (1 - r)
+    return beta * next_scale * per_image_norm(step) / (1 - following / sigma)
 
 
 def guided(x: torch.Tensor, denoised: torch.Tensor, gradient: torch.Tensor, sigma: float, following: float,
-           beta: float, where: torch.Tensor | None = None) -> torch.Tensor:
+           beta: float, law: NoiseLaw, where: torch.Tensor | None = None) -> torch.Tensor:
     """The denoised prediction moved against the gradient: D' = D - kappa g / ||g||, all [B, C, h, w]."""
     if where is not None:
         gradient = gradient * where
     direction = gradient / per_image_norm(gradient).clamp_min(TINY)
-    return denoised - kappa(x, denoised, sigma, following, beta, where) * direction
+    return denoised - kappa(x, denoised, sigma, following, beta, law, where) * direction
 
 
 def sketch_loss(predicted: torch.Tensor, wanted: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:

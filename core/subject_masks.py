@@ -35,7 +35,7 @@ def masks_from_maps(maps: torch.Tensor, grid: tuple[int, int], apart: bool = Fal
 def dropped(masks: torch.Tensor, probability: float, seed: int) -> torch.Tensor:
     """The paper's mask dropout: each pixel of each image leaves all masks with this probability.
 
-    masks: [I, S, N]. The draw is the seed's alone, on the CPU, so that two passes and two devices agree.
+    masks: [I, S, N]. What leaves is the seed's choice alone, on the CPU, so that two passes and two devices agree.
     """
     if probability <= 0.0:
         return masks
@@ -48,9 +48,9 @@ def subject_columns(tokens: Sequence[Sequence[Sequence[int]]],
                     device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Key positions that any subject's words take, [C], and how they average, [I, C, S].
 
-    tokens: for each image and subject the positions of all its tokens, in every copy of the prompt. A
-    probability split over the copies is summed, over the tokens of the phrase it is averaged; a phrase
-    that a prompt lacks gets zeros.
+    tokens: for each image and subject the positions of all its tokens, in every copy of the prompt. The
+    average is over all of these: a probability split over copies is the same map at a smaller scale, which
+    Otsu's threshold follows. A phrase that a prompt lacks gets zeros.
     """
     columns = sorted({p for image in tokens for positions in image for p in positions})
     place = {p: i for i, p in enumerate(columns)}
@@ -59,7 +59,7 @@ def subject_columns(tokens: Sequence[Sequence[Sequence[int]]],
         for s, positions in enumerate(image):
             for p in positions:
                 members[i, place[p], s] = 1.0 / len(positions)
-    return torch.tensor(columns, device=device), members.to(device)
+    return torch.tensor(columns, dtype=torch.long, device=device), members.to(device)
 
 
 def subject_maps(call: AttentionCall, span: RowSpan, columns: torch.Tensor, members: torch.Tensor) -> torch.Tensor:

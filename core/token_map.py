@@ -3,19 +3,20 @@
 Which tokens of a target prompt take over the attention of which tokens of the source: word by word
 where the prompts have equally many words (replace), by alignment where words were added (refine).
 
-Prompts of several 77-token chunks are laid out as one line: begin, all words, then the end and padding
-of the last chunk. Begin, end and padding tokens inside pair with those of the same place.
+Prompts of several chunks are laid out as one line: begin, all words, then the end and padding of the last
+chunk. Begin, end and padding tokens inside pair with those of the same place.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import torch
 
-from .text import TokenLayout, Word
+from .text import TextLayout, Word
+from .words import folded
 
 _BEGIN, _END = "<begin>", "<end>"
 
@@ -42,17 +43,17 @@ class _Line:
     loose: tuple[int, ...]
 
 
-def _line(layout: TokenLayout) -> _Line:
+def _line(layout: TextLayout) -> _Line:
     own = layout.own()
-    tail = range(own[-1] + 1 if own else 1, len(layout.pieces))
+    tail = range(own[-1] + 1 if own else 1, len(layout.tokens))
     order = (0, *own, *tail)
-    return _Line(order, len(own), tuple(sorted(set(range(len(layout.pieces))) - set(order))))
+    return _Line(order, len(own), tuple(sorted(set(range(len(layout.tokens))) - set(order))))
 
 
-def _scatter(source: TokenLayout, target: TokenLayout, pairs: Sequence[tuple[int, int, float]]) -> torch.Tensor:
+def _scatter(source: TextLayout, target: TextLayout, pairs: Sequence[tuple[int, int, float]]) -> torch.Tensor:
     """The matrix [T_src, T_tgt] of weighted pairs of line positions, and one for each pair of loose tokens."""
     a, b = _line(source), _line(target)
-    matrix = torch.zeros(len(source.pieces), len(target.pieces), dtype=torch.float64)
+    matrix = torch.zeros(len(source.tokens), len(target.tokens), dtype=torch.float64)
     for i, j, weight in pairs:
         matrix[a.order[i], b.order[j]] = weight
     for position in set(a.loose) & set(b.loose):
@@ -60,7 +61,7 @@ def _scatter(source: TokenLayout, target: TokenLayout, pairs: Sequence[tuple[int
     return matrix
 
 
-def replace_map(source: TokenLayout, target: TokenLayout, legacy_tail: bool = False) -> TokenMap:
+def replace_map(source: TextLayout, target: TextLayout, legacy_tail: bool = False) -> TokenMap:
     """Word k of the target copies word k of the source; tokens between them follow.
 
     Prompt-to-Prompt, section 3.1 "word swap". A word of another number of tokens copies all of them in
@@ -85,10 +86,10 @@ def replace_map(source: TokenLayout, target: TokenLayout, legacy_tail: bool = Fa
         if row < length:
             pairs.append((row, j, 1.0))
         i, j = i + 1, j + 1
-    return TokenMap(_scatter(source, target, pairs), torch.ones(len(target.pieces), dtype=torch.float64))
+    return TokenMap(_scatter(source, target, pairs), torch.ones(len(target.tokens), dtype=torch.float64))
 
 
-def _places(layout: TokenLayout, word: Word) -> tuple[int, ...]:
+def _places(layout: TextLayout, word: Word) -> tuple[int, ...]:
     """A word's places on the line."""
     own = layout.own()
     return tuple(1 + own.index(position) for position in word.positions)
@@ -100,7 +101,7 @@ def _word_pairs(old: Sequence[int], new: Sequence[int]) -> list[tuple[int, int, 
     return [(i, j, 1.0 / len(new)) for i in old for j in new]
 
 
-def align(source: Sequence[str], target: Sequence[str]) -> tuple[int, ...]:
+def align(source: Sequence[Hashable], target: Sequence[Hashable]) -> tuple[int, ...]:
     """Which source token each target token is, -1 for a new one (Needleman-Wunsch).
 
     Gaps cost nothing, a match gains 1, a mismatch costs 1; ties prefer a new target token, then a
@@ -125,7 +126,7 @@ def align(source: Sequence[str], target: Sequence[str]) -> tuple[int, ...]:
     return tuple(found)
 
 
-def refine_map(source: TokenLayout, target: TokenLayout, legacy_tail: bool = False) -> TokenMap:
+def refine_map(source: TextLayout, target: TextLayout, legacy_tail: bool = False) -> TokenMap:
     """Tokens that both prompts share copy each other; new ones keep the target's own attention.
 
     Prompt-to-Prompt, section 3.1 "adding a new phrase". Padding copies padding of the same place, where
@@ -140,8 +141,18 @@ def refine_map(source: TokenLayout, target: TokenLayout, legacy_tail: bool = Fal
     return TokenMap(matrix, matrix.any(0).double())
 
 
-def _spelt(layout: TokenLayout, line: _Line) -> list[str]:
-    return [_BEGIN, *(str(layout.pieces[p]) for p in line.order[1:1 + line.words]), _END]
+def _spelt(layout: TextLayout, line: _Line) -> list[Hashable]:
+    """What each token of a line is compared by: its text, whether a word ends with it, and which of the tokens
+    that share this text it is (three may be one character)."""
+    ends = {word.positions[-1] for word in layout.words() if word.positions}
+    out: list[Hashable] = [_BEGIN]
+    before, number = None, 0
+    for position in line.order[1:1 + line.words]:
+        span = layout.tokens[position]
+        number = number + 1 if span == before else 0
+        before = span
+        out.append((folded(layout.text[slice(*span)]) if span else "", position in ends, number))
+    return [*out, _END]
 
 
 def extra_words(words: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:

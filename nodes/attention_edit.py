@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from comfy_api.latest import io
 
-from ..bridge.edit.build import EditOptions, edit_prompt
+from ..bridge.edit.build import EditOptions, build
 from ..bridge.errors import DirectorError
-from ..core.schedule import Schedule
-from .schema import CATEGORY, InversionSocket, known, number, percent, prompt, schema
+from ..bridge.inversion.replay import replay
+from .schema import CATEGORY, InversionSocket, known, number, percent, prompt, schedule, schema, unique_id
 
 NODE = "AttentionEdit"
-
-
-def window(name: str, start: float, end: float) -> Schedule:
-    """A window of the run. Raises DirectorError for shares outside 0 to 1 and for one that runs backwards."""
-    for part, share in (("start", start), ("end", end)):
-        if not 0.0 <= share <= 1.0:
-            raise DirectorError(NODE, f"{name}_{part}_percent is {share}; give a number from 0 to 1.")
-    if start > end:
-        raise DirectorError(NODE, f"{name}_start_percent {start:g} lies after {name}_end_percent {end:g}; swap them.")
-    return Schedule(start, end)
 
 
 def share(name: str, value: float) -> float:
@@ -35,7 +26,7 @@ def lines(name: str, tooltip: str, advanced: bool = False) -> Any:
 
 
 class AttentionEdit(io.ComfyNode):
-    """Draws a source prompt and edited ones side by side, each edit keeping the source's picture."""
+    """Generates a source prompt and edited ones side by side, each edit keeping the source's picture."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -112,11 +103,11 @@ class AttentionEdit(io.ComfyNode):
                 legacy_tail: bool = False, negative=None, inversion=None) -> io.NodeOutput:
         options = EditOptions(
             targets=targets, edit=edit, reweight=reweight,
-            cross=window("cross", cross_start_percent, cross_end_percent),
-            self_=window("self", self_start_percent, self_end_percent), blend_words=blend_words, keep_words=keep_words,
-            blend_threshold=share("blend_threshold", blend_threshold),
+            cross_window=schedule(NODE, cross_start_percent, cross_end_percent, "cross_"),
+            self_window=schedule(NODE, self_start_percent, self_end_percent, "self_"), blend_words=blend_words,
+            keep_words=keep_words, blend_threshold=share("blend_threshold", blend_threshold),
             blend_start=share("blend_start_percent", blend_start_percent), word_windows=word_windows,
-            self_max_grid=self_max_grid, legacy_tail=legacy_tail)
-        unique_id = str(getattr(cls.hidden, "unique_id", None) or "")
-        result = edit_prompt(NODE, unique_id, model, clip, text, latent_image, options, negative, inversion)
+            self_max_grid=self_max_grid, published=legacy_tail)
+        replaying = None if inversion is None else partial(replay, inversion)
+        result = build(NODE, unique_id(cls), model, clip, text, latent_image, options, negative, replaying)
         return io.NodeOutput(result.model, result.positive, result.negative, result.latent)

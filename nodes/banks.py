@@ -1,4 +1,4 @@
-"""Subject banks: keep a story's anchors, draw with them tomorrow, or make them from photographs."""
+"""Three nodes of subject banks: save a run's anchors, load them for new scenes, or make them from photographs."""
 
 from __future__ import annotations
 

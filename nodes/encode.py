@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..bridge.demo.model import warn_unknown_words
 from ..bridge.text.prompt import encode, encode_lines, take_prompt
 from .schema import CATEGORY, known, schema
 
@@ -38,6 +37,5 @@ class AttnDirEncode(io.ComfyNode):
     def execute(cls, clip, text: str, one_prompt_per_line: bool = False) -> io.NodeOutput:
         lines = [line for line in text.splitlines() if line.strip()] if one_prompt_per_line else []
         conditioning = encode_lines(clip, lines, NODE) if len(lines) > 1 else encode(clip, text, NODE)
-        _, tag = take_prompt(clip, conditioning, NODE)
-        warn_unknown_words(clip, tag, NODE)
+        take_prompt(clip, conditioning, NODE)  # names words that the model does not know
         return io.NodeOutput(conditioning)

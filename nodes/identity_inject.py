@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..bridge.identity.build import IdentityOptions, inject
+from ..bridge.identity.build import IdentityOptions, build
 from ..bridge.identity.subject import SubjectList
-from .schema import CATEGORY, Adapters, Subjects, known, number, percent, prompt, schema
+from .schema import CATEGORY, Adapters, Subjects, known, number, percent, prompt, schema, unique_id
 
 NODE = "IdentityInject"
 DEFAULT_LOCALISE = 0.0  # measured: lab/NOTES.md
@@ -69,5 +69,5 @@ class IdentityInject(io.ComfyNode):
                 strength_model: float, localise: float, published_step_rule: bool = False,
                 base_model=None) -> io.NodeOutput:
         options = IdentityOptions(strength, start_percent, strength_model, localise, published_step_rule)
-        unique_id = str(getattr(cls.hidden, "unique_id", None) or "")
-        return io.NodeOutput(*inject(NODE, unique_id, model, clip, adapter, text, subjects or (), options, base_model))
+        result = build(NODE, unique_id(cls), model, clip, adapter, text, subjects or (), options, base_model)
+        return io.NodeOutput(result.model, result.positive)

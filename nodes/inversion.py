@@ -6,10 +6,10 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..bridge.inversion.invert import SCHEDULERS, Wish, invert
-from ..bridge.inversion.replay import METHODS
+from ..bridge.inversion.inversion import METHODS
+from ..bridge.inversion.invert import SCHEDULERS, InversionSettings, invert
 from ..bridge.run.status import send_status
-from .schema import CATEGORY, InversionSocket, known, number, prompt, schema
+from .schema import CATEGORY, InversionSocket, known, number, prompt, schema, unique_id
 
 NODE = "AttnDirInversion"
 LABELS = {"null-text": "null-text (slow)"}
@@ -72,7 +72,7 @@ class AttnDirInversion(io.ComfyNode):
     def execute(cls, model, clip, vae, image, text, method: str, steps: int, scheduler: str, cfg: float = 7.5,
                 seed: int = 0) -> io.NodeOutput:
         chosen: Any = {label: name for name, label in LABELS.items()}.get(method, method)
-        made = invert(NODE, model, clip, vae, image, text, Wish(chosen, steps, scheduler, cfg, seed))
-        unique_id = str(getattr(cls.hidden, "unique_id", None) or "")
-        send_status(f"{unique_id}/inversion", NODE, f"{chosen}, {steps} steps; reconstruction {made.psnr:.1f} dB")
+        settings = InversionSettings(chosen, steps, scheduler, cfg, seed)
+        made = invert(NODE, model, clip, vae, image, text, settings)
+        send_status(f"{unique_id(cls)}/inversion", NODE, f"{chosen}, {steps} steps; reconstruction {made.psnr:.1f} dB")
         return io.NodeOutput(made.inversion, made.reconstruction, made.psnr, made.samples, steps, scheduler)

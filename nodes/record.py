@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..bridge.record.build import record
-from .schema import CATEGORY, percent, schema
+from ..bridge.record.build import build
+from .schema import CATEGORY, percent, schema, unique_id
 
 NODE = "AttnDirRecord"
 
@@ -41,5 +41,4 @@ class AttnDirRecord(io.ComfyNode):
     @classmethod
     def execute(cls, model, positive, phrases: str = "", start_percent: float = 0.0,
                 end_percent: float = 1.0) -> io.NodeOutput:
-        unique_id = str(getattr(cls.hidden, "unique_id", None) or "")
-        return io.NodeOutput(record(NODE, unique_id, model, positive, phrases, start_percent, end_percent))
+        return io.NodeOutput(build(NODE, unique_id(cls), model, positive, phrases, start_percent, end_percent).model)

@@ -6,44 +6,15 @@ from typing import Any
 
 from comfy_api.latest import io, ui
 
-from ..bridge.errors import DirectorError
-from ..bridge.regions.build import RegionOptions, direct
+from ..bridge.regions.build import build
 from ..bridge.regions.canvas import parse_canvas
+from ..bridge.regions.presets import PAPER, STRONG, RegionOptions, custom_options
 from ..bridge.regions.region import RegionList
 from ..bridge.regions.wired import wired_shapes
-from ..core.regions import RegionRule
-from ..core.schedule import Schedule
-from .schema import CATEGORY, Regions, canvas_size, editor, known, number, percent, prompt, schema
+from .schema import CATEGORY, Regions, canvas_size, editor, known, number, percent, prompt, schema, unique_id
 
 NODE = "RegionPrompt"
 WIRED = "attention_director_wired"  # read by web/region_canvas.js
-
-# Chosen on the tiny world, see lab/NOTES.md: keys of others fall below the row's range by a margin, logits keep
-# their order, padding is the background's, and the rule holds to the end.
-STRONG = RegionOptions(
-    RegionRule(cross=1.0, self_=0.15, size_adaptation=0.0, flatten=0.0, margin=4.0, padding=True),
-    Schedule(0.0, 1.0, 0.5), "rest")
-PAPER = RegionOptions(RegionRule(), Schedule(0.0, 0.3, 5.0), "alone")
-
-
-# Largest value of each number that preset custom reveals; a linked one passes by the widget's limits.
-MOST = {"cross_strength": 2.0, "self_strength": 2.0, "size_adaptation": 1.0, "decay_power": 10.0, "start_percent": 1.0,
-        "end_percent": 1.0}
-
-
-def custom_options(values: dict[str, Any]) -> RegionOptions:
-    """The numbers that preset custom reveals, as options. Raises DirectorError for one outside its range."""
-    for name, most in MOST.items():
-        if not 0.0 <= values[name] <= most:
-            raise DirectorError(NODE, f"{name} is {values[name]}; give a number from 0 to {most:g}.")
-    start, end = values["start_percent"], values["end_percent"]
-    if start > end:
-        raise DirectorError(NODE, f"start_percent {start:g} lies after end_percent {end:g}; swap them.")
-    rule = RegionRule(cross=values["cross_strength"], self_=values["self_strength"],
-                      size_adaptation=values["size_adaptation"])
-    encoded = "alone" if values["reencode_phrases"] else ""
-    return RegionOptions(rule, Schedule(start, end, values["decay_power"]), encoded)
-
 
 def custom_inputs(note: str = "") -> list[Any]:
     return [
@@ -78,11 +49,11 @@ def chosen_options(preset: Any, values: dict[str, Any]) -> RegionOptions:
     """The options of a preset; newer hosts nest the revealed numbers, older ones pass them flat."""
     nested = preset if isinstance(preset, dict) else {"preset": preset, **values}
     name = nested["preset"]
-    return {"strong": STRONG, "paper": PAPER}.get(name) or custom_options(nested)
+    return {"strong": STRONG, "paper": PAPER}.get(name) or custom_options(NODE, nested)
 
 
 def typed_text(extra_pnginfo: Any, unique_id: str) -> str:
-    """The prompt as it stands in the workflow, where the editor has not yet drawn among {a|b}; "" if unknown."""
+    """The prompt as it stands in the workflow, where the editor has not yet chosen among {a|b}; "" if unknown."""
     workflow = (extra_pnginfo or {}).get("workflow") or {}
     for node in workflow.get("nodes", ()):
         values = node.get("widgets_values")
@@ -139,9 +110,8 @@ class RegionPrompt(io.ComfyNode):
                 **custom: Any) -> io.NodeOutput:
         drawn = parse_canvas(NODE, canvas, width, height)
         options = chosen_options(preset, custom).with_words(unbound_words, uncovered)
-        unique_id = str(getattr(cls.hidden, "unique_id", None) or "")
-        typed = typed_text(getattr(cls.hidden, "extra_pnginfo", None), unique_id)
-        result = direct(NODE, unique_id, model, clip, text, (*drawn, *(regions or ())), strength, options, width,
-                        height, typed)
+        typed = typed_text(getattr(cls.hidden, "extra_pnginfo", None), unique_id(cls))
+        result = build(NODE, unique_id(cls), model, clip, text, (*drawn, *(regions or ())), strength, options, width,
+                       height, typed)
         shown = ui.PreviewImage(result.preview, cls=cls).as_dict() | {WIRED: [wired_shapes(regions or ())]}
         return io.NodeOutput(result.model, result.positive, result.masks, result.preview, ui=shown)

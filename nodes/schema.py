@@ -8,6 +8,9 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..bridge.errors import signed
+from ..core.schedule import Schedule, window
+
 CATEGORY = "Attention Director"
 Regions = io.Custom("ATTN_DIR_REGIONS")
 InversionSocket = io.Custom("ATTN_DIR_INVERSION")
@@ -53,3 +56,14 @@ def editor(name: str, widget: str, tooltip: str) -> Any:
     """A text that web/ gives a widget of its own; without the editor it is a text box."""
     return known(io.String.Input, name, default="", multiline=True, socketless=True, tooltip=tooltip,
                  extra_dict={"widgetType": widget})
+
+
+def unique_id(node: type[io.ComfyNode]) -> str:
+    """The id of the node that executes, "" where the host tells none."""
+    return str(getattr(node.hidden, "unique_id", None) or "")
+
+
+def schedule(node: str, start: float, end: float, prefix: str = "") -> Schedule:
+    """The window of two inputs of a node. Raises DirectorError for numbers that are not one."""
+    with signed(node):
+        return window(start, end, (f"{prefix}start_percent", f"{prefix}end_percent"))

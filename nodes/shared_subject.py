@@ -4,28 +4,16 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..bridge.errors import DirectorError
 from ..bridge.subject.bank import SubjectBank
-from ..bridge.subject.build import tell
-from ..bridge.subject.pass_state import SubjectOptions
-from ..core.schedule import Schedule
-from .schema import CATEGORY, Bank, known, number, percent, prompt, schema
+from ..bridge.subject.build import build
+from ..bridge.subject.options import SubjectOptions
+from .schema import CATEGORY, Bank, known, number, percent, prompt, schedule, schema, unique_id
 
 NODE = "SharedSubjectAttention"
 
 
-def window(name: str, start: float, end: float) -> Schedule:
-    """A window of the timesteps. Raises DirectorError for one that is none."""
-    for end_name, value in ((f"{name}start_percent", start), (f"{name}end_percent", end)):
-        if not 0.0 <= value <= 1.0:
-            raise DirectorError(NODE, f"{end_name} is {value}; give a number from 0 to 1.")
-    if start > end:
-        raise DirectorError(NODE, f"{name}start_percent {start:g} lies after {name}end_percent {end:g}; swap them.")
-    return Schedule(start, end)
-
-
 class SharedSubjectAttention(io.ComfyNode):
-    """Scenes of one story, drawn together so that their subject stays the same."""
+    """Scenes generated together, so that their subject stays the same."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -51,12 +39,11 @@ class SharedSubjectAttention(io.ComfyNode):
                 query_blend: float = 0.9, query_blend_end_percent: float = 0.12, separate_subjects: bool = False,
                 same_noise: bool = False, keep_bank: bool = False, bank: SubjectBank | None = None) -> io.NodeOutput:
         options = SubjectOptions(
-            anchors, strength, mode == "two-pass", injection, variety, window("", start_percent, end_percent),
-            window("injection_", injection_start_percent, injection_end_percent), query_blend,
-            window("query_blend_", 0.0, query_blend_end_percent).end, separate_subjects, same_noise, keep_bank)
-        unique_id = str(getattr(cls.hidden, "unique_id", None) or "")
-        story = tell(NODE, unique_id, model, clip, text, prefix, suffix, subjects, latent_image, bank, options)
-        return io.NodeOutput(story.model, story.positive, story.latent)
+            anchors, strength, mode == "two-pass", injection, variety, schedule(NODE, start_percent, end_percent),
+            schedule(NODE, injection_start_percent, injection_end_percent, "injection_"), query_blend,
+            schedule(NODE, 0.0, query_blend_end_percent, "query_blend_").end, separate_subjects, same_noise, keep_bank)
+        out = build(NODE, unique_id(cls), model, clip, text, prefix, suffix, subjects, latent_image, bank, options)
+        return io.NodeOutput(out.model, out.positive, out.latent)
 
 
 def _main_inputs() -> list:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..bridge.sketch.build import SketchOptions, follow
-from .schema import CATEGORY, Predictor, known, number, percent, schema
+from ..bridge.sketch.build import SketchOptions, build
+from .schema import CATEGORY, Predictor, known, number, percent, schema, unique_id
 
 NODE = "SketchGuidance"
 
@@ -71,5 +71,4 @@ class SketchGuidance(io.ComfyNode):
                 mask=None) -> io.NodeOutput:
         options = SketchOptions(strength, start_percent, end_percent, lines, fit, grey_is_weight, sketch_in_noise,
                                 checkpointing, every_second_step, preview_lines)
-        unique_id = str(getattr(cls.hidden, "unique_id", None) or "")
-        return io.NodeOutput(follow(NODE, unique_id, model, vae, predictor, image, mask, options))
+        return io.NodeOutput(build(NODE, unique_id(cls), model, vae, predictor, image, mask, options))

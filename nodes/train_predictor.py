@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.latest import io, ui
 
 from ..bridge.sketch.train_node import Request, run
-from .schema import CATEGORY, Predictor, known, number, schema
+from .schema import CATEGORY, Predictor, known, number, schema, unique_id
 
 NODE = "AttnDirTrainPredictor"
 
@@ -73,7 +73,6 @@ class AttnDirTrainPredictor(io.ComfyNode):
         request = Request(one(model), one(clip), one(vae), tuple(images), tuple(texts), tuple(maps or ()),
                           one(predictor), one(steps), one(batch_size), one(learning_rate), one(seed), one(maps_are),
                           one(edge_threshold), one(edge_thickness))
-        unique_id = str(getattr(cls.hidden, "unique_id", None) or "")
-        trained, preview = run(NODE, unique_id, request)
+        trained, preview = run(NODE, unique_id(cls), request)
         return io.NodeOutput(trained.predictor, {"loss": trained.losses}, preview,
                              ui=ui.PreviewImage(preview, cls=cls))

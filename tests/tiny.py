@@ -27,22 +27,22 @@ FAMILIES = {"sd15": SD15, "sd2": SD2, "sdxl": SDXL}
 WIDTH = 32
 
 
-def _family_config(name: str, unet_config: dict[str, Any]):
+def _family_config(name: str, unet_config: dict[str, Any], sampling: str = "EPS"):
     import comfy.supported_models as supported
 
     base = {"sd15": supported.SD15, "sd2": supported.SD20, "sdxl": supported.SDXL}[name]
     heads = {k: unet_config[k] for k in ("num_heads", "num_head_channels")}
     kind = type("Tiny", (base,), {"unet_config": {}, "unet_extra_config": {**base.unet_extra_config, **heads},
-                                  "model_type": lambda self, sd, prefix="": _eps()})
+                                  "model_type": lambda self, sd, prefix="": _model_type(sampling)})
     config = kind(dict(unet_config))
     config.set_inference_dtype(torch.float32, None)
     return config
 
 
-def _eps():
+def _model_type(sampling: str):
     from comfy.model_base import ModelType
 
-    return ModelType.EPS
+    return ModelType[sampling]
 
 
 def _draw_weights(network: torch.nn.Module) -> None:
@@ -56,12 +56,12 @@ def _draw_weights(network: torch.nn.Module) -> None:
 
 
 @cache
-def model(name: str = "sd15", seed: int = 0):
-    """A ModelPatcher with random weights of a family's layout."""
+def model(name: str = "sd15", seed: int = 0, sampling: str = "EPS"):
+    """A ModelPatcher with random weights of a family's layout. sampling: a name of the host's ModelType."""
     import comfy.model_patcher
 
     torch.manual_seed(seed)
-    config = _family_config(name, FAMILIES[name])
+    config = _family_config(name, FAMILIES[name], sampling)
     network = config.get_model({}, "", device=torch.device("cpu"))
     _draw_weights(network.diffusion_model)
     network.diffusion_model.out[2].weight.mul_(0.1)  # gentle steps, so that rounding does not grow into chaos

@@ -1,4 +1,4 @@
-// Attention Edit's prompts side by side: ties pair/view.js to its node, if the pack has that node.
+// Attention Edit's prompts side by side: ties pair/view.js to its node.
 import { app } from "../../scripts/app.js";
 import { createView } from "./pair/view.js";
 import { addStyle } from "./shared/dom.js";
@@ -6,14 +6,11 @@ import { recordStep, setWidget, watch, watchLinks, widgetOf } from "./shared/hos
 import { keepPlace } from "./shared/life.js";
 import { promptOf } from "./shared/prompts.js";
 
-/** @typedef {import("../tests/web/host").GraphNode} GraphNode */
+/** @typedef {import("./shared/comfyui").GraphNode} GraphNode */
 
 const NODE = "AttentionEdit";
 const NAME = "attention_director_pair";
 const HEIGHT = 150;
-
-/** @type {import("./shared/life.js").Places} */
-const places = new Map();
 
 /** @param {GraphNode} node */
 function addPair(node) {
@@ -33,7 +30,7 @@ function addPair(node) {
     serialize: false, getMinHeight: () => HEIGHT, margin: 6, hideOnZoom: true, socketless: true,
   });
   widget.serialize = false; // the one above keeps it out of the prompt, this one out of the workflow
-  keepPlace(node, view.element, places);
+  keepPlace(node, view.element, NAME);
   for (const name of ["text", "targets", "reweight"]) watch(node, name, readAll);
   watchLinks(node, readAll);
   view.element.addEventListener("pointerenter", readAll);

@@ -7,20 +7,16 @@ import { addStyle } from "./shared/dom.js";
 import { hideOutputImages, isTravelling, outputOf, passToGraph, watch, widgetOf } from "./shared/host.js";
 import { attachLife } from "./shared/life.js";
 
-/** @typedef {import("../tests/web/host").GraphNode} GraphNode */
+/** @typedef {import("./shared/comfyui").GraphNode} GraphNode */
 
 const NODE = "AttnDirReadout";
 const NAME = "attention_director_readout_view";
 const MARGIN = 6;
 const MIN_HEIGHT = 340;
 const MIN_WIDTH = 300;
-const EMPTY = "Queue to see what the run looked at.";
+const EMPTY = "Queue to see what the run attended to.";
 const GONE = "The maps of this run are no longer on the server; queue again.";
 
-/** @type {import("./shared/life.js").Memory} */
-const memory = new Map();
-/** @type {import("./shared/life.js").Places} */
-const places = new Map();
 /** Viewers by node, for what the server says of a run that failed. @type {Map<GraphNode, ReturnType<typeof createView>>} */
 const viewers = new Map();
 
@@ -34,31 +30,18 @@ function addViewer(node) {
   widget.serialize = false; // the one above keeps it out of the prompt, this one out of the workflow
   view.empty(EMPTY);
   viewers.set(node, view);
-
-  let shown = "";
-  const show = async (/** @type {any} */ output) => {
-    const data = parse(output?.[KEY]?.at?.(-1));
-    const name = data?.atlas.filename ?? "";
-    if (name === shown) return;
-    shown = name;
-    if (!data) return view.empty(EMPTY);
-    const content = await contentOf(data, (file) => app.api.apiURL(`/view?${new URLSearchParams(file)}`));
-    if (name !== shown) return;
-    if (content) view.show(data, content);
-    else view.empty(GONE, true);
-  };
+  const show = shower(view);
   const showKept = () => show(outputOf(app, node));
-
   const { onExecuted } = node;
   node.onExecuted = function (...args) {
     onExecuted?.apply(this, args);
-    shown = "";
-    show(args[0]);
+    show(args[0], true);
   };
   queueMicrotask(() => watch(node, "show", () => view.setKind(String(widgetOf(node, "show")?.value))));
   view.element.addEventListener("pointerenter", () => outputOf(app, node) && showKept());
   attachLife(node, view, {
-    memory, places, minWidth: MIN_WIDTH,
+    kind: NAME,
+    minWidth: MIN_WIDTH,
     travelling: () => isTravelling(app),
     configured: () => {
       showKept();
@@ -66,6 +49,22 @@ function addViewer(node) {
     },
     removed: () => viewers.delete(node),
   });
+}
+
+/** A function that shows what a run left, once it is loaded; the same run again only when it is new. @param {ReturnType<typeof createView>} view */
+function shower(view) {
+  let shown = "";
+  return async (/** @type {any} */ output, isNew = false) => {
+    const data = parse(output?.[KEY]?.at?.(-1));
+    const name = data?.atlas.filename ?? "";
+    if (name === (isNew ? "" : shown)) return;
+    shown = name;
+    if (!data) return view.empty(EMPTY);
+    const content = await contentOf(data, (file) => app.api.apiURL(`/view?${new URLSearchParams(file)}`));
+    if (name !== shown) return;
+    if (content) view.show(data, content);
+    else view.empty(GONE, true);
+  };
 }
 
 /** What went wrong in a run, in the node's own words. @param {{ node_id?: string | number, exception_message?: string }} detail */

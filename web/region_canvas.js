@@ -2,16 +2,16 @@
 import { app } from "../../scripts/app.js";
 import { createView } from "./regions/view.js";
 import { addStyle } from "./shared/dom.js";
-import { hideOutputImages, isTravelling, outputOf, passToGraph, recordStep, setWidget, travel, watch, watchLinks, widgetOf } from "./shared/host.js";
-import { attachLife } from "./shared/life.js";
+import { attachEditor } from "./shared/editor.js";
+import { hideOutputImages, outputOf, passToGraph, recordStep, setWidget, travel, widgetOf } from "./shared/host.js";
 import { addressOf, choices, load, loadFile, nodeOf, picturesOf, pixelsOf, upload } from "./shared/pictures.js";
 import { promptOf } from "./shared/prompts.js";
 import { wiredBoxes } from "./regions/box_source.js";
 import { MAX_REGIONS } from "./regions/drawing.js";
 import { NONE, ofBoxes, parseWired } from "./regions/wired.js";
-import { inserted } from "./regions/words.js";
+import { inserted } from "./shared/words.js";
 
-/** @typedef {import("../tests/web/host").GraphNode} GraphNode */
+/** @typedef {import("./shared/comfyui").GraphNode} GraphNode */
 
 const TYPE = "ATTN_DIR_REGION_CANVAS";
 const CLIPBOARD = "AttentionDirector.Region";
@@ -21,11 +21,6 @@ const MIN_HEIGHT = 500; // as in editor.css
 const MIN_WIDTH = 400;
 const WIRED = "attention_director_wired"; // as in nodes/region_prompt.py
 const TRACED_PX = 512; // longer side of a mask that is traced
-
-/** @type {import("./shared/life.js").Memory} */
-const memory = new Map();
-/** @type {import("./shared/life.js").Places} */
-const places = new Map();
 
 const clipboard = {
   get: () => localStorage.getItem(CLIPBOARD) ?? "",
@@ -50,8 +45,7 @@ async function readPictures(node, from) {
 function createEditor(node) {
   const showBackground = async () => {
     const choice = String(node.properties?.[BACKGROUND] ?? "");
-    const image = await load(addressOf(app, node, choice));
-    view.setBackground(choice, image);
+    view.setBackground(choice, await load(addressOf(app, node, choice)));
   };
   const choose = (/** @type {string} */ choice) => {
     node.properties ??= {};
@@ -116,51 +110,25 @@ function wiredReader(node, view) {
   };
 }
 
-/** Follow the node's other widgets, links and life. @type {(node: GraphNode, view: ReturnType<typeof createView>, showBackground: () => void) => void} */
+/** @type {(node: GraphNode, view: ReturnType<typeof createView>, showBackground: () => void) => void} */
 function attach(node, view, showBackground) {
-  const readPrompt = () => view.setPrompt(promptOf(node));
-  const readSize = () => view.setSize(Number(widgetOf(node, "width")?.value), Number(widgetOf(node, "height")?.value));
-  const readWired = wiredReader(node, view);
   hideOutputImages(node); // the canvas shows what the picture would
-  const readAll = () => {
-    readPrompt();
-    readSize();
-    readWired(undefined);
-  };
+  const readWired = wiredReader(node, view);
   const { onExecuted } = node;
   node.onExecuted = function (output, ...rest) {
     onExecuted?.call(this, output, ...rest);
     readWired(output?.[WIRED]?.[0] ?? "");
   };
-  // The other widgets come after this one.
-  queueMicrotask(() => {
-    watch(node, "text", readPrompt);
-    watch(node, "width", readSize);
-    watch(node, "height", readSize);
-    readAll();
-  });
-  watchLinks(node, readAll);
-  view.element.addEventListener("pointerenter", readAll);
-  view.element.addEventListener("focusin", readAll);
-  const executed = () => {
-    if (node.properties?.[BACKGROUND]) setTimeout(showBackground, 200);
-  };
-  app.api.addEventListener("executed", executed);
-  app.api.addEventListener("graphChanged", readAll);
-
-  attachLife(node, view, {
-    memory,
-    places,
+  attachEditor(app, node, view, {
+    kind: TYPE,
     minWidth: MIN_WIDTH,
-    travelling: () => isTravelling(app),
-    configured: () => {
-      readAll();
-      showBackground();
+    widgets: ["text", "width", "height"],
+    read: () => {
+      view.setPrompt(promptOf(node));
+      view.setSize(Number(widgetOf(node, "width")?.value), Number(widgetOf(node, "height")?.value));
+      readWired(undefined);
     },
-    removed: () => {
-      app.api.removeEventListener("executed", executed);
-      app.api.removeEventListener("graphChanged", readAll);
-    },
+    picture: showBackground,
   });
 }
 

@@ -1,23 +1,18 @@
-// The Sketch node's pad in the graph editor: ties sketch/view.js to its node, if the pack has that node.
+// The Sketch node's pad in the graph editor: ties sketch/view.js to its node.
 import { app } from "../../scripts/app.js";
 import { addStyle } from "./shared/dom.js";
-import { hideOutputImages, isTravelling, passToGraph, recordStep, setWidget, sourceOf, travel, watch, watchLinks, widgetOf } from "./shared/host.js";
-import { attachLife } from "./shared/life.js";
+import { attachEditor } from "./shared/editor.js";
+import { hideOutputImages, passToGraph, recordStep, setWidget, sourceOf, travel, widgetOf } from "./shared/host.js";
 import { load, pictureOf } from "./shared/pictures.js";
 import { createView } from "./sketch/view.js";
 
-/** @typedef {import("../tests/web/host").GraphNode} GraphNode */
+/** @typedef {import("./shared/comfyui").GraphNode} GraphNode */
 
 const TYPE = "ATTN_DIR_SKETCH_PAD";
 const NODE = "AttnDirSketch";
 const MARGIN = 6;
 const MIN_HEIGHT = 300;
 const MIN_WIDTH = 320;
-
-/** @type {import("./shared/life.js").Memory} */
-const memory = new Map();
-/** @type {import("./shared/life.js").Places} */
-const places = new Map();
 
 /** @param {GraphNode} node @param {string} name */
 function sketchPad(node, name) {
@@ -36,12 +31,8 @@ function sketchPad(node, name) {
   return { widget, minWidth: MIN_WIDTH, minHeight: MIN_HEIGHT + 140 };
 }
 
-/** Follow the node's other widgets, its background and its life. @param {GraphNode} node @param {ReturnType<typeof createView>} view */
+/** @param {GraphNode} node @param {ReturnType<typeof createView>} view */
 function attach(node, view) {
-  const readAll = () => {
-    view.setSize(Number(widgetOf(node, "width")?.value), Number(widgetOf(node, "height")?.value));
-    view.setPen(Number(widgetOf(node, "line_width")?.value));
-  };
   let shown = "";
   const showBackground = async () => {
     const source = sourceOf(node, "background");
@@ -50,27 +41,16 @@ function attach(node, view) {
     shown = address;
     view.setBackground(await load(address));
   };
-  queueMicrotask(() => {
-    for (const name of ["width", "height", "line_width"]) watch(node, name, readAll);
-    readAll();
-  });
-  watchLinks(node, showBackground);
-  view.element.addEventListener("pointerenter", () => {
-    readAll();
-    showBackground();
-  });
-  const executed = () => setTimeout(showBackground, 200);
-  app.api.addEventListener("executed", executed);
-  attachLife(node, view, {
-    memory,
-    places,
+  attachEditor(app, node, view, {
+    kind: TYPE,
     minWidth: MIN_WIDTH,
-    travelling: () => isTravelling(app),
-    configured: () => {
-      readAll();
-      setTimeout(showBackground, 300);
+    widgets: ["width", "height", "line_width"],
+    read: () => {
+      view.setSize(Number(widgetOf(node, "width")?.value), Number(widgetOf(node, "height")?.value));
+      view.setPen(Number(widgetOf(node, "line_width")?.value));
+      showBackground();
     },
-    removed: () => app.api.removeEventListener("executed", executed),
+    picture: showBackground,
   });
 }
 
@@ -78,7 +58,7 @@ app.registerExtension({
   name: "AttentionDirector.SketchPad",
   getCustomWidgets: () => ({ [TYPE]: sketchPad }),
   beforeRegisterNodeDef: (_, data) => {
-    const strokes = data.name === NODE ? data.input?.required?.strokes ?? data.input?.optional?.strokes : undefined;
+    const strokes = data.name === NODE ? data.input?.required?.strokes : undefined;
     if (strokes) strokes[1] = { ...strokes[1], widgetType: TYPE, socketless: true };
   },
   setup: () => addStyle(new URL("./editor.css", import.meta.url).href),

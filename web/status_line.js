@@ -2,13 +2,13 @@
 import { app } from "../../scripts/app.js";
 import { say } from "./shared/status.js";
 
-/** @typedef {import("../tests/web/host").GraphNode} GraphNode */
+/** @typedef {import("./shared/comfyui").GraphNode} GraphNode */
 
 const EVENT = "attention_director.status";
 
 /** The node of an execution id; "4:2" is node 2 inside the subgraph of node 4. @param {string | number} id */
 function findNode(id) {
-  /** @type {import("../tests/web/host").Graph | undefined} */
+  /** @type {import("./shared/comfyui").Graph | undefined} */
   let graph = app.rootGraph ?? app.graph;
   /** @type {GraphNode | null} */
   let node = null;

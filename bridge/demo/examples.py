@@ -24,7 +24,7 @@ def load_example(node: str, name: str) -> tuple[torch.Tensor, torch.Tensor]:
     Raises DirectorError for a name that is not on the list; the name never becomes a path by itself.
     """
     if name not in example_names():
-        raise DirectorError(node, f'there is no picture "{name}" in the pack; choose one of the list.')
+        raise DirectorError(node, f'there is no picture "{name}" in the pack; choose one from the list.')
     with Image.open(FOLDER / f"{name}{SUFFIX}") as opened:
         picture = torch.from_numpy(np.asarray(opened.convert("RGBA"), dtype=np.float32) / 255)[None]
     return picture[..., :3].contiguous(), picture[..., 3].contiguous()

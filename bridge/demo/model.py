@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,15 @@ import folder_paths
 import torch
 from comfy.model_detection import detect_unet_config
 
-from ...core.text import PromptTag, spoken
 from ..errors import DirectorError
 from ..files import ASSETS
+from ..text.known_words import KNOWN_WORDS
 
 NODE = "AttnDirLoadDemoModel"
 ASSET = ASSETS / "tiny_world.safetensors"
 UNET_PREFIX = "model.diffusion_model."
 TOKEN_TABLE = "cond_stage_model.transformer.text_model.embeddings.token_embedding."
-KNOWN_WORDS = "attention_director_known_words"
 VOCABULARY_SIZE = 49408
-
-log = logging.getLogger("attention_director")
 
 
 class TinyWorld(comfy.supported_models.SD15):
@@ -106,22 +102,3 @@ def token_table(rows: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
     table = rows[:1].expand(VOCABULARY_SIZE, -1).clone()
     table[ids.long()] = rows[1:]
     return table
-
-
-def warn_unknown_words(clip: Any, tag: PromptTag, node: str) -> None:
-    """With the demo model: refuse a prompt of only unknown words, name single ones in the log."""
-    known = clip.patcher.get_attachment(KNOWN_WORDS) if hasattr(clip.patcher, "get_attachment") else None
-    if known is None:
-        return
-    words = [w.text for row in tag.rows for w in spoken(row.words()) if any(c.isalpha() for c in w.text)]
-    unknown = sorted(set(words) - known - GRAMMAR)
-    if words and not known.intersection(words):
-        raise DirectorError(node, "the demo model knows coloured shapes and creatures only; use words such as "
-                                  '"a red circle" or load a checkpoint of your own.')
-    if unknown:
-        log.warning("%s: the demo model does not know %s.", node, ", ".join(f'"{w}"' for w in unknown))
-
-
-# Words the demo model's captions use between the things they name.
-GRAMMAR = frozenset(("a", "an", "and", "of", "on", "with", "next", "to", "the", "in", "picture", "drawing", "image",
-                     "background"))

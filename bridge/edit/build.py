@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,41 +11,47 @@ import torch
 from ...core.edit_attention import EditAttention, TargetEdit
 from ...core.local_blend import LocalBlend, positions_of, without_words
 from ...core.schedule import Schedule
-from ...core.text import Phrase, PromptTag, TokenLayout
+from ...core.text import Phrase, PromptTag, TextLayout
 from ...core.token_map import TokenMap, extra_words, refine_map, replace_map
-from ..demo.model import warn_unknown_words
 from ..errors import DirectorError
 from ..families import family_of
-from ..inversion.replay import follow
-from ..run.install import install
+from ..run.install import install, key_of
 from ..text.prompt import Conditioning, encode, encode_lines, take_prompt, with_key, with_tag
 from .lists import read_weights, read_windows, read_words, require
 from .method import EditRun
 
-# Pixels a side that the copied self-attention may have at least: published for drawn and inverted pictures.
-DRAWN, INVERTED = 16, 32
+# Pixels a side that the copied self-attention may have at least: published for generated and inverted pictures.
+GENERATED, INVERTED = 16, 32
+
+
+# Puts a picture's inversion on the model: (node, key, model, prompts, negative) -> (model, negative).
+Replay = Callable[[str, str, Any, int, Conditioning | None], tuple[Any, Conditioning | None]]
 
 
 @dataclass(frozen=True)
 class EditOptions:
-    """AttentionEdit's settings as they stand on the node; lists are text, one entry a line."""
+    """AttentionEdit's settings as they stand on the node; lists are text, one entry per line.
+
+    published: pair words behind a change of length as the code published with the paper does (the node's
+    legacy_tail).
+    """
 
     targets: str = ""
     edit: str = "auto"
     reweight: str = ""
-    cross: Schedule = Schedule(0.0, 0.8)
-    self_: Schedule = Schedule(0.0, 0.4)
+    cross_window: Schedule = Schedule(0.0, 0.8)
+    self_window: Schedule = Schedule(0.0, 0.4)
     blend_words: str = ""
     keep_words: str = ""
     blend_threshold: float = 0.3
     blend_start: float = 0.2
     word_windows: str = ""
     self_max_grid: int = 0
-    legacy_tail: bool = False
+    published: bool = False
 
 
 @dataclass(frozen=True)
-class Edited:
+class Outputs:
     """AttentionEdit's outputs."""
 
     model: Any
@@ -55,31 +60,30 @@ class Edited:
     latent: dict[str, Any]
 
 
-def edit_prompt(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Conditioning, latent: dict[str, Any],
-                options: EditOptions, negative: Conditioning | None = None, inversion: Any = None) -> Edited:
+def build(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Conditioning, latent: dict[str, Any],
+          options: EditOptions, negative: Conditioning | None = None, replay: Replay | None = None) -> Outputs:
     """Source and targets as one batch whose rows share attention. Raises DirectorError; changes no input."""
     family_of(model, node)
     conditioning, tag = prompts_of(node, clip, prompt, options)
-    warn_unknown_words(clip, tag, node)
-    floor = DRAWN if inversion is None else INVERTED
-    key = f"{unique_id}/{_digest(tag, options, floor)}"
+    floor = GENERATED if replay is None else INVERTED
+    key = key_of(unique_id, [row.text for row in tag.rows], options, floor)
     attention, kinds = plan(node, key, clip, tag, options, floor)
     negative = encode(clip, "", node) if negative is None else negative
-    if inversion is not None:
-        model, negative = follow(node, key, model, inversion, len(tag.rows), negative)
+    if replay is not None:
+        model, negative = replay(node, key, model, len(tag.rows), negative)
     acts = attention.prompts > 1 and not attention.schedule.empty
     if acts:
         around = EditRun(key, node, attention.schedule, attention.prompts, attention.blend, kinds)
         model = install(model, attention, around)
-    if acts or inversion is not None:
+    if acts or replay is not None:
         conditioning = with_key(conditioning, tag, key)
     assert negative is not None
-    return Edited(model, conditioning, negative, repeat_latent(latent, len(tag.rows)))
+    return Outputs(model, conditioning, negative, repeat_latent(latent, len(tag.rows)))
 
 
 def prompts_of(node: str, clip: Any, prompt: str | Conditioning,
                options: EditOptions) -> tuple[Conditioning, PromptTag]:
-    """The conditioning of source and targets, a row each. With nothing but weights the source is its own target."""
+    """The conditioning of source and targets, one row each. With nothing but weights the source is its own target."""
     targets = [line.strip() for line in options.targets.splitlines() if line.strip()]
     linked = not isinstance(prompt, str)
     if linked and targets:
@@ -120,12 +124,12 @@ def plan(node: str, key: str, clip: Any, tag: PromptTag, options: EditOptions,
         edits.append(TargetEdit(token_map, factors_of(target, weights), windows_of(target, windows)))
         kinds.append("reweight" if source.text == target.text else kind)
     blend = local_blend(node, clip, tag, options)
-    attention = EditAttention(key, tuple(edits), options.cross, options.self_, floor, options.self_max_grid, blend,
-                              node)
+    attention = EditAttention(key, tuple(edits), options.cross_window, options.self_window, floor,
+                              options.self_max_grid, blend, node)
     return attention, tuple(kinds)
 
 
-def token_map_of(node: str, number: int, source: TokenLayout, target: TokenLayout,
+def token_map_of(node: str, number: int, source: TextLayout, target: TextLayout,
                  options: EditOptions) -> tuple[str, TokenMap]:
     """("replace" or "refine", the map) of one target; auto replaces where both have as many words."""
     ours, theirs = ([word.text for word in layout.words()] for layout in (target, source))
@@ -137,19 +141,19 @@ def token_map_of(node: str, number: int, source: TokenLayout, target: TokenLayou
         raise DirectorError(node, f"target {number} has {len(ours)} word{'s' * (len(ours) != 1)}, the source "
                                   f"{len(theirs)}{named}; use edit = refine or auto.")
     if options.edit == "refine" or not same:
-        return "refine", refine_map(source, target, options.legacy_tail)
-    return "replace", replace_map(source, target, options.legacy_tail)
+        return "refine", refine_map(source, target, options.published)
+    return "replace", replace_map(source, target, options.published)
 
 
-def factors_of(target: TokenLayout, weights: Sequence[tuple[Phrase, float]]) -> torch.Tensor:
+def factors_of(target: TextLayout, weights: Sequence[tuple[Phrase, float]]) -> torch.Tensor:
     """The re-weighting of each token of a target: float64 [T]."""
-    factors = torch.ones(len(target.pieces), dtype=torch.float64)
+    factors = torch.ones(len(target.tokens), dtype=torch.float64)
     for phrase, weight in weights:
         factors[list(positions_of(phrase, target))] = weight
     return factors
 
 
-def windows_of(target: TokenLayout, windows: Sequence[tuple[Phrase, Schedule]]) -> tuple[
+def windows_of(target: TextLayout, windows: Sequence[tuple[Phrase, Schedule]]) -> tuple[
         tuple[tuple[int, ...], Schedule], ...]:
     placed = ((positions_of(phrase, target), window) for phrase, window in windows)
     return tuple((positions, window) for positions, window in placed if positions)
@@ -161,17 +165,17 @@ def local_blend(node: str, clip: Any, tag: PromptTag, options: EditOptions) -> L
     keep = read_words(node, clip, options.keep_words)
     for name, phrases in (("blend word", words), ("keep word", keep)):
         for phrase in phrases:
-            require(node, name, phrase, tag.rows, "none of the prompts")
+            require(node, name, phrase, tag.rows, "any prompt")
     if keep and not words:
-        raise DirectorError(node, "keep_words takes area away from blend_words, which is empty; name the words whose "
-                                  "area may change.")
+        raise DirectorError(node, "keep_words needs blend_words, which is empty; name the words whose area may change "
+                                  "there.")
     if not words or len(tag.rows) < 2:
         return None
     blend = LocalBlend(words, keep, options.blend_threshold, options.blend_start)
     bare = without_words(blend, tag.rows)
     if 0 in bare and len(bare) > 1:
-        raise DirectorError(node, f"target {bare[1]} and the source hold none of the blend words, so nothing could "
-                                  "change; name one of their words as well.")
+        raise DirectorError(node, f"target {bare[1]} and the source contain no word of blend_words, so nothing could "
+                                  "change; add one of their words.")
     return blend
 
 
@@ -189,8 +193,3 @@ def repeat_latent(latent: dict[str, Any], prompts: int) -> dict[str, Any]:
         out["noise_mask"] = own.repeat_interleave(prompts, 0)
     return out
 
-
-def _digest(tag: PromptTag, options: EditOptions, floor: int) -> str:
-    """Names this edit; the same inputs give the same name, so queueing twice changes nothing."""
-    text = repr(([row.text for row in tag.rows], options, floor))
-    return hashlib.sha256(text.encode()).hexdigest()[:12]

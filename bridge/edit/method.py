@@ -10,7 +10,7 @@ import torch
 
 from ...core.call import RowSpan, Scratch, Step
 from ...core.local_blend import LocalBlend, blended
-from ...core.method import owned
+from ...core.method import spans_of
 from ...core.schedule import Schedule
 from ..errors import DirectorError
 from ..run.hooks import RunArguments, Sample, SamplerCall
@@ -50,7 +50,7 @@ class EditRun:
         return "" if self.blend is None else "blend_words adds up maps over the whole run"
 
     def acts_on(self, rows: Sequence[RowSpan]) -> bool:
-        return bool(owned(self.key, rows))
+        return bool(spans_of(self.key, rows))
 
     def before_run(self, arguments: RunArguments) -> RunArguments:
         return share_noise(self.label, self.prompts, arguments)
@@ -62,8 +62,8 @@ class EditRun:
         size = (denoised.shape[-2], denoised.shape[-1])
         mask = self.blend.mask(self.key, run.scratch, size, self.prompts)
         if mask is None:
-            raise DirectorError(self.label, "another node regroups the pixels of the layers that show where the blend "
-                                            "words are; bypass it or empty blend_words.")
+            raise DirectorError(self.label, "another node rearranges the pixels in the layers that locate the blend "
+                                            "words; bypass it or empty blend_words.")
         run.scratch.of(self.key, BlendState).mask = mask
         return self._blended(run.scratch, denoised) if step.progress >= self.blend.start else denoised
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -11,6 +12,8 @@ from ...core.method import ModelCall
 from ...core.network import LayerAddress, Network, SubjectLayers
 
 CALL_KEY = "attention_director_call"
+
+log = logging.getLogger("attention_director")
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,23 @@ def inputs_of(x: torch.Tensor, context: torch.Tensor | None, references: Any) ->
     """What a call of the network is given, as shapes."""
     sizes = tuple((int(r.shape[-2]), int(r.shape[-1])) for r in references or ())
     return Inputs((int(x.shape[-2]), int(x.shape[-1])), 0 if context is None else int(context.shape[1]), sizes)
+
+
+@dataclass(eq=False)
+class LayersMet:
+    """The layers that the methods of one key met in a run: where they acted, and where they had to stand aside."""
+
+    acted: set[LayerAddress] = field(default_factory=set)
+    left_out: set[LayerAddress] = field(default_factory=set)
+
+
+def note(call: ModelCall, layer: LayerAddress, acted: bool) -> None:
+    """Count the layer for every method that wants it, and warn once of each that has to stand aside."""
+    for method in call.chain.wanting(layer):
+        met = call.scratch.of(method.key, LayersMet)
+        if not acted and not met.left_out:
+            log.warning("%s: another node rearranges the pixels at %s; it does nothing there.", method.label, layer)
+        (met.acted if acted else met.left_out).add(layer)
 
 
 class FamilyNetwork(Network, Protocol):
@@ -50,6 +70,11 @@ class Family(Protocol):
     @property
     def name(self) -> str:
         """As a message says it."""
+        ...
+
+    @property
+    def joint(self) -> bool:
+        """True where text and image share one attention, in which only some methods can act."""
         ...
 
     def owns(self, network: Any) -> bool:

@@ -59,6 +59,7 @@ class FluxFamily:
     """Networks of the host's class Flux, and of those made of it."""
 
     name: str = "Flux"
+    joint: bool = True
 
     def owns(self, network: Any) -> bool:
         return isinstance(network, Flux)

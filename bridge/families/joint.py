@@ -7,7 +7,6 @@ rotary positions. There is one such slot: what stands in it already becomes our 
 from __future__ import annotations
 
 import itertools
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,14 +18,12 @@ from ...core.call import AttentionCall
 from ...core.method import ModelCall
 from ...core.network import LayerAddress
 from ...core.sequence import Axis, Segment
-from .family import CALL_KEY
+from .family import CALL_KEY, note
 from .kernel import join_heads, split_heads
 
 OVERRIDE = "optimized_attention_override"
 # (options of the call, how many attentions were called before it) -> the layer, None for one that is not ours
 Address = Callable[[dict[str, Any], int], LayerAddress | None]
-
-log = logging.getLogger("attention_director")
 
 
 def joint_axis(text: int, grid: tuple[int, int], references: tuple[tuple[int, int], ...] = ()) -> Axis:
@@ -59,11 +56,12 @@ class Override:
     def __call__(self, func: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int, *args: Any,
                  **kwargs: Any) -> torch.Tensor:
         layer = self.address(kwargs.get("transformer_options") or {}, next(self.calls))
-        acts = layer is not None and (self.call.chain.selects(layer) or bool(self.call.chain.observers(layer)))
-        if acts and _lengths(q, k, kwargs) != (self.axis.length, self.axis.length):
-            self.call.scratch.once("regrouped", lambda: _warn_of_length(layer))
-            acts = False
-        if layer is None or not acts:
+        chain = self.call.chain
+        if layer is None or not (chain.selects(layer) or chain.observers(layer)):
+            return self._host(func)(q, k, v, heads, *args, **kwargs)
+        fits = _lengths(q, k, kwargs) == (self.axis.length, self.axis.length)
+        note(self.call, layer, fits)
+        if not fits:
             return self._host(func)(q, k, v, heads, *args, **kwargs)
         return self._attend(layer, func, q, k, v, heads, args, kwargs)
 
@@ -92,8 +90,3 @@ class Override:
 def _lengths(q: torch.Tensor, k: torch.Tensor, kwargs: dict[str, Any]) -> tuple[int, int]:
     at = 2 if kwargs.get("skip_reshape", False) else 1
     return q.shape[at], k.shape[at]
-
-
-def _warn_of_length(layer: LayerAddress) -> bool:
-    log.warning("Attention Director: another node adds tokens at %s; nothing is done there.", layer)
-    return True

@@ -57,6 +57,7 @@ class NextDiTFamily:
     """Networks of the host's class NextDiT."""
 
     name: str = "Lumina 2 and Z-Image"
+    joint: bool = True
 
     def owns(self, network: Any) -> bool:
         return isinstance(network, NextDiT)

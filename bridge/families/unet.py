@@ -32,7 +32,8 @@ class Part(NamedTuple):
 
 def walk(network: UNetModel) -> Iterator[Part]:
     """Every module of a UNet's blocks, in the order they run."""
-    stages = (("input", network.input_blocks), ("middle", [network.middle_block]), ("output", network.output_blocks))
+    found: tuple[Any, ...] = network.input_blocks, [network.middle_block], network.output_blocks
+    stages = zip(("input", "middle", "output"), found, strict=True)
     stride = 1
     for stage, blocks in stages:
         for number, block in enumerate(blocks):
@@ -89,10 +90,14 @@ class UNetNetwork:
         return {layer.slot: layer.address for layer in self._found}
 
     @cached_property
-    def strides(self) -> Mapping[LayerAddress, int]:
+    def _strides(self) -> Mapping[LayerAddress, int]:
         return {layer.address: layer.stride for layer in self._found}
 
-    @cached_property
+    @property
+    def strides(self) -> Mapping[LayerAddress, int]:
+        return self._strides
+
+    @property
     def after(self) -> tuple[int, ...]:
         """The stride of what each output block gives."""
         found = {part.block: part.stride for part in walk(self.unet) if part.stage == "output"}
@@ -129,8 +134,12 @@ class UNetNetwork:
         return frozenset(layer for layer in last.values() if self.strides[layer] == nearest)
 
     @cached_property
-    def subject(self) -> SubjectLayers:
+    def _subject(self) -> SubjectLayers:
         return subject_layers(self)
+
+    @property
+    def subject(self) -> SubjectLayers:
+        return self._subject
 
     def projections(self, layer: LayerAddress) -> tuple[torch.nn.Module, torch.nn.Module]:
         module = self.module(layer)
@@ -146,6 +155,7 @@ class UNetFamily:
     """The UNets of the host's class UNetModel that have attention layers."""
 
     name: str = "Stable Diffusion 1.x, 2.x and SDXL"
+    joint: bool = False
 
     def owns(self, network: Any) -> bool:
         return isinstance(network, UNetModel) and bool(_layers(network))

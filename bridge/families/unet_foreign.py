@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -13,15 +13,11 @@ from ...core.attention import attend_with_bias, fits_kernel
 from ...core.call import Attend, AttentionCall
 from ..errors import DirectorError
 from .kernel import host_kernel, join_heads, split_heads
+from .unet_fit import name_of
 
 Foreign = Callable[..., torch.Tensor]
+Addition = Literal["none", "adds", "replaces"]
 _TOLERANCE = 1e-2
-
-
-def name_of(foreign: Foreign) -> str:
-    """What to call it in a message."""
-    source = foreign if hasattr(foreign, "__qualname__") else type(foreign)
-    return f"{getattr(source, '__module__', '?')}.{getattr(source, '__qualname__', '?')}"
 
 
 def run_foreign(foreign: Foreign, call: AttentionCall, options: dict[str, Any]) -> torch.Tensor:
@@ -40,56 +36,38 @@ def plain(call: AttentionCall, options: dict[str, Any]) -> torch.Tensor:
     return host_kernel(options, biased=False)(call.q, call.k, call.v)
 
 
-def is_additive(foreign: Foreign, call: AttentionCall, options: dict[str, Any]) -> bool:
-    """True for a patch that adds its own attention to the text's, as IPAdapter does.
+def addition(foreign: Foreign, call: AttentionCall, options: dict[str, Any]) -> Addition:
+    """What a patch at the text's attention does to it.
 
-    What it adds, foreign(q, k, v) - plain(q, k, v), must then be what it gives when v is zero. What
-    rounding makes of that difference is allowed for: a patch faded to nothing adds nothing else.
+    IPAdapter adds its own attention, PuLID one made orthogonal to the text's: of twice the values v they give once
+    the text's attention more, foreign(q, k, 2v) - foreign(q, k, v) = plain(q, k, v). What stands in the text's
+    place does not. A patch that adds nothing yet may begin later in the run.
     """
-    basis = plain(call, options)
-    added = run_foreign(foreign, call, options) - basis
-    alone = run_foreign(foreign, replace(call, v=torch.zeros_like(call.v)), options)
-    size = torch.maximum(added.abs().amax(), alone.abs().amax())
-    rounding = max(1e-5, 4 * torch.finfo(basis.dtype).eps) * basis.abs().amax()
-    return bool((added - alone).abs().amax() <= _TOLERANCE * size + rounding)
+    basis, once = plain(call, options), run_foreign(foreign, call, options)
+    more = run_foreign(foreign, replace(call, v=2 * call.v), options) - once
+    size = torch.maximum(basis.abs().amax(), once.abs().amax())
+    rounding = max(1e-5, 4 * torch.finfo(basis.dtype).eps) * size
+    added = (once - basis).abs().amax()
+    follows = (more - basis).abs().amax() <= _TOLERANCE * added + rounding
+    replaces, idle = torch.stack((~follows, added <= rounding)).tolist()
+    return "replaces" if replaces else "none" if idle else "adds"
 
 
-def attend_cross(foreign: Foreign, call: AttentionCall, options: dict[str, Any]) -> Attend:
-    """Innermost attention with an additive patch: ours plus what the patch adds to the plain attention."""
-    residual = run_foreign(foreign, call, options) - plain(call, options)
-
-    def attend(inner: AttentionCall) -> torch.Tensor:
-        return with_addition(own_attention(inner, options), residual, inner)
-
-    return attend
-
-
-def with_addition(out: torch.Tensor, residual: torch.Tensor, inner: AttentionCall) -> torch.Tensor:
-    """The output plus what a patch adds to each of the layer's own rows, where a row is to get it."""
-    if inner.residual_rows is None:
-        return out + residual
-    none = residual.shape[0]
-    rows = tuple(none if row < 0 else row for row in inner.residual_rows)
-    if all(row == none for row in rows):
-        return out
-    padded = torch.cat((residual, torch.zeros_like(residual[:1])))
-    return out + padded.index_select(0, inner.index(rows))
+def with_residual(foreign: Foreign, call: AttentionCall, options: dict[str, Any]) -> AttentionCall:
+    """The call, knowing what the patch adds to the plain attention of its rows; found once, when it is needed."""
+    return replace(call, residual=cache(lambda: run_foreign(foreign, call, options) - plain(call, options)))
 
 
 def attend_self(foreign: Foreign, original: AttentionCall, options: dict[str, Any]) -> Attend:
     """Innermost self-attention with a patch: run it on our q, k, v where their layout is unchanged.
 
     With a bias it gets the widened, padded heads. With gathered keys, or more columns than heads can
-    be widened by, or for some of the rows only, it is added as a residual, found once.
+    be widened by, or for some of the rows only, what it adds is added instead.
     """
-    @cache
-    def residual() -> torch.Tensor:
-        return run_foreign(foreign, original, options) - plain(original, options)
-
     def attend(inner: AttentionCall) -> torch.Tensor:
         same_layout = inner.k.shape[:3] == original.k.shape[:3]
         if not same_layout or not fits_kernel(inner.q, inner.bias):
-            return with_addition(own_attention(inner, options), residual(), inner)
+            return own_attention(inner, options)
 
         def kernel(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
             return run_foreign(foreign, replace(inner, q=q, k=k, v=v, bias=None), options)
@@ -100,6 +78,7 @@ def attend_self(foreign: Foreign, original: AttentionCall, options: dict[str, An
 
 
 def own_attention(call: AttentionCall, options: dict[str, Any]) -> torch.Tensor:
-    """The host's attention with our bias."""
+    """The host's attention with our bias, and what an additive patch of another pack adds to it."""
     kernel = host_kernel(options, biased=call.bias is not None)
-    return attend_with_bias(call.q, call.k, call.v, call.bias, kernel)
+    out = attend_with_bias(call.q, call.k, call.v, call.bias, kernel)
+    return out if call.residual is None else out + call.residual()

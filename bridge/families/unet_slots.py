@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -16,13 +15,15 @@ from ...core.network import LayerAddress
 from ...core.sequence import image_axis, text_axis
 from ..errors import DirectorError
 from . import unet_foreign as other
-from .family import CALL_KEY
+from .family import CALL_KEY, note
 from .kernel import join_heads, split_heads
+from .unet_fit import fits, grid_of, label_of, name_of
 
 # (slot of the host's patches_replace, key in it)
 SlotAddress = tuple[str, tuple[str, int, int]]
 
-log = logging.getLogger("attention_director")
+# Where a dispatcher finds the patches that stood before it, which the host keeps from replacements.
+PATCHES_KEY = "attention_director_patches"
 
 
 def with_slots(options: dict[str, Any], layers: Mapping[SlotAddress, LayerAddress], call: ModelCall) -> dict[str, Any]:
@@ -39,7 +40,15 @@ def with_slots(options: dict[str, Any], layers: Mapping[SlotAddress, LayerAddres
     for name, patch in _patches(call):
         patches[name] = [*patches.get(name, ()), patch]
     replacements = {**options.get("patches_replace", {}), **slots}
-    return {**options, "patches_replace": replacements, "patches": patches, CALL_KEY: call}
+    return {**options, "patches_replace": replacements, "patches": patches, CALL_KEY: call,
+            PATCHES_KEY: options.get("patches", {})}
+
+
+@dataclass(eq=False)
+class Answers:
+    """What other packs' patches do to the text's attention, by id: (sigma when asked, answer)."""
+
+    known: dict[int, tuple[float, other.Addition]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,18 +61,19 @@ class Dispatcher:
     def __call__(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, extra_options: dict[str, Any],
                  *_args: Any, **_kwargs: Any) -> torch.Tensor:
         model_call: ModelCall = extra_options[CALL_KEY]
-        grid = grid_of(extra_options, q.shape[1])
-        longer = self.layer.kind == "self" and k.shape[1] != q.shape[1]
         chain = model_call.chain
-        acting = grid is not None and q.shape[0] == model_call.rows[-1].stop and not longer
-        if not acting:
-            model_call.scratch.once("regrouped", lambda: _warn_regrouped(self.layer))
-        call = to_call(q, k, v, extra_options, self.layer, grid or (1, q.shape[1]), model_call)
+        acting = fits(q, k, extra_options, self.layer, model_call, extra_options[PATCHES_KEY])
+        note(model_call, self.layer, acting)
+        grid = grid_of(extra_options, q.shape[1]) or (1, q.shape[1])
+        call = to_call(q, k, v, extra_options, self.layer, grid, model_call)
         if not acting:
             return join_heads(self._without_us(call, extra_options))
         if not chain.selects(self.layer):
             return join_heads(chain.attend(call, lambda _: self._without_us(call, extra_options)))
-        return join_heads(chain.attend(call, self._innermost(call, extra_options)))
+        innermost = self._innermost(call, extra_options)
+        if self.foreign is not None:
+            call = other.with_residual(self.foreign, call, extra_options)
+        return join_heads(chain.attend(call, innermost))
 
     def _without_us(self, call: AttentionCall, options: dict[str, Any]) -> torch.Tensor:
         return other.plain(call, options) if self.foreign is None else other.run_foreign(self.foreign, call, options)
@@ -74,25 +84,26 @@ class Dispatcher:
             return lambda inner: other.own_attention(inner, options)
         if self.layer.kind == "self":
             return other.attend_self(foreign, call, options)
-        if not call.scratch.once(("additive", id(foreign)), lambda: other.is_additive(foreign, call, options)):
-            raise DirectorError("Attention Director", f"{other.name_of(foreign)} replaces the text attention at "
-                                                      f"{self.layer}, which cannot be combined with regions; bypass "
-                                                      "one of the two nodes.")
-        return other.attend_cross(foreign, call, options)
+        if self._addition(foreign, call, options) == "replaces":
+            label = label_of(options[CALL_KEY], self.layer)
+            raise DirectorError(label, f"{name_of(foreign)} replaces the text attention at {self.layer}, where "
+                                       f"{label} acts; bypass one of the two nodes.")
+        return lambda inner: other.own_attention(inner, options)
+
+    def _addition(self, foreign: other.Foreign, call: AttentionCall, options: dict[str, Any]) -> other.Addition:
+        """Asked when a patch is first met, and in each step until it first does something."""
+        answers = call.scratch.of("other packs", Answers)
+        sigma, answer = answers.known.get(id(foreign), (-1.0, "none"))
+        if answer == "none" and sigma != call.step.sigma:
+            answer = other.addition(foreign, call, options)
+            answers.known[id(foreign)] = call.step.sigma, answer
+        return answer
 
     def to(self, *args: Any, **kwargs: Any) -> Dispatcher:
         """The host moves patches between devices; hand that on to the patch we stand before."""
         move = getattr(self.foreign, "to", None)
         moved = move(*args, **kwargs) if move else self.foreign
         return self if moved is self.foreign else Dispatcher(self.layer, moved)
-
-
-def grid_of(options: dict[str, Any], queries: int) -> tuple[int, int] | None:
-    """(h, w) of the layer's pixels, or None when another pack has regrouped them."""
-    shape = options.get("activations_shape")
-    if shape is None or shape[2] * shape[3] != queries:
-        return None
-    return int(shape[2]), int(shape[3])
 
 
 def to_call(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, options: dict[str, Any], layer: LayerAddress,
@@ -105,11 +116,6 @@ def to_call(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, options: dict[str
         split_heads(q, heads), split_heads(k, heads), split_heads(v, heads), layer, pixels,
         pixels if layer.kind == "self" else text_axis(k.shape[1]),
         (int(latent[2]), int(latent[3])), model_call.rows, model_call.step, model_call.scratch)
-
-
-def _warn_regrouped(layer: LayerAddress) -> bool:
-    log.warning("Attention Director: another node regroups the pixels at %s; regions do nothing there.", layer)
-    return True
 
 
 def _patches(call: ModelCall) -> list[tuple[str, Callable[..., Any]]]:

@@ -61,8 +61,8 @@ def load_adapter(node: str, path: Path) -> tuple[Adapter, str]:
     """Read an adapter and say what was in the file. Raises DirectorError; executes nothing."""
     weights = read_weights(node, path)
     if not any(name.startswith(FUSE) for name in weights):
-        raise DirectorError(node, f'"{path.name}" holds no {FUSE}* tensors, so it is no FastComposer adapter; pick '
-                                  "another file.")
+        raise DirectorError(node, f'"{path.name}" has no {FUSE}* tensors, so it is not a FastComposer adapter; '
+                                  "choose another file.")
     fuse = _fuse_of(node, path.name, _part(weights, FUSE))
     vision = {k: v for k, v in _part(weights, VISION).items() if VISION + k not in UNUSED}
     tower = _tower_of(node, path.name, vision, fuse.layer_norm.weight.shape[0])
@@ -77,8 +77,8 @@ def read_weights(node: str, path: Path) -> Weights:
             return safetensors.torch.load_file(str(path))
         found = _read_pickle(path)
     except (pickle.UnpicklingError, AttributeError, ModuleNotFoundError):
-        raise DirectorError(node, f'"{path.name}" holds more than weights, and opening it could run code, so it was '
-                                  "not opened; ask its maker for a safetensors file.") from None
+        raise DirectorError(node, f'"{path.name}" contains more than weights and could run code, so it was not opened; '
+                                  "ask its author for a safetensors file.") from None
     except Exception as error:  # whatever a broken file makes of its reader
         reason = (str(error) or type(error).__name__).splitlines()[0][:80]
         raise DirectorError(node, f'"{path.name}" cannot be read ({reason}); it may be cut off, get it again.'
@@ -87,7 +87,7 @@ def read_weights(node: str, path: Path) -> Weights:
         found = found["state_dict"]
     weights = {k: v for k, v in found.items() if torch.is_tensor(v)} if isinstance(found, Mapping) else {}
     if not weights or not all(isinstance(k, str) for k in weights):
-        raise DirectorError(node, f'"{path.name}" holds no weights by name; pick another file.')
+        raise DirectorError(node, f'"{path.name}" contains no named weights; choose another file.')
     return {k.removeprefix("module."): v for k, v in weights.items()}
 
 
@@ -112,19 +112,19 @@ def _shape(tensor: torch.Tensor) -> str:
 def _refuse_missing(node: str, name: str, missing: list[str]) -> None:
     if missing:
         more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
-        raise DirectorError(node, f'"{name}" lacks {", ".join(missing[:NAMED])}{more}; it is no whole adapter, get it '
-                                  "again.")
+        raise DirectorError(node, f'"{name}" lacks {", ".join(missing[:NAMED])}{more}, so the adapter is incomplete; '
+                                  "get it again.")
 
 
 def _load(node: str, name: str, prefix: str, network: torch.nn.Module, weights: Weights) -> None:
-    """Load by name and shape. Raises DirectorError, naming what lacks or does not fit."""
+    """Load by name and shape. Raises DirectorError, naming what is missing or does not fit."""
     wanted = network.state_dict()
     _refuse_missing(node, name, [prefix + k for k in wanted if k not in weights])
     wrong = [f"{prefix}{k} is {_shape(weights[k])} instead of {_shape(v)}" for k, v in wanted.items()
              if weights[k].shape != v.shape]
     if wrong:
-        raise DirectorError(node, f'"{name}": {"; ".join(wrong[:NAMED])}; the file is of another kind, pick one that '
-                                  "fits together.")
+        raise DirectorError(node, f'"{name}": {"; ".join(wrong[:NAMED])}; its parts do not fit together, choose '
+                                  "another file.")
     network.load_state_dict({k: weights[k].to(wanted[k].dtype) for k in wanted})
 
 
@@ -143,8 +143,9 @@ def _tower_of(node: str, name: str, weights: Weights, width: int) -> Any:
         _refuse_missing(node, name, [VISION + str(error.args[0])])
         raise
     if config["projection_dim"] != width:
-        raise DirectorError(node, f'"{name}": the vision tower gives {config["projection_dim"]} numbers and the fuse '
-                                  f"module takes {width}; the file is of two models, pick another.")
+        raise DirectorError(node, f'"{name}": the vision tower has {config["projection_dim"]} outputs and the fuse '
+                                  f"module takes {width}, so its parts belong to different adapters; choose another "
+                                  "file.")
     _refuse_missing(node, name, [VISION + k for k in tower_names(config) if k not in weights])
     tower = build_tower(config)
     _load(node, name, VISION, tower.model, weights)
@@ -175,7 +176,7 @@ def report_of(weights: Weights, adapter: Adapter) -> str:
         f"vision tower: {config['num_hidden_layers']} layers of {config['hidden_size']}, pictures of "
         f"{config['image_size']} pixels",
         _unet_line(adapter, len(names) - len(lost), len(names)),
-        _listed("not used (your checkpoint's are)", [f"{k} ({n})" for k, n in
+        _listed("not used (your checkpoint's are used)", [f"{k} ({n})" for k, n in
                                                      Counter(k.split(".")[0] for k in spare).items()]),
         _listed("missing", lost),
         _listed("unexpected", strange),
@@ -188,7 +189,7 @@ def _unet_line(adapter: Adapter, found: int, names: int) -> str:
         return f"UNet: {found} of {names} tensors of a whole UNet"
     if adapter.low_rank:
         return f"UNet: low-rank changes of {sum(k.endswith('lora_up.weight') for k in adapter.low_rank)} layers"
-    return "UNet: none; strength_model does nothing"
+    return "UNet: no weights; strength_model does nothing"
 
 
 def _listed(title: str, names: list[str]) -> str:

@@ -5,7 +5,6 @@ Method: FastComposer, arXiv 2305.10431. Written from the paper; no code copied.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,48 +18,61 @@ from ...core.method import Method
 from ...core.schedule import Schedule
 from ...core.text import Phrase, PhraseNotFound, PromptTag
 from ..convert import stack_masks
-from ..demo.model import warn_unknown_words
 from ..errors import DirectorError
-from ..run.install import install
-from ..text.prompt import Conditioning, phrase, says, take_prompt, with_key
+from ..run.install import install, key_of
+from ..text.prompt import Conditioning, is_from, take_prompt, tokenise_phrase, with_key
+from ..text.refusals import missing, number_them, times
 from .adapter import Adapter, family_of
 from .method import FUSED, PHASE_KEY, TEXT, IdentityRun
 from .subject import Subject, SubjectList
 from .vision import embed
 from .weights import with_unet
 
+USE_ITS_WORD = "Use a word of the prompt, such as woman, not a name."
+
 
 @dataclass(frozen=True)
 class IdentityOptions:
-    """The node's numbers. start_percent: the paper's 1 - alpha."""
+    """The node's numbers. start_percent: the paper's 1 - alpha.
+
+    published: count text-only steps as the code published with the paper does (the node's published_step_rule).
+    """
 
     strength: float = 1.0
     start_percent: float = 0.3
     strength_model: float = 1.0
     localise: float = 0.0
-    published_step_rule: bool = False
+    published: bool = False
 
 
-def inject(node: str, unique_id: str, model: Any, clip: Any, adapter: Adapter, prompt: str | Conditioning,
-           subjects: SubjectList, options: IdentityOptions, base: Any = None) -> tuple[Any, Conditioning]:
+@dataclass(frozen=True)
+class Outputs:
+    """IdentityInject's outputs."""
+
+    model: Any
+    positive: Conditioning
+
+
+def build(node: str, unique_id: str, model: Any, clip: Any, adapter: Adapter, prompt: str | Conditioning,
+          subjects: SubjectList, options: IdentityOptions, base: Any = None) -> Outputs:
     """MODEL and positive with the subjects bound to their words. Raises DirectorError; changes no input."""
     _check_numbers(node, options)
     conditioning, tag = take_prompt(clip, prompt, node)
-    warn_unknown_words(clip, tag, node)
     if not subjects:
-        raise DirectorError(node, "there is no subject; wire Identity Subject into subjects.")
+        raise DirectorError(node, "subjects is empty; wire Identity Subject into it.")
     _check_family(node, adapter, conditioning)
-    phrases = [phrase(clip, subject.phrase, node) for subject in subjects]
+    phrases = [tokenise_phrase(clip, subject.phrase, node) for subject in subjects]
     places = _places(node, phrases, tag)
     strengths = [options.strength * subject.strength for subject in subjects]
     if not any(strengths) or options.start_percent >= 1.0:
-        return model, conditioning
+        return Outputs(model, conditioning)
     vectors = [embed(adapter.tower, subject.images).mean(0) for subject in subjects]
     fused = fuse(conditioning, tag, adapter, places, vectors, strengths)
-    key = f"{unique_id}/{_digest(tag, subjects, vectors, options)}"
+    key = key_of(unique_id, [row.text for row in tag.rows], [(s.phrase, s.strength, s.mask) for s in subjects], vectors,
+                 options)
     entries = staged(node, with_key(conditioning, tag, key), with_key(fused, tag, key), tag, key, options)
     patched = with_unet(node, model, adapter, options.strength_model, base)
-    return install(patched, *_methods(node, key, phrases, subjects, options)), entries
+    return Outputs(install(patched, *_methods(node, key, phrases, subjects, options)), entries)
 
 
 def _check_numbers(node: str, options: IdentityOptions) -> None:
@@ -77,7 +89,7 @@ def _check_family(node: str, adapter: Adapter, conditioning: Conditioning) -> No
     if width == adapter.width:
         return
     theirs, ours = (f"{family_of(w)[2:-1]} ({w})" if family_of(w) else f"{w} wide" for w in (adapter.width, width))
-    need = ("an adapter trained for SDXL, of which none is published; the core's PhotoMaker nodes are the nearest thing"
+    need = ("an adapter trained for SDXL, but none is published; use ComfyUI's PhotoMaker nodes instead"
             if width == 2048 else f"an adapter trained for {ours}, or a checkpoint of the adapter's family")
     raise DirectorError(node, f"the adapter is for {theirs}; this text encoder is {ours}. Needed: {need}.")
 
@@ -87,11 +99,12 @@ def _places(node: str, phrases: Sequence[Phrase], tag: PromptTag) -> list[tuple[
     places: list[tuple[int | None, ...]] = []
     for number, wanted in enumerate(phrases, 1):
         if wanted.empty:
-            raise DirectorError(node, f'subject {number} "{wanted.text}" holds no word; write words of the prompt.')
+            raise DirectorError(node, f'subject {number} "{wanted.text}" contains no word; write words of the prompt.')
         try:
             found = tag.find(wanted)
-        except PhraseNotFound as error:
-            raise DirectorError(node, _missing(number, wanted, error, tag)) from None
+        except PhraseNotFound:
+            raise DirectorError(node, missing(f'subject {number} "{wanted.text}"', wanted, tag.rows, USE_ITS_WORD,
+                                              tag.appended)) from None
         places.append(tuple(p[-1] if p else None for p in found))
         for earlier, other in enumerate(places[:-1], 1):
             if any(p is not None and p == q for p, q in zip(places[-1], other, strict=True)):
@@ -99,23 +112,12 @@ def _places(node: str, phrases: Sequence[Phrase], tag: PromptTag) -> list[tuple[
     return places
 
 
-def _missing(number: int, wanted: Phrase, error: PhraseNotFound, tag: PromptTag) -> str:
-    times = max(len(row.occurrences(wanted.layout)) for row in tag.rows)
-    if times:
-        often = "once" if times == 1 else f"{times} times"
-        return f'subject {number} "{wanted.text}": the prompt holds those words {often}; lower the number after #.'
-    nearest = f'; nearest: "{error.nearest}"' if error.nearest else ""
-    return (f'subject {number} "{wanted.text}" is not in the prompt{nearest}. Use the word that stands there, such as '
-            "woman, not a name.")
-
-
 def _claimed(first: int, second: int, phrases: Sequence[Phrase], tag: PromptTag) -> str:
     a, b = phrases[first - 1], phrases[second - 1]
-    words = " ".join(w.text for w in b.layout.words())
-    if max(len(row.occurrences(b.layout)) for row in tag.rows) > 1:
-        return f'subjects {first} and {second} both claim the same "{words}"; write {words}#1 and {words}#2.'
-    return (f'subjects {first} "{a.text}" and {second} "{b.text}" end at the same word; give each a word of its own, '
-            "or both pictures to one subject.")
+    if times(b, tag.rows) > 1:
+        return f'subjects {first} and {second} both claim the same "{b.said}"; {number_them(b)}.'
+    return (f'subjects {first} "{a.text}" and {second} "{b.text}" end at the same word; give each its own word, or '
+            "give both pictures to one subject.")
 
 
 def fuse(conditioning: Conditioning, tag: PromptTag, adapter: Adapter, places: Sequence[Sequence[int | None]],
@@ -123,7 +125,7 @@ def fuse(conditioning: Conditioning, tag: PromptTag, adapter: Adapter, places: S
     """A copy of the conditioning with each subject's word fused with its picture, in every entry of this prompt."""
     out = []
     for cond, values in conditioning:
-        if says(values, tag):
+        if is_from(values, tag):
             cond = torch.stack([_fused_row(row, tag, number % len(tag.rows), adapter, places, vectors, strengths)
                                 for number, row in enumerate(cond)])
         out.append([cond, dict(values)])
@@ -155,12 +157,12 @@ def staged(node: str, text: Conditioning, fused: Conditioning, tag: PromptTag, k
     out: Conditioning = []
     start = options.start_percent
     for (plain, values), (with_faces, _) in zip(text, fused, strict=True):
-        if not says(values, tag):
+        if not is_from(values, tag):
             out.append([plain, values])
-        elif options.published_step_rule:
+        elif options.published:
             if "start_percent" in values or "end_percent" in values:
-                raise DirectorError(node, "published_step_rule counts the steps of a whole run and this prompt has a "
-                                          "time range of its own; take one of the two away.")
+                raise DirectorError(node, "published_step_rule counts the steps of the whole run, but this prompt has "
+                                          "its own time range; switch the rule off or remove the range.")
             out.append([plain, {**values, PHASE_KEY: (key, TEXT, ())}])
             out.append([with_faces, {**values, "start_percent": 1.0, "end_percent": 1.0,
                                      PHASE_KEY: (key, FUSED, ("timestep_start", "timestep_end"))}])
@@ -177,7 +179,7 @@ def staged(node: str, text: Conditioning, fused: Conditioning, tag: PromptTag, k
 def _methods(node: str, key: str, phrases: Sequence[Phrase], subjects: SubjectList,
              options: IdentityOptions) -> list[Method]:
     """What goes on the model: the part around it, and the part in attention where words are confined."""
-    published = options.start_percent if options.published_step_rule else None
+    published = options.start_percent if options.published else None
     schedule = Schedule() if published is not None else Schedule(options.start_percent, 1.0)
     masked = any(s.mask is not None for s in subjects)
     around = IdentityRun(key, node, len(phrases), schedule, published, masked and not options.localise)
@@ -191,10 +193,3 @@ def _methods(node: str, key: str, phrases: Sequence[Phrase], subjects: SubjectLi
 def _mask_of(subject: Subject) -> torch.Tensor:
     return torch.ones(1, 8, 8) if subject.mask is None else subject.mask
 
-
-def _digest(tag: PromptTag, subjects: SubjectList, vectors: Sequence[torch.Tensor], options: IdentityOptions) -> str:
-    """Names this binding; the same inputs give the same name, so queueing twice changes nothing."""
-    text = repr(([row.text for row in tag.rows], [(s.phrase, s.strength) for s in subjects], options))
-    masks = b"".join(s.mask.numpy().tobytes() for s in subjects if s.mask is not None)
-    seen = b"".join(v.numpy().tobytes() for v in vectors)
-    return hashlib.sha256(text.encode() + masks + seen).hexdigest()[:12]

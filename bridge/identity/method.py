@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from ...core.call import RowSpan, Scratch, Step
-from ...core.method import owned
-from ...core.schedule import Schedule
+from ...core.method import spans_of
+from ...core.schedule import Schedule, step_number
 from ..run.hooks import CondCall, Evaluate
 from ..run.run import Run
 
@@ -38,20 +38,23 @@ class IdentityRun:
     published_start: float | None = None
     unused_masks: bool = False
 
+    needs_places: ClassVar[bool] = False
+    why_no_area: ClassVar[str] = "this node cannot follow it there"
+
     def sum_up(self, scratch: Scratch) -> str:
         several = "s" * (self.subjects != 1)
         unused = "; their masks do nothing while localise is 0" if self.unused_masks else ""
         return f"{self.subjects} subject{several}{unused}"
 
     def acts_on(self, rows: Sequence[RowSpan]) -> bool:
-        return bool(owned(self.key, rows))
+        return bool(spans_of(self.key, rows))
 
     def around_conds(self, run: Run, call: CondCall, step: Step, evaluate: Evaluate) -> list[torch.Tensor]:
         """The published rule: text-only entries for the first steps, fused ones after."""
         if self.published_start is None:
             return evaluate(call)
-        steps = len(run.sigmas) - 1
-        phase = TEXT if step_index(step.sigma, run.sigmas) < text_only_steps(self.published_start, steps) else FUSED
+        text_only = text_only_steps(self.published_start, len(run.sigmas) - 1)
+        phase = TEXT if step_number(run.sigmas, step.sigma) <= text_only else FUSED
         return evaluate(replace(call, conds=[of_phase(entries, self.key, phase) for entries in call.conds]))
 
 
@@ -61,11 +64,6 @@ def text_only_steps(start: float, steps: int) -> int:
     start is 1 - alpha.
     """
     return math.floor(start * steps + 1e-9) + 1
-
-
-def step_index(sigma: float, sigmas: Sequence[float]) -> int:
-    """Which step a noise level belongs to, from 0; a second-order sampler's middle evaluations belong to theirs."""
-    return max(0, sum(s >= sigma * (1 - 1e-4) for s in sigmas[:-1]) - 1)
 
 
 def of_phase(entries: Any, key: str, phase: str) -> Any:

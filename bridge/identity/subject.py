@@ -28,7 +28,7 @@ SubjectList = tuple[Subject, ...]
 
 def make_subject(node: str, phrase: str, images: torch.Tensor, strength: float,
                  mask: torch.Tensor | None = None) -> Subject:
-    """A checked subject. Raises DirectorError for no phrase, an empty picture, a strength that is no number."""
+    """A checked subject. Raises DirectorError for no phrase, an empty picture, a strength that is not a number."""
     phrase = phrase.strip()
     if not phrase:
         raise DirectorError(node, "the phrase is empty; write the words of the prompt that mean this subject.")
@@ -42,9 +42,10 @@ def make_subject(node: str, phrase: str, images: torch.Tensor, strength: float,
                                   "IMAGE.")
     for number, picture in enumerate(images[..., :3], 1):
         if not torch.isfinite(picture).all() or float(picture.max() - picture.min()) < FLAT:
-            raise DirectorError(node, f'"{phrase}": picture {number} is empty (one flat tone); give one that shows the '
-                                      "subject.")
+            raise DirectorError(node, f'"{phrase}": picture {number} is empty (one flat colour); give one that shows '
+                                      "the subject.")
     mask = None if mask is None else mask_to_bhw(mask)
     if mask is not None and not bool((mask > 0.5).any()):
-        raise DirectorError(node, f'"{phrase}": the mask is empty; paint where the subject goes, or take it away.')
+        raise DirectorError(node, f'"{phrase}": the mask is empty, so the subject has no place; paint where '
+                                  "it goes, or unplug the mask.")
     return Subject(phrase, images[..., :3], float(strength), mask)

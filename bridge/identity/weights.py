@@ -51,14 +51,14 @@ def _add_whole(node: str, clone: Any, adapter: Adapter, strength: float, base: A
 
 
 def host_weights(node: str, model: Any, adapter: Adapter) -> Weights:
-    """The whole UNet by the host's names. Raises DirectorError, naming what lacks or does not fit."""
+    """The whole UNet by the host's names. Raises DirectorError, naming what is missing or does not fit."""
     names = comfy.utils.unet_to_diffusers(model.model.model_config.unet_config)
     own = {k: v.shape for k, v in model.model.state_dict().items() if k.startswith(PREFIX)}
     # Names that this UNet has none of belong to other layouts that the host's list also knows.
     names = {theirs: PREFIX + ours for theirs, ours in names.items() if PREFIX + ours in own}
     missing = [UNET + name for name in names if name not in adapter.unet]
     strange = [UNET + name for name in adapter.unet if name not in names]
-    for title, found in (("lacks", missing), ("holds the unknown", strange)):
+    for title, found in (("lacks", missing), ("contains the unknown", strange)):
         if found:
             more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
             raise DirectorError(node, f'"{adapter.name}" {title} {", ".join(sorted(found)[:NAMED])}{more}; set '
@@ -75,7 +75,7 @@ def _expect_all(node: str, adapter: Adapter, wanted: Any, taken: list[Any]) -> N
     """The host skips keys it does not know without a word."""
     lost = sorted(set(map(str, wanted)) - set(map(str, taken)))
     if lost:
-        raise DirectorError(node, f'"{adapter.name}": {len(lost)} of {len(wanted)} UNet tensors found no place in this '
+        raise DirectorError(node, f'"{adapter.name}": {len(lost)} of {len(wanted)} UNet tensors do not exist in this '
                                   f"model, such as {lost[0]}; set strength_model to 0 or use another adapter.")
 
 
@@ -99,5 +99,5 @@ def _add_low_rank(node: str, clone: Any, adapter: Adapter, strength: float) -> N
 def _check_base(node: str, model: Any, base: Any) -> None:
     shapes = [{k: v.shape for k, v in m.model.state_dict().items() if k.startswith(PREFIX)} for m in (model, base)]
     if shapes[0] != shapes[1]:
-        raise DirectorError(node, "base_model is of another family than model; wire the checkpoint that the adapter "
-                                  "was trained from, or nothing.")
+        raise DirectorError(node, "base_model and model belong to different families; wire the checkpoint that the "
+                                  "adapter was trained from, or leave base_model empty.")

@@ -12,21 +12,23 @@ import comfy.utils
 import torch
 
 from ...core.inversion import ddim_inversion, edit_friendly, null_text
-from ..demo.model import warn_unknown_words
+from ...core.noise import FLOW
+from ..convert import psnr
 from ..errors import DirectorError
 from ..families import family_of
 from ..families.checkpoint import family, fingerprint
-from ..run.gradients import gradients, normal, with_differentiable_attention
-from ..text.prompt import Conditioning, encode, tag_of
-from .replay import Inversion, follow, with_embedding
+from ..families.differentiable_attention import with_differentiable_attention
+from ..run.gradients import gradients, normal
+from ..run.noise_law import noise_law
+from ..text.prompt import Conditioning, encode, tag_of, take_prompt
+from .inversion import Inversion
+from .replay import replay, with_embedding
 
 SCHEDULERS: list[str] = list(comfy.samplers.KSampler.SCHEDULERS)
-# Reported where the reconstruction equals the picture up to rounding.
-MOST_DB = 100.0
 
 
 @dataclass(frozen=True)
-class Wish:
+class InversionSettings:
     """What the person chose. cfg counts for null-text and edit-friendly, seed for edit-friendly."""
 
     method: str
@@ -52,47 +54,42 @@ class Inverted:
 
 
 def invert(node: str, model: Any, clip: Any, vae: Any, image: torch.Tensor, caption: str | Conditioning,
-           wish: Wish) -> Inverted:
+           settings: InversionSettings) -> Inverted:
     """Invert the first picture of ``image`` [B, H, W, C]. Raises DirectorError; inputs are left as they are."""
     family_of(model, node)
+    if settings.method == "edit-friendly" and noise_law(model.get_model_object("model_sampling")) is FLOW:
+        raise DirectorError(node, "this model is sampled as a flow, whose samplers take other steps than edit-friendly "
+                                  "inversion needs; use method direct.")
     if vae is None:
-        raise DirectorError(node, "the vae input is empty; the checkpoint may hold none, use Load VAE.")
+        raise DirectorError(node, "the vae input is empty; if the checkpoint contains no VAE, use Load VAE.")
     positive, text = _caption(clip, caption, node)
     unconditional = encode(clip, "", node)
     samples = vae.encode(image[:1, ..., :3])
-    bar = comfy.utils.ProgressBar((3 if wish.method == "null-text" else 2) * wish.steps)
-    sigmas = _levels(node, model, wish)
-    found = _run(model, positive, unconditional, wish.guidance, _Inverter(wish, bar), sigmas, samples)
+    bar = comfy.utils.ProgressBar((3 if settings.method == "null-text" else 2) * settings.steps)
+    sigmas = _levels(node, model, settings)
+    found = _run(model, positive, unconditional, settings.guidance, _Inverter(node, settings, bar), sigmas, samples)
     inversion = Inversion(
-        wish.method, fingerprint(model), family(model), tuple(sigmas.tolist()), positive=positive,
-        unconditional=unconditional, text=text, steps=wish.steps, scheduler=wish.scheduler, cfg=wish.guidance, **found)
+        settings.method, fingerprint(model), family(model), tuple(sigmas.tolist()), positive=positive,
+        unconditional=unconditional, text=text, steps=settings.steps, scheduler=settings.scheduler,
+        cfg=settings.guidance, **found)
     replayed = reconstruct(node, model, inversion, bar)
     picture, reached = vae.decode(samples), vae.decode(replayed)
     return Inverted(inversion, reached, psnr(reached, picture), {"samples": samples})
-
-
-def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
-    """Peak signal-to-noise ratio in dB of pictures in 0..1, at most MOST_DB."""
-    error = float((a.double() - b.double()).square().mean())
-    return MOST_DB if error <= 10.0 ** (-MOST_DB / 10.0) else float(-10.0 * torch.tensor(error).log10())
 
 
 def _caption(clip: Any, caption: str | Conditioning, node: str) -> tuple[Conditioning, str]:
     if not isinstance(caption, str):
         tag = tag_of(caption)
         return caption, tag.rows[0].text if tag else ""
-    positive = encode(clip, caption, node)
-    tag = tag_of(positive)
-    if tag is not None:
-        warn_unknown_words(clip, tag, node)
-    return positive, caption
+    return take_prompt(clip, caption, node)[0], caption
 
 
-def _levels(node: str, model: Any, wish: Wish) -> torch.Tensor:
-    sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), wish.scheduler, wish.steps)
+def _levels(node: str, model: Any, settings: InversionSettings) -> torch.Tensor:
+    sampling = model.get_model_object("model_sampling")
+    sigmas = comfy.samplers.calculate_sigmas(sampling, settings.scheduler, settings.steps)
     if len(sigmas) < 2 or float(sigmas[-1]) != 0.0 or bool((sigmas[1:] >= sigmas[:-1]).any()):
-        raise DirectorError(node, f"{wish.steps} steps of {wish.scheduler} repeat a noise level; use fewer steps or "
-                                  "another scheduler.")
+        raise DirectorError(node, f"{settings.steps} steps of {settings.scheduler} repeat a noise level; use fewer "
+                                  "steps or another scheduler.")
     return sigmas
 
 
@@ -102,14 +99,14 @@ def _run(model: Any, positive: Conditioning, negative: Conditioning | None, cfg:
     guider = comfy.samplers.CFGGuider(model)
     guider.set_conds(positive, negative)
     guider.set_cfg(cfg)
-    guider.sample(torch.zeros_like(samples), samples, sampler, sigmas, seed=sampler.wish.seed)
+    guider.sample(torch.zeros_like(samples), samples, sampler, sigmas, seed=sampler.settings.seed)
     return sampler.found
 
 
 def reconstruct(node: str, model: Any, inversion: Inversion, bar: Any = None) -> torch.Tensor:
     """The latent [1, C, h, w], in the host's scale, that a run under the inversion's own rule ends in."""
-    followed, negative = follow(node, "", model, inversion, 1, inversion.unconditional)
-    guider = comfy.samplers.CFGGuider(followed)
+    replaying, negative = replay(inversion, node, "", model, 1, inversion.unconditional)
+    guider = comfy.samplers.CFGGuider(replaying)
     guider.set_conds(inversion.positive, negative)
     guider.set_cfg(inversion.cfg)
     empty = torch.zeros_like(inversion.latent)
@@ -122,7 +119,8 @@ def reconstruct(node: str, model: Any, inversion: Inversion, bar: Any = None) ->
 class _Inverter(comfy.samplers.Sampler):
     """In a sampler's place: goes up the noise levels instead of down, and keeps what it finds."""
 
-    wish: Wish
+    node: str
+    settings: InversionSettings
     bar: Any
     found: dict[str, torch.Tensor] = field(default_factory=dict)
 
@@ -130,20 +128,21 @@ class _Inverter(comfy.samplers.Sampler):
                disable_pbar=False) -> torch.Tensor:
         del callback, denoise_mask, disable_pbar
         x0 = noise if latent_image is None else latent_image
-        levels = tuple(sigmas.tolist())
+        levels, law = tuple(sigmas.tolist()), noise_law(model_wrap.inner_model.model_sampling)
 
         def denoise(x: torch.Tensor, sigma: float) -> torch.Tensor:
             return model_wrap(x, x.new_full((1,), sigma), **extra_args)
 
-        if self.wish.method == "edit-friendly":
-            found = edit_friendly(denoise, x0, levels, _noise_maps(x0, len(levels) - 1, self.wish.seed), self._tell)
+        if self.settings.method == "edit-friendly":
+            noises = _noise_maps(x0, len(levels) - 1, self.settings.seed)
+            found = edit_friendly(denoise, x0, levels, noises, law, self._tell)
             self.found = dict(zip(("states", "predictions", "noises"), map(_kept, found), strict=True))
-        elif self.wish.method == "null-text":
-            states = ddim_inversion(partial(_caption_alone, model_wrap, extra_args), x0, levels, self._tell)
+        elif self.settings.method == "null-text":
+            states = ddim_inversion(partial(_caption_alone, model_wrap, extra_args), x0, levels, law, self._tell)
             self.found = {"states": _kept(states), "embeddings": _kept(self._embeddings(
                 model_wrap, extra_args, states, levels))}
         else:
-            self.found = {"states": _kept(ddim_inversion(denoise, x0, levels, self._tell))}
+            self.found = {"states": _kept(ddim_inversion(denoise, x0, levels, law, self._tell))}
         return x0
 
     def _tell(self) -> None:
@@ -153,8 +152,8 @@ class _Inverter(comfy.samplers.Sampler):
     def _embeddings(self, guider: Any, extra_args: dict[str, Any], states: torch.Tensor,
                     levels: tuple[float, ...]) -> torch.Tensor:
         """Null-text: under autograd, in float32, with the weights where they are."""
-        options = with_differentiable_attention(extra_args["model_options"])
-        negative = guider.conds["negative"]
+        options = with_differentiable_attention(extra_args["model_options"], self.node)
+        negative, law = guider.conds["negative"], noise_law(guider.inner_model.model_sampling)
         with gradients(guider.inner_model):
             def unconditional(x: torch.Tensor, sigma: float, embedding: torch.Tensor) -> torch.Tensor:
                 comfy.model_management.throw_exception_if_processing_interrupted()
@@ -163,7 +162,7 @@ class _Inverter(comfy.samplers.Sampler):
 
             start = normal(negative[0]["cross_attn"]).to(states.device, torch.float32)
             return null_text(partial(_caption_alone, guider, {**extra_args, "model_options": options}), unconditional,
-                             normal(states), levels, start, self.wish.cfg, self._tell)
+                             normal(states), levels, start, self.settings.cfg, law, self._tell)
 
 
 def _caption_alone(guider: Any, extra_args: dict[str, Any], x: torch.Tensor, sigma: float) -> torch.Tensor:

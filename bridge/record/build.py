@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
-import hashlib
+from dataclasses import dataclass
 from typing import Any
 
-from ...core.schedule import Schedule
-from ...core.text import Phrase, TokenLayout
-from ..errors import DirectorError
-from ..run.install import install
-from ..text.prompt import TAG_KEY, Conditioning
-from ..text.words import phrase_of
+from ...core.schedule import window
+from ...core.text import Phrase, TextLayout
+from ..errors import DirectorError, signed
+from ..run.install import install, key_of
+from ..text.prompt import TAG_KEY, Conditioning, appended_to
+from ..text.refusals import missing
+from ..text.words import phrase_without_clip
 from .phrases import every_word, is_in
 from .recorder import MOST_PHRASES, Recorder
 
-Prompts = tuple[tuple[TokenLayout, ...], ...]
+Prompts = tuple[tuple[TextLayout, ...], ...]
+WRITE = "write words of the prompt, one phrase per line."
 
 
-def record(node: str, unique_id: str, model: Any, positive: Conditioning, phrases: str, start: float,
-           end: float) -> Any:
+@dataclass(frozen=True)
+class Outputs:
+    """AttnDirRecord's output."""
+
+    model: Any
+
+
+def build(node: str, unique_id: str, model: Any, positive: Conditioning, phrases: str, start: float,
+          end: float) -> Outputs:
     """The model with a recorder, or the model itself where the window is empty. Raises DirectorError."""
     prompts = prompts_of(node, positive)
     lines = [line.strip() for line in phrases.splitlines() if line.strip()]
-    chosen = tuple(_found(node, line, prompts) for line in lines)
+    chosen = tuple(_found(node, line, prompts, positive) for line in lines)
     if len(chosen) > MOST_PHRASES:
         raise DirectorError(node, f"phrases has {len(chosen)} lines; use {MOST_PHRASES} or fewer.")
     if not every_word(prompts, 1):
-        raise DirectorError(node, "the linked prompt holds no words to record; type a prompt.")
-    schedule = _window(node, start, end)
+        raise DirectorError(node, "the linked prompt contains no words to record; type a prompt.")
+    with signed(node):
+        schedule = window(start, end)
     if schedule.empty:
-        return model
-    text = repr(([[row.text for row in rows] for rows in prompts], lines, start, end))
-    key = f"{unique_id}/{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-    return install(model, Recorder(key, prompts, chosen, schedule, label=node))
+        return Outputs(model)
+    key = key_of(unique_id, [[row.text for row in rows] for rows in prompts], lines, start, end)
+    return Outputs(install(model, Recorder(key, prompts, chosen, schedule, label=node)))
 
 
 def prompts_of(node: str, positive: Conditioning) -> Prompts:
@@ -44,27 +53,14 @@ def prompts_of(node: str, positive: Conditioning) -> Prompts:
     return tuple(dict.fromkeys(found))
 
 
-def _found(node: str, line: str, prompts: Prompts) -> Phrase:
+def _found(node: str, line: str, prompts: Prompts, positive: Conditioning) -> Phrase:
     """The phrase of a line. Raises DirectorError, naming the nearest words, where no prompt holds it."""
-    phrase = phrase_of(line)
+    phrase = phrase_without_clip(line)
     if phrase.empty:
-        raise DirectorError(node, f'"{line}" holds no words; write words of the prompt, one phrase a line.')
+        raise DirectorError(node, f'"{line}" contains no words; {WRITE}')
     if not is_in(phrase, prompts):
         layouts = [layout for rows in prompts for layout in rows]
-        times = max(len(layout.occurrences(phrase.layout)) for layout in layouts)
-        if times:
-            raise DirectorError(node, f'"{line}": the prompt holds those words {times} time{"s" * (times != 1)}; lower '
-                                      "the number after #.")
-        nearest = next(filter(None, (layout.nearest(phrase.layout) for layout in layouts)), "")
-        hint = f'; nearest: "{nearest}"' if nearest else ""
-        raise DirectorError(node, f'"{line}" is not in the prompt{hint}. Write words of the prompt, one phrase a line.')
+        appended = sum(appended_to(positive, values[TAG_KEY]) for _, values in positive if TAG_KEY in values)
+        raise DirectorError(node, missing(f'"{line}"', phrase, layouts, f"W{WRITE[1:]}", appended))
     return phrase
 
-
-def _window(node: str, start: float, end: float) -> Schedule:
-    if start > end:
-        raise DirectorError(node, f"start_percent {start:g} lies after end_percent {end:g}; swap them.")
-    try:
-        return Schedule(start, end)
-    except ValueError as error:
-        raise DirectorError(node, f"{error}; give percents from 0 to 1.") from None

@@ -21,7 +21,7 @@ _NUDGE = 0.25
 Block = dict[str, Any]  # {"at": first byte, "shape": [..., h, w]}
 
 
-class Pack:
+class MapAtlas:
     """Maps one after another, a byte a cell. The editor finds each by where it begins and by its shape."""
 
     def __init__(self) -> None:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-from ...core.text import Phrase, TokenLayout
+from ...core.text import Phrase, TextLayout
 
 
 def spelled(phrase: Phrase) -> tuple[tuple[str, ...], int]:
     """What makes two phrases the same: their words and which occurrence."""
-    return tuple(word.text for word in phrase.layout.words()), phrase.occurrence
+    return phrase.layout.key, phrase.occurrence
 
 
-def is_in(phrase: Phrase, prompts: Sequence[tuple[TokenLayout, ...]]) -> bool:
+def is_in(phrase: Phrase, prompts: Sequence[tuple[TextLayout, ...]]) -> bool:
     """True where some prompt holds the phrase."""
-    return any(len(layout.occurrences(phrase.layout)) >= phrase.occurrence for rows in prompts for layout in rows)
+    number = phrase.occurrence
+    return any(len(layout.occurrences(phrase.layout, number)) >= number for rows in prompts for layout in rows)
 
 
 def without_doubles(phrases: Sequence[Phrase]) -> tuple[Phrase, ...]:
@@ -27,7 +27,7 @@ def without_doubles(phrases: Sequence[Phrase]) -> tuple[Phrase, ...]:
     return tuple(kept.values())
 
 
-def every_word(prompts: Sequence[tuple[TokenLayout, ...]], most: int) -> tuple[Phrase, ...]:
+def every_word(prompts: Sequence[tuple[TextLayout, ...]], most: int) -> tuple[Phrase, ...]:
     """The telling words of the prompts as phrases, in order, at most ``most``."""
     found: list[Phrase] = []
     for layout in (row for rows in prompts for row in rows):
@@ -37,9 +37,8 @@ def every_word(prompts: Sequence[tuple[TokenLayout, ...]], most: int) -> tuple[P
                 continue
             times[word.text] = times.get(word.text, 0) + 1
             number = times[word.text]
-            text = word.text if number == 1 else f"{word.text}#{number}"
-            own = replace(layout, text=word.text, pieces=tuple(layout.pieces[p] for p in word.positions))
-            found.append(Phrase(text, own, number))
+            text = word.typed if number == 1 else f"{word.typed}#{number}"
+            found.append(Phrase(text, layout.part(word.start, word.stop), number))
     return without_doubles(found)[:most]
 
 

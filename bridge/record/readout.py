@@ -1,4 +1,4 @@
-"""AttnDirReadout's work: find the run, draw what it left, say it in words and in one number."""
+"""AttnDirReadout's work: find the run, show what it left, say it in words and in one number."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Readout:
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
+class RegionScore:
     """One region in one image. heat: its phrase's map, [h, w] in 0..1 of its highest; region: [128, 128] in 0..1."""
 
     image: int
@@ -45,17 +45,17 @@ class Place:
 
 
 @dataclass(frozen=True, eq=False)
-class Spot:
+class RegionTarget:
     """Where a phrase of one image belongs.
 
-    column: of the phrase's maps; drawn: which method's which layout's which region this is, the same for
-    all images that share it; region: [128, 128] in 0..1.
+    column: of the phrase's maps. source: numbers of the method, its layout and the region in it, the same for all
+    images that share them. region: [128, 128] in 0..1.
     """
 
     image: int
     phrase: str
     column: int
-    drawn: tuple[int, int, int]
+    source: tuple[int, int, int]
     region: torch.Tensor
 
 
@@ -67,28 +67,28 @@ def read(node: str, model: Any, samples: Any, image: torch.Tensor | None, show: 
     if show in _LEFT:
         return _read_left(node, record, heat, show, pictures, grid, step)
     if heat is None:
-        raise DirectorError(node, "Record Attention saw nothing of this run; its prompt must be the sampler's positive "
-                                  "and its window must meet the run.")
+        raise DirectorError(node, "Record Attention recorded nothing in this run; its prompt must be the sampler's "
+                                  "positive, and its window must overlap the run.")
     maps = maps_of(node, heat, step)
-    places = places_of(record, heat, maps)
+    scores = scores_of(record, heat, maps)
     if show == "landing":
-        if not places:
+        if not scores:
             raise DirectorError(node, "this run had no regions with words; put Region Prompt on the model, or show "
                                       "heat maps.")
-        return _read_landing(heat, places, pictures, grid, step)
-    return _read_heat(heat, maps, places, pictures, grid, step)
+        return _read_landing(heat, scores, pictures, grid, step)
+    return _read_heat(heat, maps, scores, pictures, grid, step)
 
 
 def find(node: str, model: Any, samples: Any) -> tuple[RunRecord, Heat | None]:
     """The record of the run that gave exactly these samples, made by a recorder of this model."""
     recorders = [r.key for r in recorders_of(chain_of(model.model_options))]
     if not recorders:
-        raise DirectorError(node, "the model holds no Record Attention; put one before the sampler and wire its model "
-                                  "here as well.")
+        raise DirectorError(node, "the model has no Record Attention; put one before the sampler and wire its model "
+                                  "here too.")
     record = STORE.of(samples, set(recorders))
     if record is None:
-        raise DirectorError(node, "no record of this run is left; change the seed, and wire the sampler's own latent "
-                                  "here, neither edited nor denoised_output.")
+        raise DirectorError(node, "the record of this run is gone; change the seed, and wire the sampler's own latent "
+                                  "here, unedited and not denoised_output.")
     return record, next((record.heats[key] for key in reversed(recorders) if key in record.heats), None)
 
 
@@ -97,18 +97,18 @@ def maps_of(node: str, heat: Heat, step: int) -> torch.Tensor:
     if step == -1:
         return heat.mean
     if not heat.steps:
-        raise DirectorError(node, f"this run kept only the mean of its maps, {heat.total} steps of {len(heat.phrases)} "
-                                  "phrases were too many; set step to -1 or record fewer phrases.")
+        raise DirectorError(node, f"this run kept only the mean of its maps, because {heat.total} steps of "
+                                  f"{len(heat.phrases)} phrases were too many; set step to -1 or record fewer phrases.")
     if step not in heat.steps:
         raise DirectorError(node, f"step {step} was not recorded, steps {_spans(heat.seen)} were; set step to one of "
                                   "them, or to -1 for their mean.")
     return heat.steps[step].float()
 
 
-def spots_of(record: RunRecord, heat: Heat) -> list[Spot]:
+def targets_of(record: RunRecord, heat: Heat) -> list[RegionTarget]:
     """Every region that has words, in every image whose prompt has them."""
     columns = {spelled(phrase): n for n, phrase in enumerate(heat.phrases)}
-    spots: list[Spot] = []
+    targets: list[RegionTarget] = []
     for image in range(heat.mean.shape[0]):
         for owner, (phrases, regions) in enumerate(record.left.get("regions", ())):
             layout = image % len(regions)
@@ -116,23 +116,23 @@ def spots_of(record: RunRecord, heat: Heat) -> list[Spot]:
                 column = columns.get(spelled(phrase))
                 if column is not None and heat.has[image, column]:
                     area = regions[layout, number].float()
-                    spots.append(Spot(image, phrase.text, column, (owner, layout, number), area))
-    return spots
+                    targets.append(RegionTarget(image, phrase.text, column, (owner, layout, number), area))
+    return targets
 
 
-def places_of(record: RunRecord, heat: Heat, maps: torch.Tensor) -> list[Place]:
-    """How the maps [I, C, h, w] of this record landed in every spot."""
-    places: list[Place] = []
-    for spot in spots_of(record, heat):
-        own = maps[spot.image, spot.column]
-        score = float(landings(own[None], spot)[0])
-        places.append(Place(spot.image, spot.phrase, own / own.max().clamp(min=1e-12), spot.region, score))
-    return places
+def scores_of(record: RunRecord, heat: Heat, maps: torch.Tensor) -> list[RegionScore]:
+    """How the maps [I, C, h, w] of this record landed in every target."""
+    scores: list[RegionScore] = []
+    for target in targets_of(record, heat):
+        own = maps[target.image, target.column]
+        score = float(landings(own[None], target)[0])
+        scores.append(RegionScore(target.image, target.phrase, own / own.max().clamp(min=1e-12), target.region, score))
+    return scores
 
 
-def landings(maps: torch.Tensor, spot: Spot) -> torch.Tensor:
-    """Landing scores [T] of several maps [T, h, w] of one spot's phrase."""
-    return landing(maps, resized(spot.region[None, None], (maps.shape[-2], maps.shape[-1]))[0, 0])
+def landings(maps: torch.Tensor, target: RegionTarget) -> torch.Tensor:
+    """Landing scores [T] of several maps [T, h, w] of one target's phrase."""
+    return landing(maps, resized(target.region[None, None], (maps.shape[-2], maps.shape[-1]))[0, 0])
 
 
 def pictures_of(node: str, image: torch.Tensor | None, images: int) -> list[torch.Tensor | None]:
@@ -140,8 +140,8 @@ def pictures_of(node: str, image: torch.Tensor | None, images: int) -> list[torc
     if image is None:
         return [None] * images
     if image.shape[0] not in (1, images):
-        raise DirectorError(node, f"image holds {image.shape[0]} pictures and the run {images}; wire the pictures that "
-                                  "were decoded from samples.")
+        raise DirectorError(node, f"image has {image.shape[0]} pictures and the run {images}; wire the pictures "
+                                  "decoded from samples.")
     return [image[i % image.shape[0]] for i in range(images)]
 
 
@@ -159,8 +159,8 @@ def _row_start(picture: torch.Tensor | None, number: int, size: tuple[int, int])
     return [Tile(base, f"image {number + 1}")], base
 
 
-def _read_heat(heat: Heat, maps: torch.Tensor, places: list[Place], pictures: list[torch.Tensor | None], grid: Any,
-               step: int) -> Readout:
+def _read_heat(heat: Heat, maps: torch.Tensor, scores: list[RegionScore], pictures: list[torch.Tensor | None],
+               grid: Any, step: int) -> Readout:
     maps, phrases = maps[:, :heat.shown], heat.phrases[:heat.shown]
     tops = maps.amax((0, 2, 3)).clamp(min=1e-12)
     even = maps / tops[:, None, None]
@@ -176,27 +176,27 @@ def _read_heat(heat: Heat, maps: torch.Tensor, places: list[Place], pictures: li
             lines.append(f'image {number + 1}, "{phrase.text}": ' + (_where(own) if here else note))
         rows.append(row)
     legend = Legend("0", "the phrase's highest", f"share of a pixel's attention; {when(heat, step)}")
-    score = min((p.score for p in places), default=0.0)
-    lines += _landing_lines(places) or ["no regions in this run; the score is 0"]
+    score = min((p.score for p in scores), default=0.0)
+    lines += _landing_lines(scores) or ["no regions in this run; the score is 0"]
     return Readout(sheet(rows, legend), resized(even, full).flatten(0, 1).clamp(0, 1),
                    "\n".join((when(heat, step), *lines)), score)
 
 
-def _read_landing(heat: Heat, places: list[Place], pictures: list[torch.Tensor | None], grid: Any,
+def _read_landing(heat: Heat, scores: list[RegionScore], pictures: list[torch.Tensor | None], grid: Any,
                   step: int) -> Readout:
-    size, full = _sizes(pictures, grid, 1 + max(sum(p.image == i for p in places) for i in range(len(pictures))))
+    size, full = _sizes(pictures, grid, 1 + max(sum(p.image == i for p in scores) for i in range(len(pictures))))
     rows = []
     for number, picture in enumerate(pictures):
         row, base = _row_start(picture, number, size)
-        for place in (p for p in places if p.image == number):
-            drawn = outlined(over(base, enlarged(place.heat, size)), enlarged(place.region, size) > 0.5)
-            row.append(Tile(drawn, place.phrase, f"{place.score:.0%} in its region"))
+        for own in (p for p in scores if p.image == number):
+            tile = outlined(over(base, enlarged(own.heat, size)), enlarged(own.region, size) > 0.5)
+            row.append(Tile(tile, own.phrase, f"{own.score:.0%} in its region"))
         rows.append(row)
     legend = Legend("0", "the phrase's highest", f"outlined: its region; {when(heat, step)}")
-    score = min(p.score for p in places)
-    stands = torch.stack([(standing_out(p.heat) > 0).float() for p in places])
+    score = min(p.score for p in scores)
+    stands = torch.stack([(standing_out(p.heat) > 0).float() for p in scores])
     return Readout(sheet([row for row in rows if row], legend), resized(stands[:, None], full)[:, 0].clamp(0, 1),
-                   "\n".join((when(heat, step), *_landing_lines(places))), score)
+                   "\n".join((when(heat, step), *_landing_lines(scores))), score)
 
 
 def _read_left(node: str, record: RunRecord, heat: Heat | None, show: str, pictures: list[torch.Tensor | None],
@@ -205,7 +205,7 @@ def _read_left(node: str, record: RunRecord, heat: Heat | None, show: str, pictu
     name, owner = _LEFT[show]
     left = [value for value in record.left.get(name, ()) if torch.is_tensor(value) and value.numel()]
     if not left:
-        raise DirectorError(node, f"this run left no {show}; put {owner} on the model, or show something else.")
+        raise DirectorError(node, f"this run recorded no {show}; put {owner} on the model, or show something else.")
     kinds = [value.float() if value.ndim == 4 else value.float()[:, None] for value in left]
     maps = [kind[:, n] for kind in kinds for n in range(kind.shape[1])]
     size, full = _sizes(pictures, grid, len(maps) + 1)
@@ -219,18 +219,18 @@ def _read_left(node: str, record: RunRecord, heat: Heat | None, show: str, pictu
             row.append(Tile(over(base, enlarged(own, size)), title, note))
             lines.append(f"image {number + 1}, {title}: {note}")
         rows.append(row)
-    places = places_of(record, heat, maps_of(node, heat, step)) if heat else []
+    scores = scores_of(record, heat, maps_of(node, heat, step)) if heat else []
     masks = torch.stack([resized(kind[number % len(kind)][None, None], full)[0, 0]
                          for number in range(len(pictures)) for kind in maps])
     return Readout(sheet(rows, Legend("0", "1", show)), masks.clamp(0, 1), "\n".join(lines),
-                   min((p.score for p in places), default=0.0))
+                   min((p.score for p in scores), default=0.0))
 
 
-def _landing_lines(places: list[Place]) -> list[str]:
+def _landing_lines(scores: list[RegionScore]) -> list[str]:
     """Each region's landing, and the worst of several."""
-    lines = [f'image {p.image + 1}, "{p.phrase}": {p.score:.0%} of what stands out is in its region' for p in places]
-    worst = min(places, key=lambda p: p.score, default=None)
-    if worst is not None and len(places) > 1:
+    lines = [f'image {p.image + 1}, "{p.phrase}": {p.score:.0%} of the high attention is in its region' for p in scores]
+    worst = min(scores, key=lambda p: p.score, default=None)
+    if worst is not None and len(scores) > 1:
         lines.append(f'worst: "{worst.phrase}" in image {worst.image + 1}, {worst.score:.0%}')
     return lines
 

@@ -14,8 +14,8 @@ from ...core.heat import MAX_CELLS, fit_grid, keeps_steps, pixel_maps, resized
 from ...core.hooks import LeavesRecords, NamesPhrases
 from ...core.method import Chain
 from ...core.network import LayerAddress, Layers, Network
-from ...core.schedule import Schedule
-from ...core.text import Phrase, TokenLayout, columns
+from ...core.schedule import SAME_LEVEL, Schedule, step_number
+from ...core.text import Phrase, TextLayout, columns
 from ..run.hooks import File, SamplerCall
 from ..run.run import Run
 from . import store
@@ -36,7 +36,7 @@ class Recorder:
     """
 
     key: str
-    prompts: tuple[tuple[TokenLayout, ...], ...]
+    prompts: tuple[tuple[TextLayout, ...], ...]
     chosen: tuple[Phrase, ...]
     schedule: Schedule
     label: str = "AttnDirRecord"
@@ -53,9 +53,10 @@ class Recorder:
         phrases, shown = _phrases(run.chain, self)
         by_step = keeps_steps(len(phrases), len(run.sigmas) - 1, math.prod(fit_grid((grid[-2], grid[-1]))))
         cached = "easycache" in call.extra_args["model_options"].get("transformer_options", {})
-        expected = _steps_of(run, self) if cached else frozenset()
-        run.scratch.once((self.key, Recording),
-                         lambda: Recording(phrases, shown, images, run.sigmas, expected, by_step))
+        recording = recording_of(run.scratch, self.key)
+        recording.phrases, recording.shown, recording.images = phrases, shown, images
+        recording.sigmas, recording.by_step = run.sigmas, by_step
+        recording.expected = _steps_of(run, self) if cached else frozenset()
 
     def end_run(self, run: Run) -> File | None:
         """The record of a run that came to its end, made by the first recorder for all of them."""
@@ -84,10 +85,14 @@ class Recorder:
         recording = recording_of(call.scratch, self.key)
         place = ("probe", self.key, call.keys, call.row_ids)
         probe, has = call.scratch.once(place, lambda: self._make_probe(call, recording))
-        self._sums(call, recording).counts.add_(has)
+        if call.scratch.recording:  # not where a block is only computed again
+            self._sums(call, recording).counts.add_(has)
         return probe
 
+    @torch.no_grad()  # no graph keeps what is only looked at
     def observe(self, call: AttentionCall, probe: torch.Tensor) -> None:
+        if not call.scratch.recording:
+            return
         recording = recording_of(call.scratch, self.key)
         sums = self._sums(call, recording)
         size = (sums.maps.shape[-2], sums.maps.shape[-1])
@@ -104,11 +109,11 @@ class Recorder:
     def _sums(self, call: AttentionCall, recording: Recording) -> Sums:
         """Where this evaluation's maps are added. A run that starts over (a second pass) is recorded anew."""
         sigma = call.step.sigma
-        if sigma > recording.last_sigma and sigma >= recording.sigmas[0] * (1 - 1e-4):
+        if sigma > recording.last_sigma and sigma >= recording.sigmas[0] * (1 - SAME_LEVEL):
             recording.sums.clear()
             recording.seen.clear()
         recording.last_sigma = sigma
-        number = recording.step_number(sigma)
+        number = step_number(recording.sigmas, sigma)
         recording.seen.add(number)
         place = number if recording.by_step else MEAN
         if place not in recording.sums:
@@ -138,7 +143,7 @@ def wide_of(call: AttentionCall) -> torch.dtype:
 
 
 def recording_of(scratch: Scratch, key: str) -> Recording:
-    return scratch.values[key, Recording]
+    return scratch.of(key, Recording)
 
 
 def recorders_of(chain: Chain | None) -> list[Recorder]:

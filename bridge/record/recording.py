@@ -23,25 +23,21 @@ class Sums:
 
 @dataclass(eq=False)
 class Recording:
-    """What one run's recorder keeps in the scratch.
+    """What one run's recorder keeps.
 
     phrases: those counted; the first ``shown`` were asked for. sigmas: of the run. expected: steps whose
     maps should come. by_step: each step kept on its own. sums: step, or MEAN, to its maps.
     """
 
-    phrases: tuple[Phrase, ...]
-    shown: int
-    images: int
-    sigmas: tuple[float, ...]
+    phrases: tuple[Phrase, ...] = ()
+    shown: int = 0
+    images: int = 0
+    sigmas: tuple[float, ...] = ()
     expected: frozenset[int] = frozenset()
     by_step: bool = True
     sums: dict[int, Sums] = field(default_factory=dict)
     seen: set[int] = field(default_factory=set)
     last_sigma: float = float("inf")
-
-    def step_number(self, sigma: float) -> int:
-        """Which step of the run, from 1, an evaluation at this noise belongs to."""
-        return max(1, sum(s >= sigma * (1 - 1e-4) for s in self.sigmas[:-1]))
 
 
 @dataclass(frozen=True, eq=False)

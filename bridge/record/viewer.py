@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from ...core.heat import MAX_CELLS
-from .map_atlas import Pack, evenly, saved_pictures, within
-from .readout import NO_MAP_PX, Spot, find, landings, pictures_of, spots_of, when
+from .map_atlas import MapAtlas, evenly, saved_pictures, within
+from .readout import NO_MAP_PX, RegionTarget, find, landings, pictures_of, targets_of, when
 from .recording import Heat
 from .sheet import tidy
 from .store import RunRecord
@@ -22,7 +22,7 @@ KEY = "attention_director_readout"
 VERSION = 1
 MOST_IMAGES = 32
 MOST_STEPS = 64
-MOST_PLACES = 128
+MOST_TARGETS = 128
 MOST_LAYERS = 8
 FINE_CELLS = 128 * 128
 REGION_CELLS = 64 * 64
@@ -34,74 +34,75 @@ MOST_BYTES = HEAT + STEPS + REGIONS + EDIT + SUBJECTS + LINKS + EDGES
 
 def view(node: str, model: Any, samples: torch.Tensor, image: torch.Tensor | None, show: str,
          step: int) -> dict[str, Any]:
-    """The viewer's data of the run that ended in ``samples``. Raises DirectorError where nothing is left."""
+    """The viewer's data of the run that ended in ``samples``. Raises DirectorError where there is nothing to show."""
     record, heat = find(node, model, samples)
     pictures = [p for p in pictures_of(node, image, len(samples)) if p is not None]
     images = min(len(samples), MOST_IMAGES)
     height, width = pictures[0].shape[:2] if pictures else (NO_MAP_PX * n for n in samples.shape[-2:])
-    pack = Pack()
+    atlas = MapAtlas()
     found: dict[str, Any] = {"version": VERSION, "show": show, "step": step, "images": images, "all": len(samples),
                              "size": [int(width), int(height)]}
     if heat is not None:
-        found["heat"] = _heat(pack, record, heat, images)
+        found["heat"] = _heat(atlas, record, heat, images)
     for name, part in (("edit", _edit), ("subjects", _subjects), ("edges", _edges)):
-        left = part(pack, record, images)
+        left = part(atlas, record, images)
         if left:
             found[name] = left
     found["pictures"] = saved_pictures(pictures[:1] if image is not None and len(image) == 1 else pictures[:images])
-    found["atlas"] = pack.saved()
+    found["atlas"] = atlas.saved()
     return found
 
 
-def _heat(pack: Pack, record: RunRecord, heat: Heat, images: int) -> dict[str, Any]:
+def _heat(atlas: MapAtlas, record: RunRecord, heat: Heat, images: int) -> dict[str, Any]:
     """Maps [T, I, C, h, w], the mean first, each a share of its phrase's highest of the batch in ``tops``."""
     mean = within(heat.mean[:images], HEAT, MAX_CELLS)
     steps = evenly(sorted(heat.steps), min(MOST_STEPS, STEPS // max(1, mean.numel())))
     maps = [heat.mean[:images].float(), *(heat.steps[n][:images].float() for n in steps)]
     tops = torch.stack([own.amax((0, 2, 3)) for own in maps]).nan_to_num()
     even = [own / top.clamp(min=1e-12)[:, None, None] for own, top in zip(maps, tops, strict=True)]
-    block = pack.add(torch.stack([within(own, HEAT, MAX_CELLS) for own in even]))
+    block = atlas.add(torch.stack([within(own, HEAT, MAX_CELLS) for own in even]))
     return {"maps": block, "shown": heat.shown, "phrases": [tidy(p.text) for p in heat.phrases],
             "has": heat.has[:images].int().tolist(), "tops": _numbers(tops), "steps": [-1, *steps],
-            "total": heat.total, "mean": when(heat, -1), "landing": _landing(pack, record, heat, images, maps)}
+            "total": heat.total, "mean": when(heat, -1), "landing": _landing(atlas, record, heat, images, maps)}
 
 
-def _landing(pack: Pack, record: RunRecord, heat: Heat, images: int, maps: list[torch.Tensor]) -> dict[str, Any]:
+def _landing(atlas: MapAtlas, record: RunRecord, heat: Heat, images: int, maps: list[torch.Tensor]) -> dict[str, Any]:
     """Each region of each image: its phrase's column, its outline's number, and a score for each of the maps."""
-    spots = [spot for spot in spots_of(record, heat) if spot.image < images][:MOST_PLACES]
-    if not spots:
+    targets = [target for target in targets_of(record, heat) if target.image < images][:MOST_TARGETS]
+    if not targets:
         return {}
-    drawn = {spot.drawn: spot.region for spot in spots}
-    number = {key: n for n, key in enumerate(drawn)}
-    areas = pack.add(within(torch.stack(list(drawn.values())), REGIONS, REGION_CELLS))
+    regions = {target.source: target.region for target in targets}
+    number = {source: n for n, source in enumerate(regions)}
+    areas = atlas.add(within(torch.stack(list(regions.values())), REGIONS, REGION_CELLS))
 
-    def place(spot: Spot) -> dict[str, Any]:
-        scores = landings(torch.stack([own[spot.image, spot.column] for own in maps]), spot)
-        return {"image": spot.image, "column": spot.column, "region": number[spot.drawn], "scores": _numbers(scores)}
+    def place(target: RegionTarget) -> dict[str, Any]:
+        scores = landings(torch.stack([own[target.image, target.column] for own in maps]), target)
+        return {"image": target.image, "column": target.column, "region": number[target.source],
+                "scores": _numbers(scores)}
 
-    return {"regions": areas, "places": [place(spot) for spot in spots]}
+    return {"regions": areas, "places": [place(target) for target in targets]}
 
 
-def _edit(pack: Pack, record: RunRecord, images: int) -> dict[str, Any]:
+def _edit(atlas: MapAtlas, record: RunRecord, images: int) -> dict[str, Any]:
     masks = _layers(record, "edit_mask", images)
-    return {} if masks is None else {"masks": pack.add(within(masks, EDIT, FINE_CELLS))}
+    return {} if masks is None else {"masks": atlas.add(within(masks, EDIT, FINE_CELLS))}
 
 
-def _subjects(pack: Pack, record: RunRecord, images: int) -> dict[str, Any]:
+def _subjects(atlas: MapAtlas, record: RunRecord, images: int) -> dict[str, Any]:
     """masks: [L, I, h, w] at the end; levels: [T, I, h, w], at each noise level; links: who draws from where."""
     masks = _layers(record, "subject_masks", images)
     if masks is None:
         return {}
-    found: dict[str, Any] = {"masks": pack.add(within(masks, SUBJECTS // 2, FINE_CELLS))}
+    found: dict[str, Any] = {"masks": atlas.add(within(masks, SUBJECTS // 2, FINE_CELLS))}
     history = next(iter(record.left.get("subject_masks_by_step", ())), None)
     if history is not None and len(history):
-        found["levels"] = pack.add(within(_first(history.movedim(1, 0), images).movedim(0, 1), SUBJECTS // 2,
+        found["levels"] = atlas.add(within(_first(history.movedim(1, 0), images).movedim(0, 1), SUBJECTS // 2,
                                           FINE_CELLS))
-    links = _links(pack, record, images)
+    links = _links(atlas, record, images)
     return {**found, "links": links} if links else found
 
 
-def _links(pack: Pack, record: RunRecord, images: int) -> dict[str, Any]:
+def _links(atlas: MapAtlas, record: RunRecord, images: int) -> dict[str, Any]:
     """Maps [3, I, h, w] of every so many patches: anchor from 1 (0: draws from none), and where in it, x and y.
 
     xs, ys: where the patches themselves are, in shares of the picture.
@@ -121,19 +122,19 @@ def _links(pack: Pack, record: RunRecord, images: int) -> dict[str, Any]:
     anchor = torch.where(gate, index // (height * width) + 1, 0) / 255
     patch = index % (height * width)
     maps = torch.stack((anchor, (patch % width + 0.5) / width, (patch // width + 0.5) / height))
-    return {"maps": pack.add(maps.unflatten(-1, (len(rows), len(columns)))),
+    return {"maps": atlas.add(maps.unflatten(-1, (len(rows), len(columns)))),
             "xs": _numbers((columns + 0.5) / width), "ys": _numbers((rows + 0.5) / height)}
 
 
-def _edges(pack: Pack, record: RunRecord, images: int) -> dict[str, Any]:
+def _edges(atlas: MapAtlas, record: RunRecord, images: int) -> dict[str, Any]:
     """lines: predicted, wanted: of the drawing, both [L, I, h, w]; agreement: [L][I], 1 is all of the drawing."""
     lines = _layers(record, "edges", images)
     if lines is None:
         return {}
-    found: dict[str, Any] = {"lines": pack.add(within(lines, EDGES // 2, FINE_CELLS))}
+    found: dict[str, Any] = {"lines": atlas.add(within(lines, EDGES // 2, FINE_CELLS))}
     wanted = _layers(record, "edges_wanted", images)
     if wanted is not None:
-        found["wanted"] = pack.add(within(wanted, EDGES // 2, FINE_CELLS))
+        found["wanted"] = atlas.add(within(wanted, EDGES // 2, FINE_CELLS))
     near = [_first(value, images) for value in record.left.get("edges_agreement", ())][:MOST_LAYERS]
     return {**found, "agreement": [_numbers(value) for value in near]}
 
@@ -148,7 +149,7 @@ def _layers(record: RunRecord, name: str, images: int) -> torch.Tensor | None:
 
 
 def _first(values: torch.Tensor, images: int) -> torch.Tensor:
-    """Of each image; a method that left fewer says the same of several."""
+    """The first ``images``, repeated where a method left fewer than one per image."""
     return values[[i % len(values) for i in range(images)]]
 
 

@@ -2,43 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
+import logging
 import math
 import re
 from collections import Counter
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from ...core.regions import RegionAttention, RegionRule
-from ...core.schedule import Schedule
+from ...core.regions import RegionAttention
 from ...core.text import Phrase, PhraseNotFound, PromptTag
 from ..convert import stack_masks
-from ..demo.model import warn_unknown_words
 from ..errors import DirectorError
-from ..run.install import install
-from ..text.prompt import Conditioning, phrase, take_prompt, with_key
+from ..run.install import install, key_of
+from ..text.prompt import Conditioning, take_prompt, tokenise_phrase, with_key
 from ..text.reencode import reencode
+from ..text.refusals import claimed, missing
+from .presets import RegionOptions
 from .preview import region_preview
 from .region import RegionList
 
+log = logging.getLogger("attention_director")
 
-@dataclass(frozen=True)
-class RegionOptions:
-    """What a preset fixes. reencode: what a region's words are encoded with, "" for no encoding of their own."""
-
-    rule: RegionRule
-    schedule: Schedule
-    reencode: Literal["", "alone", "rest"]
-
-    def with_words(self, unbound_words: str, uncovered: str) -> RegionOptions:
-        rule = replace(self.rule, everywhere=unbound_words == "everywhere", background=uncovered == "background")
-        return replace(self, rule=rule)
+ADD_IT = "Add it to the prompt or choose other words."
 
 
 @dataclass(frozen=True)
-class Directed:
+class Outputs:
     """RegionPrompt's outputs."""
 
     model: Any
@@ -47,8 +38,8 @@ class Directed:
     preview: torch.Tensor
 
 
-def direct(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Conditioning, regions: RegionList,
-           strength: float, options: RegionOptions, width: int, height: int, typed: str = "") -> Directed:
+def build(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Conditioning, regions: RegionList,
+          strength: float, options: RegionOptions, width: int, height: int, typed: str = "") -> Outputs:
     """Bind the regions' phrases to their masks. Raises DirectorError; never changes its inputs.
 
     typed: the prompt before the editor drew among its {a|b} alternatives, where it is known.
@@ -56,23 +47,35 @@ def direct(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Condi
     if not math.isfinite(strength) or strength < 0:
         raise DirectorError(node, f"strength is {strength}; give a number from 0 to 2.")
     conditioning, tag = take_prompt(clip, prompt, node)
-    warn_unknown_words(clip, tag, node)
-    phrases = [phrase(clip, region.phrase, node) for region in regions]
+    phrases = [tokenise_phrase(clip, region.phrase, node) for region in regions]
     check_phrases(node, phrases, tag, typed)
+    left_out = without_place(node, regions)
+    phrases = [wanted for wanted, region in zip(phrases, regions, strict=True) if region.has_place]
+    regions = tuple(region for region in regions if region.has_place)
     masks = stack_masks(node, [r.mask for r in regions]) if regions else torch.zeros(1, 1, 64, 64, dtype=torch.bool)
-    preview = region_preview(masks[0], [r.phrase for r in regions] or [""], width, height)
+    preview = region_preview(masks[0], [r.phrase for r in regions] or [""], width, height, left_out)
     shown = masks.flatten(0, 1).float()
     strengths = tuple(strength * region.strength for region in regions)
-    if not any(strengths) or options.schedule.empty or not (options.rule.cross or options.rule.self_):
-        return Directed(model, conditioning, shown, preview)
-    key = f"{unique_id}/{_digest(tag, regions, masks, strength, options)}"
+    if not any(strengths) or options.schedule.empty or not (options.rule.cross_strength or
+                                                                   options.rule.self_strength):
+        return Outputs(model, conditioning, shown, preview)
+    key = key_of(unique_id, [row.text for row in tag.rows], [(r.phrase, r.strength) for r in regions], masks, strength,
+                 options)
     method = RegionAttention(key, tuple(phrases), masks, strengths, options.rule, options.schedule, label=node,
-                             uncovered=strength)
+                             uncovered=strength, left_out=len(left_out))
     directed = install(model, method)
     if options.reencode:
         conditioning = reencode(clip, conditioning, tag, phrases, options.reencode == "rest",
                                 options.rule.padding and options.rule.background)
-    return Directed(directed, with_key(conditioning, tag, key), shown, preview)
+    return Outputs(directed, with_key(conditioning, tag, key), shown, preview)
+
+
+def without_place(node: str, regions: RegionList) -> list[str]:
+    """What the regions are called whose masks are empty; the log says that they are left out."""
+    names = [f'region {number} "{region.phrase}"' for number, region in enumerate(regions, 1) if not region.has_place]
+    for name in names:
+        log.warning("%s: the mask of %s is empty, so the region is left out.", node, name)
+    return names
 
 
 def check_phrases(node: str, phrases: list[Phrase], tag: PromptTag, typed: str = "") -> None:
@@ -80,42 +83,15 @@ def check_phrases(node: str, phrases: list[Phrase], tag: PromptTag, typed: str =
     for number, wanted in enumerate(phrases, 1):
         try:
             tag.find(wanted)
-        except PhraseNotFound as error:
+        except PhraseNotFound:
             if any(wanted.text.lower() in braces.lower() for braces in re.findall(r"\{[^{}]*\}", typed)):
-                raise DirectorError(node, f'"{wanted.text}" is an alternative that was not drawn this time; keep bound '
-                                          "phrases outside braces.") from None
-            raise DirectorError(node, _missing(number, wanted, error, tag)) from None
-    claims = Counter((" ".join(w.text for w in p.layout.words()), p.occurrence) for p in phrases if not p.empty)
+                raise DirectorError(node, f'"{wanted.text}" is an alternative that was not chosen this time; keep '
+                                          "bound phrases outside braces.") from None
+            raise DirectorError(node, missing(f'region {number} "{wanted.text}"', wanted, tag.rows, ADD_IT,
+                                              tag.appended)) from None
+    claims = Counter((p.layout.key, p.occurrence) for p in phrases if not p.empty)
     for wanted in phrases:
-        words = " ".join(w.text for w in wanted.layout.words())
-        count = claims[words, wanted.occurrence]
+        count = claims[wanted.layout.key, wanted.occurrence]
         if count > 1:
-            raise DirectorError(node, _claimed(words, count, _times(wanted, tag)))
+            raise DirectorError(node, claimed(wanted, tag.rows, count))
 
-
-def _times(wanted: Phrase, tag: PromptTag) -> int:
-    """How often the phrase's words occur in the prompt."""
-    return max(len(row.occurrences(wanted.layout)) for row in tag.rows)
-
-
-def _claimed(words: str, regions: int, times: int) -> str:
-    spoken = {2: ("twice", "two")}
-    if times > 1:
-        often, many = spoken.get(times, (f"{times} times", ""))[0], spoken.get(regions, ("", str(regions)))[1]
-        return f'"{words}" occurs {often} and {many} regions claim it; write {words}#1 and {words}#2.'
-    return f'"{words}" occurs once and {regions} regions claim it; join their masks in one region.'
-
-
-def _missing(number: int, wanted: Phrase, error: PhraseNotFound, tag: PromptTag) -> str:
-    times = _times(wanted, tag)
-    if times:
-        often = "once" if times == 1 else f"{times} times"
-        return f'region {number} "{wanted.text}": the prompt holds those words {often}; lower the number after #.'
-    nearest = f'; nearest: "{error.nearest}"' if error.nearest else ""
-    return f'region {number} "{wanted.text}" is not in the prompt{nearest}. Add it to the prompt or pick other words.'
-
-
-def _digest(tag: PromptTag, regions: RegionList, masks: torch.Tensor, strength: float, options: RegionOptions) -> str:
-    """Names this binding; the same inputs give the same name, so queueing twice changes nothing."""
-    text = repr(([row.text for row in tag.rows], [(r.phrase, r.strength) for r in regions], strength, options))
-    return hashlib.sha256(text.encode() + masks.numpy().tobytes()).hexdigest()[:12]

@@ -29,18 +29,18 @@ MASK_PX = 1024
 
 
 def parse_canvas(node: str, canvas: str, width: int, height: int) -> RegionList:
-    """Regions of the drawing, front first as drawn. Raises DirectorError for text that is no drawing."""
+    """Regions of the drawing, front first as drawn. Raises DirectorError for text that is not a drawing."""
     if not canvas or not canvas.strip():
         return ()
     if len(canvas) > MAX_CHARACTERS:
-        raise DirectorError(node, f"the drawing holds {len(canvas)} characters; clear it and draw again.")
+        raise DirectorError(node, f"the drawing has {len(canvas)} characters; clear it and draw again.")
     try:
         drawing = json.loads(canvas)
         if drawing.get("version", VERSION) != VERSION:
-            raise DirectorError(node, f"the drawing is of version {drawing['version']}; update Attention Director.")
+            raise DirectorError(node, f"the drawing has version {drawing['version']}; update Attention Director.")
         regions = drawing["regions"]
         if len(regions) > MAX_REGIONS:
-            raise DirectorError(node, f"the drawing holds {len(regions)} regions; use {MAX_REGIONS} or fewer.")
+            raise DirectorError(node, f"the drawing has {len(regions)} regions; use {MAX_REGIONS} or fewer.")
         return tuple(make_region(node, str(r.get("phrase") or ""), _mask(r, width, height),
                                  float(r.get("strength", 1.0))) for r in regions)
     except DirectorError:
@@ -98,5 +98,5 @@ def _points(points: list[list[float]], size: tuple[int, int]) -> list[tuple[floa
 def _finite(value: Any) -> float:
     number = float(value)
     if not math.isfinite(number):
-        raise ValueError("a coordinate is no number")
+        raise ValueError("a coordinate is not a number")
     return number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,8 +13,12 @@ PREVIEW_PX = 512
 TEXT_PX = 24
 
 
-def region_preview(masks: torch.Tensor, phrases: list[str], width: int, height: int) -> torch.Tensor:
-    """Masks [R, H, W] as tints of one colour a region with its phrase at its centre: IMAGE [1, h, w, 3]."""
+def region_preview(masks: torch.Tensor, phrases: list[str], width: int, height: int,
+                   left_out: Sequence[str] = ()) -> torch.Tensor:
+    """Masks [R, H, W] as tints of one colour per region with its phrase at its centre: IMAGE [1, h, w, 3].
+
+    left_out: names of regions that have no place, written at the bottom.
+    """
     scale = PREVIEW_PX / max(width, height)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     canvas = np.full((size[1], size[0], 3), 32, np.float32)
@@ -28,4 +33,8 @@ def region_preview(masks: torch.Tensor, phrases: list[str], width: int, height: 
         if len(xs):
             draw.text((float(xs.mean()), float(ys.mean())), phrase or "(shape)", anchor="mm", fill=(255, 255, 255),
                       font=ImageFont.load_default(TEXT_PX), stroke_width=2, stroke_fill=(0, 0, 0))
+    if left_out:
+        lines = "\n".join(f"{name}: empty mask, left out" for name in left_out)
+        draw.text((size[0] / 2, size[1] - 4), lines, anchor="md", fill=(255, 255, 255),
+                  font=ImageFont.load_default(TEXT_PX / 2), stroke_width=1, stroke_fill=(0, 0, 0))
     return torch.from_numpy(np.asarray(image, dtype=np.float32) / 255)[None]

@@ -19,15 +19,20 @@ class Region:
     mask: torch.Tensor
     strength: float = 1.0
 
+    @property
+    def has_place(self) -> bool:
+        """False where no layout has a pixel of it, as when a detector found nothing."""
+        return bool((self.mask > 0.5).any())
+
 
 RegionList = tuple[Region, ...]
 
 
 def make_region(node: str, phrase: str, mask: torch.Tensor, strength: float) -> Region:
-    """A checked region. Raises DirectorError for a strength that is no number, or below 0."""
+    """A checked region. Raises DirectorError for a strength that is not a number, or below 0."""
     if not math.isfinite(strength) or strength < 0:
         raise DirectorError(node, f'region "{phrase}" has strength {strength}; give a number from 0 to 2.')
     mask = mask_to_bhw(mask)
     if not torch.isfinite(mask).all():
-        raise DirectorError(node, f'the mask of region "{phrase}" holds values that are no numbers; make it again.')
+        raise DirectorError(node, f'the mask of region "{phrase}" contains values that are not numbers; make it again.')
     return Region(phrase.strip(), mask, float(strength))

@@ -4,7 +4,7 @@
         {"phrase": "red hat", "strength": 1.0, "layouts": 1, "boxes": [[x0, y0, x1, y1]]},
         {"phrase": "", "strength": 1.0, "layouts": 4, "size": [w, h], "runs": [5, 3, ...]}]}
 
-A mask that is no box comes as the lengths of its runs, row by row, off and on in turn, off first.
+A mask that is not a box comes as the lengths of its runs, row by row, off and on in turn, off first.
 ``layouts``: how many masks its batch holds; the first one is shown.
 """
 

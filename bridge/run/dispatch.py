@@ -14,6 +14,7 @@ from ...core.method import Chain, ModelCall, ObservesAttention
 from ...core.network import LayerAddress
 from ..errors import DirectorError
 from ..families.family import inputs_of
+from .parts import is_area, refuse_split_batch, refuse_tiles
 
 RUN_KEY = "attention_director_run"
 _SEES_THE_NETWORK = (AddsForwards, EditsOutputs, ReadsFeatures, ReadsInputs, ObservesAttention)
@@ -27,7 +28,7 @@ def rows_of(options: dict[str, Any], batch_rows: int, tags: dict[tuple[bool, Any
     """
     uuids: Sequence[Any] = options.get("uuids") or ()
     lists: Sequence[int] = options.get("cond_or_uncond") or ()
-    if not uuids or len(uuids) != len(lists) or batch_rows % len(uuids):
+    if not uuids or len(uuids) != len(lists):
         return (RowSpan(0, batch_rows, None),)
     size = batch_rows // len(uuids)
     return tuple(RowSpan(i * size, (i + 1) * size, tags.get((lists[i] == 0, uuid)))
@@ -44,8 +45,13 @@ def apply_model(executor: Any, x: torch.Tensor, t: torch.Tensor, c_concat: Any =
     step = run.step_at(float(t.flatten()[0]), executor.class_obj)
     rows = rows_of(options, x.shape[0], run.tags)
     call = ModelCall(rows, step, run.chain.active(step.progress, rows), run.scratch)
+    acts = changes_model(call.chain, run.layers)
+    if not is_area(run, options):
+        refuse_tiles(run, x, call.chain.methods)
+    if acts:
+        refuse_split_batch(run, x.shape[0], options, call.chain.methods)
     run.record(step, rows, call.chain)
-    if not changes_model(call.chain, run.layers):
+    if not acts:
         return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
     for method in call.chain.methods:
         if isinstance(method, BeginsCall):

@@ -10,25 +10,23 @@ tensor taken through DLPack outside that mode is a normal one on the same storag
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from comfy.ldm.modules.attention import attention_pytorch
 from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
-ATTENTION_OVERRIDE = "optimized_attention_override"
 START = 1.0  # largest entry of a direction in half precision
 
 
 @dataclass
-class StandIns:
-    """What is kept while one module is entered again and again.
+class WeightAliases:
+    """Cache of weight aliases, reused across steps.
 
-    made: id of a weight -> (the weight, its stand-in). stores: the module's dicts of weights and buffers.
+    made: id of a weight -> (the weight, its alias). stores: the module's dicts of weights and buffers.
     """
 
     made: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
@@ -36,22 +34,23 @@ class StandIns:
 
 
 @contextmanager
-def gradients(*modules: torch.nn.Module, known: StandIns | None = None, strangers: bool = True) -> Iterator[None]:
+def gradients(*modules: torch.nn.Module, known: WeightAliases | None = None,
+              foreign_tensors: bool = True) -> Iterator[None]:
     """Autograd on, inference mode off, and gradients can pass through the modules.
 
     known: to keep while the same module is entered again and again, which then is faster.
-    strangers: whatever else meets the graph there, such as a patch's keys made in inference mode, is taken
+    foreign_tensors: whatever else meets the graph there, such as a patch's keys made in inference mode, is taken
     by alias. That looks at every torch call, so it can be left out where there is nothing of the kind.
     """
     with torch.inference_mode(False), torch.enable_grad(), ExitStack() as stack:
-        if strangers:
+        if foreign_tensors:
             stack.enter_context(_AliasedArguments())
         for module in modules:
             stack.enter_context(differentiable_weights(module, known))
         yield
 
 
-def met_a_stranger(error: RuntimeError) -> bool:
+def is_inference_error(error: RuntimeError) -> bool:
     """Did autograd refuse a tensor that was made in inference mode?"""
     return "Inference tensors cannot be saved" in str(error)
 
@@ -60,9 +59,10 @@ class _AliasedArguments(TorchFunctionMode):
     """Hands every torch function aliases of its inference tensors, which autograd may save."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in _HARMLESS or not (any(map(_unfit, args)) or (kwargs and any(map(_unfit, kwargs.values())))):
-            return func(*args, **(kwargs or {}))
-        return func(*[_ordinary(a) for a in args], **{name: _ordinary(a) for name, a in (kwargs or {}).items()})
+        named = kwargs or {}
+        if func in _HARMLESS or not (any(map(is_inference, args)) or any(map(is_inference, named.values()))):
+            return func(*args, **named)
+        return func(*map(as_autograd, args), **{name: as_autograd(value) for name, value in named.items()})
 
 
 # What reads a tensor's facts, or aliases it, needs none.
@@ -72,42 +72,42 @@ _HARMLESS = frozenset((torch.Tensor.is_inference, torch.Tensor.detach, torch.Ten
                                                                           "requires_grad"))))
 
 
-def _unfit(value: Any) -> bool:
-    """True for what ``_ordinary`` has to look at."""
+def is_inference(value: Any) -> bool:
+    """True for an inference tensor, and for a list, which may hold one."""
     return value.is_inference() if isinstance(value, torch.Tensor) else type(value) in (list, tuple)
 
 
-def _ordinary(value: Any) -> Any:
+def as_autograd(value: Any) -> Any:
     """An argument of a torch function, or a list of them, without inference tensors."""
     if type(value) is torch.Tensor or type(value) is torch.nn.Parameter:
         return _alias(value.detach()) if value.is_inference() else value
     if type(value) in (list, tuple) and any(isinstance(v, torch.Tensor) for v in value):
-        return type(value)(_ordinary(v) for v in value)
+        return type(value)(as_autograd(v) for v in value)
     return value
 
 
 @contextmanager
-def differentiable_weights(module: torch.nn.Module, known: StandIns | None = None) -> Iterator[None]:
-    """For the duration, stand constants of the same storage in for the module's weights and buffers.
+def differentiable_weights(module: torch.nn.Module, known: WeightAliases | None = None) -> Iterator[None]:
+    """For the duration, put constants of the same storage in the place of the module's weights and buffers.
 
     No gradient is kept for them, only passed on to what goes through them. The objects that were
     there are put back afterwards, save where the host has set others meanwhile (its weight hooks do).
     """
     with torch.inference_mode(False):
-        known = known or StandIns()
+        known = known or WeightAliases()
         known.stores = known.stores or list(_stores(module))
-        places, stand_ins = list(_places(known.stores)), known.made
+        places, aliases = list(_places(known.stores)), known.made
         for _, _, value in places:
-            held = stand_ins.get(id(value))
+            held = aliases.get(id(value))
             if held is None or held[1].data_ptr() != value.data_ptr():
-                stand_ins[id(value)] = value, constant(value)
+                aliases[id(value)] = value, constant(value)
     try:
         for values, name, value in places:
-            values[name] = stand_ins[id(value)][1]
+            values[name] = aliases[id(value)][1]
         yield
     finally:
         for values, name, value in places:
-            if values.get(name) is stand_ins[id(value)][1]:
+            if values.get(name) is aliases[id(value)][1]:
                 values[name] = value
 
 
@@ -159,63 +159,44 @@ def normal(value: torch.Tensor) -> torch.Tensor:
     return value.clone() if value.is_inference() else value
 
 
-def with_differentiable_attention(model_options: dict[str, Any]) -> dict[str, Any]:
-    """The options with attention by torch's own operations; sage and flash attention have no backward."""
-
-    def override(_backend: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int, *args: Any,
-                 **kwargs: Any) -> torch.Tensor:
-        if not args and _better_explicit(q, k, heads, kwargs):
-            return _explicit(q, k, v, heads, kwargs)
-        return attention_pytorch(q, k, v, heads, *args, **kwargs)
-
-    return with_transformer_options(model_options, {ATTENTION_OVERRIDE: override})
-
-
-# Probabilities [B, H, Nq, Nk] that a graph may keep for each layer: 16 MB in float32.
-MOST_PROBABILITIES = 4 * 1024 * 1024
-
-
-def _better_explicit(q: torch.Tensor, k: torch.Tensor, heads: int, options: dict[str, Any]) -> bool:
-    """On a CPU the fused kernel's backward takes twice as long as matmul and softmax, where these are small."""
-    unusual = any(options.get(name) is not None for name in ("mask", "scale")) or options.get("enable_gqa")
-    size = q.shape[0] * heads * q.shape[-2] * k.shape[-2]
-    return q.device.type == "cpu" and q.dtype == torch.float32 and not unusual and size <= MOST_PROBABILITIES
-
-
-def _explicit(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int, options: dict[str, Any]) -> torch.Tensor:
-    """softmax(q k^T / sqrt(D)) v, in and out as the host's backends have it: [B, N, H*D], or [B, H, N, D]."""
-    if not options.get("skip_reshape"):
-        q, k, v = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (q, k, v))
-    out = torch.softmax(q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2), -1) @ v
-    return out if options.get("skip_output_reshape") else out.transpose(1, 2).flatten(2)
-
-
 def with_transformer_options(model_options: dict[str, Any], added: dict[str, Any]) -> dict[str, Any]:
     """A shallow copy of the options with entries in its transformer_options."""
     return {**model_options, "transformer_options": {**model_options.get("transformer_options", {}), **added}}
 
 
+# Asked when a block is entered first; what it returns is entered each time the block is computed again.
+Remember = Callable[[], Callable[[], AbstractContextManager[Any]]]
+
+
 @contextmanager
-def checkpointed(blocks: list[torch.nn.Module]) -> Iterator[None]:
+def checkpointed(blocks: list[torch.nn.Module], remember: Remember = lambda: nullcontext) -> Iterator[None]:
     """For the duration, let the blocks keep only their inputs and compute the rest again going backward.
 
     The backward pass belongs inside. Options (dicts) are passed on as they were at the first call,
-    because the host writes the block's address into them as it goes.
+    because the host writes the block's address into them as it goes. remember: puts back whatever else a
+    block's outputs depend on.
     """
     try:
         for block in blocks:
-            block.__dict__["forward"] = _recomputing(block.forward)
+            block.__dict__["forward"] = _recomputing(block.forward, remember)
         yield
     finally:
         for block in blocks:
             block.__dict__.pop("forward", None)
 
 
-def _recomputing(forward: Any) -> Any:
+def _recomputing(forward: Any, remember: Remember) -> Any:
     def run(*args: Any, **kwargs: Any) -> Any:
         kept = [_copied(a) for a in args], {name: _copied(a) for name, a in kwargs.items()}
-        return checkpoint(lambda: forward(*map(_copied, kept[0]), **{n: _copied(a) for n, a in kept[1].items()}),
-                          use_reentrant=False)
+        surroundings: list[Callable[[], AbstractContextManager[Any]]] = [nullcontext]
+        again = remember()
+
+        def once_more() -> Any:
+            with surroundings[-1]():
+                surroundings.append(again)
+                return forward(*map(_copied, kept[0]), **{n: _copied(a) for n, a in kept[1].items()})
+
+        return checkpoint(once_more, use_reentrant=False)
 
     return run
 

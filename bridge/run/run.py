@@ -8,14 +8,15 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import torch
-
 from ...core.call import RowSpan, Scratch, Step
+from ...core.hooks import part_of
 from ...core.method import Chain
 from ...core.network import LayerAddress
+from ...core.schedule import step_number
 from ...core.text import PromptTag
 from ..families.family import Family, FamilyNetwork
 from ..text.prompt import TAG_KEY
+from .progress import progress_at
 
 CHAIN_KEY = "attention_director_chain"
 TIMESTEPS = 1000.0
@@ -23,7 +24,11 @@ TIMESTEPS = 1000.0
 
 @dataclass(eq=False)
 class Run:
-    """State of one run; made when its sampler starts, dropped when it ends."""
+    """State of one run; made when its sampler starts, dropped when it ends.
+
+    images: in the batch. areas: uuids of conditionings that the host evaluates on a part of the picture.
+    calls: (time, number of the step, the parts at work) of each call of the model.
+    """
 
     chain: Chain
     model: Any
@@ -33,7 +38,9 @@ class Run:
     tags: dict[tuple[bool, Any], PromptTag]
     sigmas: tuple[float, ...]
     scratch: Scratch = field(default_factory=Scratch)
-    calls: list[tuple[float, int, frozenset[str]]] = field(default_factory=list)
+    images: int = 1
+    areas: frozenset[Any] = frozenset()
+    calls: list[tuple[float, int, frozenset[tuple[str, str]]]] = field(default_factory=list)
     first_progress: float | None = None
     seen_keys: set[str] = field(default_factory=set)
 
@@ -47,21 +54,15 @@ class Run:
         return model is self.model or any(model is clone for clone in self.clones)
 
     def step_at(self, sigma: float, model: Any) -> Step:
-        """Progress from the model's own timesteps, so that second-order samplers come out right."""
-        def progress() -> float:
-            sampling = model.model_sampling
-            timestep = sampling.timestep(torch.tensor([sigma], device=sampling.sigma_max.device
-                                                      if torch.is_tensor(sampling.sigma_max) else None))
-            return min(1.0, max(0.0, 1.0 - float(timestep.flatten()[0]) / TIMESTEPS))
-
-        return Step(sigma, self.scratch.once(("progress", sigma), progress))
+        """Progress by the noise level itself, so that second-order samplers come out right."""
+        return Step(sigma, self.scratch.once(("progress", sigma), lambda: progress_at(model.model_sampling, sigma)))
 
     def record(self, step: Step, rows: Sequence[RowSpan], active: Chain) -> None:
         """Note which methods acted in this call, for the line after the run."""
         if self.first_progress is None:
             self.first_progress = step.progress
-        number = sum(s >= step.sigma * (1 - 1e-4) for s in self.sigmas[:-1])
-        self.calls.append((time.perf_counter(), max(1, number), frozenset(m.key for m in active.methods)))
+        number = step_number(self.sigmas, step.sigma)
+        self.calls.append((time.perf_counter(), number, frozenset(map(part_of, active.methods))))
         self.seen_keys.update(m.key for m in self.chain.methods if m.acts_on(rows))
 
 
@@ -81,6 +82,11 @@ def tags_of(conds: dict[str, list[dict[str, Any]]]) -> dict[tuple[bool, Any], Pr
                 if cond["uuid"] not in negative:
                     tags[False, cond["uuid"]] = tag
     return tags
+
+
+def areas_of(conds: dict[str, list[dict[str, Any]]]) -> frozenset[Any]:
+    """The uuids of a guider's conditionings that are limited to an area."""
+    return frozenset(cond["uuid"] for entries in conds.values() for cond in entries if cond.get("area") is not None)
 
 
 def _with_appended(tag: PromptTag, tokens: int) -> PromptTag:

@@ -42,8 +42,8 @@ def share_sampler(node: str, prompts: int, sampler: Any) -> Any:
         raise _refusal(node, type(sampler).__name__)
     function, options = sampler.sampler_function, sampler.extra_options
     if float(options.get("s_churn", 0.0)) > 0.0:
-        raise DirectorError(node, f"s_churn is {options['s_churn']}, which draws noise we cannot share between source "
-                                  "and targets; set it to 0.")
+        raise DirectorError(node, f"s_churn is {options['s_churn']}, which adds noise that cannot be shared between "
+                                  "source and targets; set it to 0.")
     takes_noise = _takes_noise_sampler(function)
     if not (takes_noise or _of_the_host(function)):
         raise _refusal(node, _name(function))
@@ -53,8 +53,8 @@ def share_sampler(node: str, prompts: int, sampler: Any) -> Any:
 
 
 def _refusal(node: str, name: str) -> DirectorError:
-    return DirectorError(node, f"this sampler ({name}) draws noise we cannot share between source and targets; use one "
-                               "of the host's, such as euler or dpmpp_2m_sde.")
+    return DirectorError(node, f"this sampler ({name}) adds noise that cannot be shared between source and targets; "
+                               "use one of ComfyUI's, such as euler or dpmpp_2m_sde.")
 
 
 def _name(function: Any) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from ...core.hooks import SumsUp
-from ...core.method import Method
+from ...core.hooks import SumsUp, needs_places, part_of
+from ...core.method import AttentionMethod, Method, ObservesAttention
 from ...core.schedule import Schedule
+from ..families.family import LayersMet
 from .hooks import NamesItsPrompt
 from .run import Run
 
@@ -26,7 +27,7 @@ def report_line(steps: Sequence[int], total: int, extra_seconds: float | None, s
         if first_progress is not None and first_progress >= schedule.end:
             return (f"nothing happened: the run began at {first_progress:.0%}; "
                     f"this node's window ends at {schedule.end:.0%}")
-        return f"nothing happened: no step fell into {schedule.start:.0%} to {schedule.end:.0%} of the run"
+        return f"nothing happened: no step of the run lies between {schedule.start:.0%} and {schedule.end:.0%}"
     span = f"step {steps[0]}" if len(steps) == 1 else f"steps {steps[0]}-{steps[-1]}"
     parts = [f"active in {span} of {total}", summary]
     if extra_seconds is not None:
@@ -35,7 +36,7 @@ def report_line(steps: Sequence[int], total: int, extra_seconds: float | None, s
 
 
 def send_status(key: str, label: str, line: str) -> None:
-    """Log the line, and show it on the node where an editor is listening."""
+    """Log the line, and show it on the node of the client whose prompt is running; no other has asked."""
     log.info("%s: %s", label, line)
     node_id = key.rpartition("/")[0]
     try:
@@ -43,32 +44,49 @@ def send_status(key: str, label: str, line: str) -> None:
     except ImportError:
         return
     server = getattr(PromptServer, "instance", None)
-    if server is not None and node_id:
-        server.send_sync(EVENT, {"node": node_id, "text": line})
+    client = getattr(server, "client_id", None)
+    if server is not None and client is not None and node_id:
+        server.send_sync(EVENT, {"node": node_id, "text": line}, client)
 
 
 def report(run: Run) -> None:
-    """Leave one line for each node, whose methods have one key."""
-    parts: dict[str, list[Method]] = {}
+    """Leave one line for each node. Parts of a node that act by themselves have a sentence each."""
+    nodes: dict[str, dict[str, list[Method]]] = {}
     for method in run.chain.methods:
-        parts.setdefault(method.key, []).append(method)
-    for key, methods in parts.items():
-        send_status(key, methods[0].label, _line(run, methods))
+        key, part = part_of(method)
+        nodes.setdefault(key, {}).setdefault(part, []).append(method)
+    for key, parts in nodes.items():
+        lines = [(f"{part}: " if part and len(parts) > 1 else "") + _line(run, parts[part]) for part in sorted(parts)]
+        label = next(method.label for methods in parts.values() for method in methods)
+        send_status(key, label, "; ".join(lines))
 
 
 def _line(run: Run, methods: Sequence[Method]) -> str:
     method = methods[0]
-    steps = sorted({number for _, number, keys in run.calls if method.key in keys})
-    start = None if run.first_progress is None else run.first_progress
-    summary = "; ".join(m.sum_up(run.scratch) for m in methods if isinstance(m, SumsUp))
+    met = run.scratch.has(method.key, LayersMet) if any(map(_in_layers, methods)) else None
+    if met and met.left_out and not met.acted and all(map(needs_places, methods)):
+        return f"nothing happened: {_left_out(met, 'all ')}"
+    steps = sorted({number for _, number, parts in run.calls if part_of(method) in parts})
+    summary = [m.sum_up(run.scratch) for m in methods if isinstance(m, SumsUp)]
+    if met and met.left_out:
+        summary.append(_left_out(met))
     unseen = next((m.unseen for m in methods if isinstance(m, NamesItsPrompt)), UNSEEN)
-    return report_line(steps, len(run.sigmas) - 1, _extra_seconds(run, method.key), summary,
-                       method.key in run.seen_keys, start, method.schedule, unseen)
+    return report_line(steps, len(run.sigmas) - 1, _extra_seconds(run, part_of(method)), "; ".join(summary),
+                       method.key in run.seen_keys, run.first_progress, method.schedule, unseen)
 
 
-def _extra_seconds(run: Run, key: str) -> float | None:
+def _in_layers(method: Method) -> bool:
+    return isinstance(method, (AttentionMethod, ObservesAttention))
+
+
+def _left_out(met: LayersMet, which: str = "") -> str:
+    count = len(met.left_out)
+    return f"left out in {which}{count} layer{'s' * (count != 1)} whose pixels another node rearranged"
+
+
+def _extra_seconds(run: Run, part: tuple[str, str]) -> float | None:
     """Time of the calls where it acted beyond that of as many where it did not; None when unknown."""
-    spans = [(b[0] - a[0], key in a[2]) for a, b in zip(run.calls, run.calls[1:], strict=False)]
+    spans = [(b[0] - a[0], part in a[2]) for a, b in zip(run.calls, run.calls[1:], strict=False)]
     with_us = sorted(s for s, acted in spans if acted)
     without = sorted(s for s, acted in spans if not acted)
     if len(with_us) < 2 or len(without) < 2:

@@ -28,7 +28,8 @@ from .hooks import (
     RunArguments,
     SamplerCall,
 )
-from .run import Run, chain_of, tags_of
+from .parts import refuse_tiles
+from .run import Run, areas_of, chain_of, tags_of
 from .status import report
 
 # What the methods of a run want to keep under its result, which only the outermost wrapper sees.
@@ -96,7 +97,8 @@ def _start(chain: Chain, call: SamplerCall) -> Run:
     latent_grid = (int(call.noise.shape[-2]), int(call.noise.shape[-1]))
     network = family.network(model.diffusion_model, latent_grid)
     run = Run(chain.fitted(network, latent_grid), model, tuple(c.model for c in clones.values()), family, network,
-              tags_of(call.guider.conds), tuple(call.sigmas.tolist()), Scratch(recording))
+              tags_of(call.guider.conds), tuple(call.sigmas.tolist()), Scratch(recording),
+              call.noise.shape[0], areas_of(call.guider.conds))
     for method in run.chain.methods:
         if isinstance(method, BeginsRun):
             method.begin_run(run, call)
@@ -136,9 +138,10 @@ def calc_cond_batch(executor: Any, model: Any, conds: Any, x: torch.Tensor, time
     methods = [m for m in run.chain.methods if isinstance(m, AroundConds)] if run and run.owns(model) else []
     if run is not None and methods:
         step = run.step_at(float(timestep.flatten()[0]), model)
-        for method in reversed(methods):
-            if method.schedule.active(step.progress):
-                evaluate = partial(_surround_conds, method, run, step, evaluate)
+        acting = [method for method in methods if method.schedule.active(step.progress)]
+        refuse_tiles(run, x, acting)
+        for method in reversed(acting):
+            evaluate = partial(_surround_conds, method, run, step, evaluate)
     return evaluate(call)
 
 

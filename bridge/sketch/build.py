@@ -18,7 +18,7 @@ from ..run.install import install
 from ..run.run import chain_of
 from ..run.status import send_status
 from .drawing import Drawing, read_picture
-from .method import SketchGuidance
+from .method import SketchGuidanceMethod
 from .predictor import Predictor, require_match
 
 MOST_STRENGTH = 10.0
@@ -40,8 +40,8 @@ class SketchOptions:
     preview: bool = False
 
 
-def follow(node: str, unique_id: str, model: Any, vae: Any, predictor: Predictor, image: torch.Tensor,
-           mask: torch.Tensor | None, options: SketchOptions) -> Any:
+def build(node: str, unique_id: str, model: Any, vae: Any, predictor: Predictor, image: torch.Tensor,
+          mask: torch.Tensor | None, options: SketchOptions) -> Any:
     """A clone of the model that follows the drawing; the model itself where there is nothing to follow."""
     _check(node, model, vae, predictor, options)
     masks = None if mask is None else mask_to_bhw(mask).clamp(0, 1)
@@ -55,9 +55,9 @@ def follow(node: str, unique_id: str, model: Any, vae: Any, predictor: Predictor
         what = "drawing" if drawing.empty else "mask"
         send_status(key, node, f"nothing happened: the {what} is empty")
         return model
-    method = SketchGuidance(key, node, Schedule(options.start, options.end), predictor, drawing, options.strength,
-                            options.sketch_in_noise, options.checkpointing, 2 if options.every_second_step else 1,
-                            options.preview)
+    method = SketchGuidanceMethod(
+        key, node, Schedule(options.start, options.end), predictor, drawing, options.strength, options.sketch_in_noise,
+        options.checkpointing, 2 if options.every_second_step else 1, options.preview)
     return install(model, method)
 
 
@@ -74,7 +74,7 @@ def _check(node: str, model: Any, vae: Any, predictor: Predictor, options: Sketc
                                   "node before it away.")
     require_match(predictor, model, node)
     chain = chain_of(model.model_options)
-    if chain is not None and any(isinstance(m, SketchGuidance) for m in chain.methods):
+    if chain is not None and any(isinstance(m, SketchGuidanceMethod) for m in chain.methods):
         raise DirectorError(node, "this model follows a drawing already; put both into one picture.")
 
 

@@ -1,7 +1,9 @@
-"""One forward of the UNet that also says how its input should change: the gradient of the sketch's loss."""
+"""One forward of the network that also says how its input should change: the gradient of the sketch's loss."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,21 +11,23 @@ import comfy.model_management
 import torch
 from comfy.patcher_extension import WrappersMP
 
+from ...core.call import Scratch
 from ...core.edge_predictor import EdgePredictor
 from ...core.sketch import sketch_loss
 from ..errors import DirectorError
 from ..families import family_of_network
+from ..families.differentiable_attention import with_differentiable_attention
 from ..families.family import CALL_KEY
+from ..families.foreign_patches import Guarded, guarded_patches, has_patches
 from ..families.unet_taps import Tap, capturing
 from ..run.dispatch import copy_of_control
 from ..run.gradients import (
-    StandIns,
+    WeightAliases,
     checkpointed,
     gradient_of,
     gradients,
-    met_a_stranger,
+    is_inference_error,
     trainable,
-    with_differentiable_attention,
     with_transformer_options,
 )
 from .drawing import Encoded
@@ -32,11 +36,25 @@ WRAPPER_KEY = "attention_director_sketch"
 
 
 @dataclass(eq=False)
-class GuidedForward:
-    """Stands around the network for one evaluation of a positive conditioning.
+class ForwardState:
+    """What the guided forwards of one run learn. short_of_memory: a graph did not fit once.
 
-    Collects, over the model calls of that evaluation: gradient and prediction [images, C, h, w].
-    checkpointing: "auto" (only after memory has run out), "on" or "off".
+    foreign_tensors: one met the graph. aliases: of the weights, by the network's id. guarded: patches of others.
+    """
+
+    short_of_memory: bool = False
+    foreign_tensors: bool = False
+    aliases: dict[int, WeightAliases] = field(default_factory=dict)
+    guarded: Guarded = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class GuidedForward:
+    """Stands around the network for one evaluation of the conditionings.
+
+    positive: which of the evaluation's lists is guided. Collects, over the model calls of that evaluation:
+    gradient and prediction [images, C, h, w] of its rows. checkpointing: "auto" (only after memory has run
+    out), "on" or "off". regrouped: a call came whose rows could not be told apart.
     """
 
     label: str
@@ -46,70 +64,82 @@ class GuidedForward:
     sigma: float
     grid: tuple[int, int]
     checkpointing: str
-    scratch: Any
+    scratch: Scratch
+    state: ForwardState
+    positive: int
     gradient: torch.Tensor | None = None
     predicted: list[torch.Tensor] = field(default_factory=list)
+    regrouped: bool = False
 
     def options(self, model_options: dict[str, Any]) -> dict[str, Any]:
         """The options of the evaluation, with this forward in them."""
         wrappers = model_options.get("transformer_options", {}).get("wrappers", {})
         ours = {**wrappers.get(WrappersMP.DIFFUSION_MODEL, {}), WRAPPER_KEY: [self]}
-        return with_transformer_options(with_differentiable_attention(model_options), {
+        return with_transformer_options(with_differentiable_attention(model_options, self.label), {
             "wrappers": {**wrappers, WrappersMP.DIFFUSION_MODEL: ours}})
 
     def __call__(self, executor: Any, x: torch.Tensor, timesteps: Any = None, context: Any = None, y: Any = None,
                  control: Any = None, transformer_options: dict[str, Any] | None = None, **kwargs: Any) -> torch.Tensor:
-        """DIFFUSION_MODEL wrapper. A crop of the latent, or a forward some method added, is only passed on."""
+        """DIFFUSION_MODEL wrapper. Without a row to guide it only passes on: crops, forwards that methods added."""
         options = transformer_options or {}
-        if tuple(x.shape[-2:]) != self.grid or getattr(options.get(CALL_KEY), "extra", False):
+        rows = self._rows(x, options)
+        if not rows:
             return executor(x, timesteps, context, y, control, options, **kwargs)
 
         def forward(leaf: torch.Tensor, its_options: dict[str, Any]) -> torch.Tensor:
             return executor(leaf, timesteps, context, y, copy_of_control(control), its_options, **kwargs)
 
         network = executor.class_obj
-        if self.checkpointing == "off" or (self.checkpointing == "auto" and not self._short_of_memory()):
+        if self.checkpointing == "off" or (self.checkpointing == "auto" and not self.state.short_of_memory):
             try:
-                return self._differentiate(forward, network, x, options, [])
+                return self._differentiate(forward, network, x, options, rows, [])
             except Exception as error:
                 if not comfy.model_management.is_oom(error):
                     raise
                 if self.checkpointing == "off":
                     raise DirectorError(self.label, "out of memory for the gradient; turn checkpointing on.") from error
-            self.scratch.values["short of memory"] = True
+            self.state.short_of_memory = True
             comfy.model_management.soft_empty_cache()
-        return self._differentiate(forward, network, x, options, family_of_network(network).recomputed(network))
+        return self._differentiate(forward, network, x, options, rows, family_of_network(network).recomputed(network))
 
-    def _short_of_memory(self) -> bool:
-        return bool(self.scratch.values.get("short of memory"))
+    def _rows(self, x: torch.Tensor, options: dict[str, Any]) -> list[int]:
+        """The rows of a model call that are the positive's; the call holds the images once for each conditioning."""
+        if tuple(x.shape[-2:]) != self.grid or getattr(options.get(CALL_KEY), "extra", False):
+            return []
+        images, lists = len(self.wanted.drawn), options.get("cond_or_uncond") or ()
+        if x.shape[0] != images * len(lists):
+            self.regrouped = True
+            return []
+        return [n * images + image for n, number in enumerate(lists) if number == self.positive
+                for image in range(images)]
 
-    def _differentiate(self, forward: Any, network: Any, x: torch.Tensor, options: dict[str, Any],
+    def _differentiate(self, forward: Any, network: Any, x: torch.Tensor, options: dict[str, Any], rows: list[int],
                        blocks: list[torch.nn.Module]) -> torch.Tensor:
         """Without a look at every argument where nothing of others is in the forward; with one if it was there."""
-        strangers = self.scratch.values.get("strangers") or has_strangers(options)
+        foreign_tensors = self.state.foreign_tensors or has_foreign(options)
         try:
-            return self._graph(forward, network, x, options, blocks, strangers)
+            return self._graph(forward, network, x, options, rows, blocks, foreign_tensors)
         except RuntimeError as error:
-            if strangers or not met_a_stranger(error):
+            if foreign_tensors or not is_inference_error(error):
                 raise
-            self.scratch.values["strangers"] = True
-        return self._graph(forward, network, x, options, blocks, True)
+            self.state.foreign_tensors = True
+        return self._graph(forward, network, x, options, rows, blocks, True)
 
-    def _graph(self, forward: Any, network: Any, x: torch.Tensor, options: dict[str, Any],
-               blocks: list[torch.nn.Module], strangers: bool) -> torch.Tensor:
-        known = self.scratch.once(("stand-ins", id(network)), StandIns)
-        with (gradients(network, known=known, strangers=strangers), checkpointed(blocks),
+    def _graph(self, forward: Any, network: Any, x: torch.Tensor, options: dict[str, Any], rows: list[int],
+               blocks: list[torch.nn.Module], foreign_tensors: bool) -> torch.Tensor:
+        known = self.state.aliases.setdefault(id(network), WeightAliases())
+        options = guarded_patches(options, self.state.guarded)
+        with (gradients(network, known=known, foreign_tensors=foreign_tensors),
+              checkpointed(blocks, lambda: remembered(self.scratch)),
               capturing(network, self.taps, options, cut=True) as (its_options, found)):
             leaf = trainable(x)
             out = forward(leaf, its_options).detach()
-            taps = [found[tap] for tap in self.taps]
-            directions = self._at_the_taps(taps)
-            with _Quiet(self.scratch, bool(blocks)):
-                gradient = gradient_of(taps, leaf, directions)
+            taps = [_take(found[tap], rows) for tap in self.taps]
+            gradient = gradient_of(taps, leaf, self._at_the_taps(taps))
         if gradient is None:
             raise DirectorError(self.label, "the gradient is not finite, three times smaller ones neither; use a "
                                             "lower strength, or the model in float32 (--force-fp32).")
-        self._add(gradient.float())
+        self._add(_take(gradient, rows).float())
         return out
 
     def _at_the_taps(self, taps: list[torch.Tensor]) -> list[torch.Tensor]:
@@ -131,24 +161,27 @@ class GuidedForward:
         self.gradient = total if self.gradient is None else self.gradient + total
 
 
-def has_strangers(options: dict[str, Any]) -> bool:
+def _take(x: torch.Tensor, rows: list[int]) -> torch.Tensor:
+    return x if len(rows) == len(x) else x[rows]
+
+
+def has_foreign(options: dict[str, Any]) -> bool:
     """May a forward with these options meet tensors of others: of patches, replacements or wrappers?"""
     wrappers = options.get("wrappers", {}).get(WrappersMP.DIFFUSION_MODEL, {})
-    kinds = (options.get("patches", {}), options.get("patches_replace", {}),
-             {key: found for key, found in wrappers.items() if key != WRAPPER_KEY})
-    return any(any(kind.values()) for kind in kinds)
+    return has_patches(options) or any(found for key, found in wrappers.items() if key != WRAPPER_KEY)
 
 
-class _Quiet:
-    """While blocks are computed again, what methods write into the scratch is dropped."""
+def remembered(scratch: Scratch) -> Callable[[], Any]:
+    """What methods remember now, to be put back while a block is computed again; what they write then is dropped."""
+    values = Scratch(values=scratch.snapshot())
 
-    def __init__(self, scratch: Any, on: bool) -> None:
-        self.scratch, self.on = scratch, on
+    @contextmanager
+    def put_back() -> Iterator[None]:
+        before = scratch.recording, scratch.values
+        scratch.recording, scratch.values = False, values.snapshot()
+        try:
+            yield
+        finally:
+            scratch.recording, scratch.values = before
 
-    def __enter__(self) -> None:
-        self.before = self.scratch.recording, self.scratch.values
-        if self.on:
-            self.scratch.recording, self.scratch.values = False, dict(self.scratch.values)
-
-    def __exit__(self, *_: Any) -> None:
-        self.scratch.recording, self.scratch.values = self.before
+    return put_back

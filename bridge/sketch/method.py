@@ -1,41 +1,61 @@
 """Method: Sketch-Guided Text-to-Image Diffusion, arXiv 2211.13752. Written from the paper; no code copied.
 
-SketchGuidance in a run: the gradient is found while the positive is evaluated, and used on the
-denoised prediction after guidance by the prompt.
+The method in a run: the gradient is found while the conditionings are evaluated, and used on the denoised
+prediction after guidance by the prompt.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from comfy.ldm.modules.attention import optimized_attention
 
 from ...core.call import RowSpan, Scratch, Step
-from ...core.schedule import Schedule
-from ...core.sketch import agreement, edge_map, guided, next_sigma, sketched_noise
+from ...core.edge_predictor import EdgePredictor
+from ...core.schedule import Schedule, next_sigma, step_number
+from ...core.sketch import agreement, edge_map, guided, sketched_noise
 from ..errors import DirectorError
+from ..families.differentiable_attention import backend_without_gradient
+from ..families.foreign_patches import replaces_attention
 from ..run.hooks import CondCall, Evaluate, RunArguments, Sample, SamplerCall
+from ..run.noise_law import noise_law
 from ..run.run import Run
 from .drawing import Drawing, Encoded
-from .guided_forward import GuidedForward
+from .guided_forward import ForwardState, GuidedForward
 from .predictor import Predictor
 from .preview import with_edge_preview
-
-NO_BACKWARD = ("attention_sage", "attention3_sage", "attention_flash")
 
 log = logging.getLogger("attention_director")
 
 
+@dataclass(eq=False)
+class SketchRun:
+    """What one run keeps.
+
+    positives: uuids of the guider's positive. pending: gradients of the evaluation under way, by the images it
+    held. guided: numbers of the guided steps; first: that of the first step in the window. last: the last
+    guided prediction, and what was wanted. networks: a predictor for each device. wanted: the drawing's rows.
+    """
+
+    positives: frozenset[Any] = frozenset()
+    pending: dict[tuple[int, ...], torch.Tensor] = field(default_factory=dict)
+    guided: set[int] = field(default_factory=set)
+    first: int | None = None
+    last: tuple[torch.Tensor, Encoded] | None = None
+    networks: dict[torch.device, EdgePredictor] = field(default_factory=dict)
+    wanted: dict[tuple[tuple[int, ...], torch.device], Encoded] = field(default_factory=dict)
+    forwards: ForwardState = field(default_factory=ForwardState)
+
+
 @dataclass(frozen=True, eq=False)
-class SketchGuidance:
+class SketchGuidanceMethod:
     """A drawing followed by gradient, on a model's chain; it changes no attention.
 
     strength: the paper's beta. every: guide every n-th step of the window. noise_share: how much of the
-    drawing goes into the start noise, 0..1. preview: show the predicted lines while drawing.
+    drawing goes into the start noise, 0..1. preview: show the predicted lines while sampling.
     """
 
     key: str
@@ -70,93 +90,92 @@ class SketchGuidance:
     def around_sampler(self, run: Run, call: SamplerCall, sample: Sample) -> torch.Tensor:
         """Refuse what has no gradient here, before the first step."""
         refuse(self.label, run, call)
-        run.scratch.values[self.key, "positives"] = positives_of(call.guider.conds)
+        self._state(run.scratch).positives = positives_of(call.guider.conds)
         if not self.preview:
             return sample(call)
         return sample(replace(call, callback=with_edge_preview(call.callback, lambda: self._edges(run.scratch))))
 
     def around_conds(self, run: Run, call: CondCall, step: Step, evaluate: Evaluate) -> list[torch.Tensor]:
-        """Evaluate the positive with its gradient, the others without; once for each evaluation of the model."""
-        positive = positive_list(call, run.scratch.values.get((self.key, "positives"), frozenset()))
+        """Evaluate as ever, with the gradient of the positive's rows; once for each evaluation of the model."""
+        state = self._state(run.scratch)
+        positive = positive_list(call, state.positives)
         images = images_of(call)
-        waiting = run.scratch.once((self.key, "waiting"), dict)
-        if positive is None or tuple(images) in waiting or not self._due(run, step):
+        if positive is None or tuple(images) in state.pending or not self._due(run, step):
             return evaluate(call)
-        forward = self._forward(run, call, step, images)
-        alone = [c if i == positive else None for i, c in enumerate(call.conds)]
-        others = [None if i == positive else c for i, c in enumerate(call.conds)]
-        outputs = evaluate(replace(call, conds=alone, options=forward.options(call.options)))
-        if any(c is not None for c in others):
-            plain = evaluate(replace(call, conds=others))
-            outputs = [a if i == positive else b for i, (a, b) in enumerate(zip(outputs, plain, strict=True))]
+        forward = self._forward(run, call, step, images, positive)
+        outputs = evaluate(replace(call, options=forward.options(call.options)))
+        if forward.gradient is None and forward.regrouped:
+            raise DirectorError(self.label, "another node regroups the images before the model sees them, so the "
+                                            "drawing's cannot be told; bypass one of the two nodes.")
         if forward.gradient is not None:
-            waiting[tuple(images)] = forward.gradient
-            self._note(run, step, images, forward)
+            state.pending[tuple(images)] = forward.gradient
+            state.last = torch.stack(forward.predicted).mean(0), forward.wanted
         return outputs
 
     def edit_denoised(self, run: Run, x: torch.Tensor, denoised: torch.Tensor, step: Step) -> torch.Tensor:
         """D' = D - kappa g / ||g||, with the gradients that this evaluation left."""
-        waiting = run.scratch.values.pop((self.key, "waiting"), None)
-        if not waiting:
+        state = self._state(run.scratch)
+        pending, state.pending = state.pending, {}
+        if not pending:
             return denoised
         gradient = torch.zeros_like(denoised)
-        for images, found in waiting.items():
+        for images, found in pending.items():
             index = torch.tensor(images, device=denoised.device)
             gradient.index_add_(0, index, found.to(denoised))
         where = self._wanted(run, list(range(len(x))), denoised).where
-        run.scratch.once((self.key, "guided"), set).add(sum(s >= step.sigma * (1 - 1e-4) for s in run.sigmas[:-1]))
-        return guided(x, denoised, gradient, step.sigma, next_sigma(run.sigmas, step.sigma), self.strength, where)
+        state.guided.add(step_number(run.sigmas, step.sigma))
+        return guided(x, denoised, gradient, step.sigma, next_sigma(run.sigmas, step.sigma), self.strength,
+                      noise_law(run.model.model_sampling), where)
 
     def records(self, scratch: Scratch) -> Mapping[str, Any]:
         """Of the last guided step: edges, the lines as the predictor saw them, [B, h, w] in 0..1.
 
         edges_wanted: those of the drawing, alike; edges_agreement: how near they came, [B].
         """
-        edges = self._edges(scratch)
-        if edges is None:
+        edges, last = self._edges(scratch), self._state(scratch).last
+        if edges is None or last is None:
             return {}
-        predicted, wanted = scratch.values[self.key, "last"]
+        predicted, wanted = last
         drawing = edge_map(wanted.drawn, wanted.blank, wanted.drawn)
         near = agreement(predicted, wanted.drawn, wanted.blank)
         return {"edges": edges.cpu(), "edges_wanted": drawing.cpu(), "edges_agreement": near.cpu()}
 
     def sum_up(self, scratch: Scratch) -> str:
         """For the line on the node: how many steps were guided, and how near the last one came."""
-        steps = scratch.values.get((self.key, "guided"), ())
-        found = scratch.values.get((self.key, "last"))
-        near = ""
-        if found is not None:
-            predicted, wanted = found
+        state, near = self._state(scratch), ""
+        if state.last is not None:
+            predicted, wanted = state.last
             near = f"; agreement {float(agreement(predicted, wanted.drawn, wanted.blank).mean()):.2f}"
-        return f"{len(steps)} step{'' if len(steps) == 1 else 's'} guided{near}"
+        return f"{len(state.guided)} step{'' if len(state.guided) == 1 else 's'} guided{near}"
+
+    def _state(self, scratch: Scratch) -> SketchRun:
+        return scratch.of(self.key, SketchRun)
 
     def _due(self, run: Run, step: Step) -> bool:
         """True for every n-th step of the schedule, counted from the first that falls into the window."""
-        number = sum(s >= step.sigma * (1 - 1e-4) for s in run.sigmas[:-1])
-        first = run.scratch.once((self.key, "first"), lambda: number)
-        return (number - first) % self.every == 0
+        state, number = self._state(run.scratch), step_number(run.sigmas, step.sigma)
+        if state.first is None:
+            state.first = number
+        return (number - state.first) % self.every == 0
 
-    def _forward(self, run: Run, call: CondCall, step: Step, images: list[int]) -> GuidedForward:
-        device = call.x.device
-        network = run.scratch.once((self.key, "network", device), lambda: self.predictor.network(device))
-        return GuidedForward(self.label, network, self.predictor.taps, self._wanted(run, images, call.x), step.sigma,
-                             _grid(call.x), self.checkpointing, run.scratch)
+    def _forward(self, run: Run, call: CondCall, step: Step, images: list[int], positive: int) -> GuidedForward:
+        state, device = self._state(run.scratch), call.x.device
+        if device not in state.networks:
+            state.networks[device] = self.predictor.network(device, noise_law(run.model.model_sampling))
+        return GuidedForward(self.label, state.networks[device], self.predictor.taps,
+                             self._wanted(run, images, call.x), step.sigma, _grid(call.x), self.checkpointing,
+                             run.scratch, state.forwards, positive)
 
     def _wanted(self, run: Run, images: list[int], like: torch.Tensor) -> Encoded:
-        def make() -> Encoded:
+        kept, key = self._state(run.scratch).wanted, (tuple(images), like.device)
+        if key not in kept:
             with torch.inference_mode(False):
-                return self.drawing.at(_grid(like)).rows(images, like)
-
-        return run.scratch.once((self.key, "wanted", tuple(images), like.device), make)
-
-    def _note(self, run: Run, step: Step, images: list[int], forward: GuidedForward) -> None:
-        """Keep what the last guided evaluation predicted; of a window over the batch, that of its images."""
-        predicted = torch.stack(forward.predicted).mean(0)
-        run.scratch.values[self.key, "last"] = (predicted, forward.wanted)
+                kept[key] = self.drawing.at(_grid(like)).rows(images, like)
+        return kept[key]
 
     def _edges(self, scratch: Scratch) -> torch.Tensor | None:
-        found = scratch.values.get((self.key, "last"))
-        return None if found is None else edge_map(found[0], found[1].blank, found[1].drawn)
+        last = self._state(scratch).last
+        return None if last is None else edge_map(last[0], last[1].blank, last[1].drawn)
 
 
 def _grid(latent: torch.Tensor) -> tuple[int, int]:
@@ -193,11 +212,11 @@ def refuse(label: str, run: Run, call: SamplerCall) -> None:
     """Raise DirectorError for a run in which there is no gradient to be had."""
     options = call.extra_args["model_options"]
     if options.get("multigpu_clones"):
-        raise DirectorError(label, "it cannot follow a drawing on several GPUs at once; take the multi-GPU node away.")
+        raise DirectorError(label, "a drawing cannot be followed on several GPUs at once; bypass the multi-GPU node.")
     window = options.get("context_handler")
     if window is not None and window.dim != 0:
-        raise DirectorError(label, "context windows cut each picture into parts here; take them away.")
-    patched = any(options.get("transformer_options", {}).get("patches_replace", {}).get(k) for k in ("attn1", "attn2"))
-    if patched and getattr(optimized_attention, "__name__", "") in NO_BACKWARD:
-        raise DirectorError(label, f"another node's patch calls {optimized_attention.__name__}, which has no gradient; "
-                                   "start ComfyUI with --use-pytorch-cross-attention.")
+        raise DirectorError(label, "context windows split each picture here; bypass them.")
+    backend = backend_without_gradient()
+    if backend and replaces_attention(options.get("transformer_options", {})):
+        raise DirectorError(label, f"another node's patch calls {backend}, which has no gradient; start ComfyUI with "
+                                   "--use-pytorch-cross-attention.")

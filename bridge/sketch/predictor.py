@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from ...core.edge_predictor import EdgePredictor
+from ...core.noise import EPS, NoiseLaw
 from ..errors import DirectorError
 from ..families.checkpoint import family, fingerprint
 from ..families.unet_taps import Tap, taps_of
@@ -48,10 +49,10 @@ class Predictor:
     def latent_channels(self) -> int:
         return int(self.weights["last.bias"].shape[0])
 
-    def network(self, device: torch.device | str = "cpu") -> EdgePredictor:
+    def network(self, device: torch.device | str = "cpu", law: NoiseLaw = EPS) -> EdgePredictor:
         """A new float32 network with the weights, ready to predict; never an inference tensor in it."""
         with torch.inference_mode(False):
-            net = EdgePredictor([tap.channels for tap in self.taps], self.latent_channels)
+            net = EdgePredictor([tap.channels for tap in self.taps], self.latent_channels, law=law)
             net.load_state_dict({k: v.detach().clone().to(torch.float32 if v.is_floating_point() else v.dtype)
                                  for k, v in self.weights.items()})
             return net.to(device).eval().requires_grad_(False)

@@ -55,7 +55,7 @@ def _read(node: str, strokes: str) -> list[tuple[list[tuple[float, float]], floa
     if not strokes or not strokes.strip():
         return []
     if len(strokes) > MAX_CHARACTERS:
-        raise DirectorError(node, f"the drawing holds {len(strokes)} characters; clear it and draw again.")
+        raise DirectorError(node, f"the drawing has {len(strokes)} characters; clear it and draw again.")
     try:
         drawing = json.loads(strokes)
         if drawing.get("version", VERSION) != VERSION:
@@ -63,7 +63,7 @@ def _read(node: str, strokes: str) -> list[tuple[list[tuple[float, float]], floa
         listed = drawing["strokes"]
         points = sum(len(stroke["points"]) for stroke in listed)
         if len(listed) > MAX_STROKES or points > MAX_POINTS:
-            raise DirectorError(node, f"the drawing holds {len(listed)} strokes with {points} points; clear it and "
+            raise DirectorError(node, f"the drawing has {len(listed)} strokes with {points} points; clear it and "
                                       "draw less.")
         return [([(_number(x), _number(y)) for x, y in stroke["points"]], _width(stroke), bool(stroke.get("erase")))
                 for stroke in listed if stroke["points"]]
@@ -77,7 +77,7 @@ def _read(node: str, strokes: str) -> list[tuple[list[tuple[float, float]], floa
 def _number(value: Any) -> float:
     number = float(value)
     if not math.isfinite(number):
-        raise ValueError("a coordinate is no number")
+        raise ValueError("a coordinate is not a number")
     return min(2.0, max(-1.0, number))  # a line may leave the sheet
 
 

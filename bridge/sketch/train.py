@@ -25,6 +25,7 @@ from ..families import family_of
 from ..families.checkpoint import family, fingerprint
 from ..families.unet_taps import Tap, capturing, taps_of
 from ..run.gradients import with_transformer_options
+from ..run.noise_law import noise_law, random_sigmas
 from .drawing import encode_maps
 from .predictor import Predictor, require_match
 
@@ -77,7 +78,7 @@ def encode_examples(node: str, model: Any, clip: Any, vae: Any, images: Sequence
                     texts: Sequence[str], maps: Sequence[torch.Tensor]) -> Examples:
     """Pictures [H, W, 3] and maps [H, W] by the VAE, texts by the text encoder; each text once."""
     if len(texts) not in (1, len(images)):
-        raise DirectorError(node, f"{len(texts)} texts for {len(images)} images; give one, or one an image.")
+        raise DirectorError(node, f"{len(texts)} texts for {len(images)} images; give one, or one per image.")
     latents, encoded = _encoded(vae, model.model.latent_format, images, maps)
     known: dict[str, int] = {}
     conditionings = []
@@ -124,10 +125,7 @@ def train(node: str, model: Any, examples: Examples, options: TrainingOptions, s
     losses: list[float] = []
 
     def so_far() -> Predictor:
-        weights = {k: v.detach().to("cpu", copy=True) for k, v in network.state_dict().items()}
-        return Predictor(taps, fingerprint(model), family(model), start.map_kind if start else options.map_kind,
-                         start.line_px if start else options.line_px, weights,
-                         len(losses) + (start.steps if start else 0))
+        return _predictor(model, taps, options, start, network, len(losses))
 
     try:
         with running(model):
@@ -143,6 +141,15 @@ def train(node: str, model: Any, examples: Examples, options: TrainingOptions, s
             raise
         return Trained(so_far(), losses, True)
     return Trained(so_far(), losses)
+
+
+def _predictor(model: Any, taps: tuple[Tap, ...], options: TrainingOptions, start: Predictor | None,
+               network: EdgePredictor, steps: int) -> Predictor:
+    """What has been trained after so many steps; what it is for stays that of the predictor it began with."""
+    weights = {k: v.detach().to("cpu", copy=True) for k, v in network.state_dict().items()}
+    map_kind, line_px, before = (start.map_kind, start.line_px, start.steps) if start else (
+        options.map_kind, options.line_px, 0)
+    return Predictor(taps, fingerprint(model), family(model), map_kind, line_px, weights, steps + before)
 
 
 @contextmanager
@@ -168,12 +175,13 @@ def check_model(node: str, model: Any) -> None:
 
 def _network(taps: tuple[Tap, ...], model: Any, seed: int, start: Predictor | None) -> EdgePredictor:
     """On the model's device. Moved there in inference mode, its weights could not be trained."""
+    law = noise_law(model.get_model_object("model_sampling"))
     with torch.inference_mode(False):
         if start is not None:
-            return start.network(model.load_device).requires_grad_()
+            return start.network(model.load_device, law).requires_grad_()
         state = torch.get_rng_state()
         torch.manual_seed(seed)
-        network = EdgePredictor([tap.channels for tap in taps], model.model.latent_format.latent_channels)
+        network = EdgePredictor([tap.channels for tap in taps], model.model.latent_format.latent_channels, law=law)
         torch.set_rng_state(state)
         return network.to(model.load_device)
 
@@ -203,8 +211,7 @@ def noised_features(model: Any, examples: Examples, chosen: list[int], taps: tup
     inner, device = model.model, model.load_device
     sampling = inner.model_sampling
     latents = torch.stack([examples.latents[i] for i in chosen]).to(device)
-    steps = torch.randint(1000, (len(chosen),), generator=generator).to(device)  # t from [0, T), each alike
-    sigma = sampling.sigma(steps.float()).float().to(device)
+    sigma = random_sigmas(sampling, len(chosen), generator).to(device)
     noise = torch.randn(latents.shape, generator=generator).to(device)
     x = sampling.noise_scaling(sigma, noise, latents.clone())
     return features_of(model, x, sigma, _conditioning(examples, chosen), taps), sigma
@@ -249,4 +256,5 @@ def predict(model: Any, predictor: Predictor, examples: Examples, which: int, si
         x = model.model.model_sampling.noise_scaling(level, noise, latent.clone())
         features = features_of(model, x, level, _conditioning(examples, [which]), predictor.taps)
         grid = (int(latent.shape[-2]), int(latent.shape[-1]))
-        return predictor.network(latent.device)(features, level, grid)
+        law = noise_law(model.model.model_sampling)
+        return predictor.network(latent.device, law)(features, level, grid)

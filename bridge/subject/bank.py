@@ -1,4 +1,4 @@
-"""Anchors as things one keeps: a bank of what the subject's layers read, in memory and as safetensors.
+"""A bank of anchors: what the subject's layers read, in memory and as safetensors.
 
 Kept are the inputs of the decoder's self-attention at the subject's pixels (half the size of its keys
 and values, and a LoRA of the new run still applies), the outputs that are injected, and the features
@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -27,29 +27,35 @@ FORMAT = "attention_director.subject_bank"
 VERSION = 2
 MAX_TENSORS = 20_000
 MAX_HEADER = 1_000_000
-_NAME = re.compile(r"(in|out)\.\d{1,3}\.(input|output)\.\d{1,3}\.\d{1,3}(\.(cond|uncond))?"
-                   r"|subjects\.\d{1,3}\.\d{1,4}x\d{1,4}|features|feature_subjects|preview")
-# Banks of the last runs that kept one, for the node that saves them.
-_KEPT_RUNS = 2
-_recent: OrderedDict[str, SubjectBank] = OrderedDict()
+# Whose rows inputs are: the prompt's, or those of any other conditioning.
+Kind = Literal["cond", "uncond"]
+# A layer's name is the family's own and stands last, so that it may be any printable text.
+_INPUT = re.compile(r"in\.(\d{1,3})\.(cond|uncond)\.")
+_LEVEL = re.compile(r"(?:in\.(\d{1,3})\.(?:cond|uncond)\.[ -~]{1,100}|out\.(\d{1,3})\.[ -~]{1,100}"
+                    r"|subjects\.(\d{1,3})\.\d{1,4})")
+_OTHER = ("features", "feature_subjects", "preview")
 
 
-def input_name(level: int, layer: LayerAddress, half: str) -> str:
-    return f"in.{level}.{layer.stage}.{layer.block}.{layer.depth}.{half}"
+def input_name(level: int, kind: Kind, layer: LayerAddress) -> str:
+    return f"in.{level}.{kind}.{layer}"
 
 
 def output_name(level: int, layer: LayerAddress) -> str:
-    return f"out.{level}.{layer.stage}.{layer.block}.{layer.depth}"
+    return f"out.{level}.{layer}"
 
 
-def subjects_name(level: int, grid: tuple[int, int]) -> str:
-    return f"subjects.{level}.{grid[0]}x{grid[1]}"
+def subjects_name(level: int, stride: int) -> str:
+    """By latent pixels a side of one cell, not by grid: a bank works for pictures of another size."""
+    return f"subjects.{level}.{stride}"
 
 
 @dataclass(frozen=True, eq=False)
 class SubjectBank:
-    """One subject's anchors. model: fingerprint of the model they were drawn with; progress: the kept
-    noise levels as shares of the timesteps, noisiest first; photographs: inverted, not drawn."""
+    """One subject's anchors.
+
+    model: fingerprint of the model they were generated with. progress: the kept noise levels as shares of the
+    timesteps, noisiest first. photographs: inverted, not generated.
+    """
 
     model: str
     anchors: int
@@ -65,6 +71,14 @@ class SubjectBank:
         level = min(range(len(self.progress)), key=lambda i: abs(self.progress[i] - progress), default=None)
         return None if level is None or abs(self.progress[level] - progress) > tolerance else level
 
+    @cached_property
+    def _kinds(self) -> frozenset[tuple[int, str]]:
+        return frozenset((int(found[1]), found[2]) for found in map(_INPUT.match, self.tensors) if found)
+
+    def has(self, level: int, kind: Kind) -> bool:
+        """False for the negative at a noise level where it was not evaluated, as everywhere at cfg 1."""
+        return (level, kind) in self._kinds
+
     @property
     def megabytes(self) -> float:
         return sum(t.numel() * t.element_size() for t in self.tensors.values()) / 1e6
@@ -78,18 +92,6 @@ class SubjectBank:
         return {"model": self.model, "anchors": self.anchors, "scenes": list(self.scenes),
                 "subjects": list(self.subjects), "seed": self.seed, "progress": list(self.progress),
                 "photographs": self.photographs}
-
-
-def remember(digest: str, bank: SubjectBank) -> None:
-    """Keep a run's bank until it is saved; the last two runs are kept."""
-    _recent.pop(digest, None)
-    _recent[digest] = bank
-    while len(_recent) > _KEPT_RUNS:
-        _recent.popitem(last=False)
-
-
-def recall(digest: str) -> SubjectBank | None:
-    return _recent.get(digest)
 
 
 def save_bank(bank: SubjectBank, path: Path, dtype: torch.dtype) -> None:
@@ -109,10 +111,11 @@ def load_bank(node: str, path: Path) -> SubjectBank:
             if facts.get("format") != FORMAT:
                 raise DirectorError(node, f"{name} is not a subject bank; save one with Save Subject Bank.")
             if facts.get("version") != str(VERSION):
-                raise DirectorError(node, f"{name} is of version {facts.get('version')}; update Attention Director.")
+                raise DirectorError(node, f"{name} has version {facts.get('version')}; update Attention Director.")
             names = list(file.keys())
-            if len(names) > MAX_TENSORS or not all(_NAME.fullmatch(n) for n in names):
-                raise DirectorError(node, f"{name} holds tensors that no subject bank has; make it again.")
+            if len(names) > MAX_TENSORS or not all(n in _OTHER or _LEVEL.fullmatch(n) for n in names):
+                raise DirectorError(node, f"{name} contains tensors that do not belong in a subject bank; make it "
+                                          "again.")
             bank = _checked(json.loads(facts["bank"][:MAX_HEADER]), {n: file.get_tensor(n) for n in names})
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, DirectorError):
@@ -126,10 +129,9 @@ def _checked(facts: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Subject
     progress = tuple(float(p) for p in facts["progress"])
     if not progress or any(not 0.0 <= p <= 1.0 for p in progress):
         raise ValueError("its noise levels are not shares of the timesteps")
-    wrong = [n for n, t in tensors.items() if t.ndim not in (2, 4) or int((n.split(".") + ["0"])[1] or 0) >= len(
-        progress) and n.count(".")]
+    wrong = [n for n, t in tensors.items() if t.ndim not in (2, 4) or _level_of(n) >= len(progress)]
     if wrong:
-        raise ValueError(f"{wrong[0]} has no place in it")
+        raise ValueError(f"it contains {wrong[0]}, which does not belong there")
     if ("features" in tensors) != ("feature_subjects" in tensors):
         raise ValueError("its features lack their subjects")
     for flags in ("feature_subjects", *(n for n in tensors if n.startswith("subjects."))):
@@ -138,3 +140,9 @@ def _checked(facts: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Subject
     return SubjectBank(str(facts["model"]), int(facts["anchors"]), tuple(map(str, facts["scenes"])),
                        tuple(map(str, facts["subjects"])), int(facts["seed"]), progress, bool(facts["photographs"]),
                        tensors)
+
+
+def _level_of(name: str) -> int:
+    """The noise level in a tensor's name, 0 for one of no level."""
+    found = _LEVEL.fullmatch(name)
+    return int(next(level for level in found.groups() if level)) if found else 0

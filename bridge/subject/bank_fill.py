@@ -2,56 +2,103 @@
 
 from __future__ import annotations
 
-import hashlib
+from dataclasses import dataclass, field
 from typing import Any
 
-import comfy.model_management
 import torch
 import torch.nn.functional as F
 
+from ...core.call import Scratch, Step
 from ...core.correspondence import match_features
+from ...core.network import LayerAddress
 from ...core.subject_masks import masks_from_maps
 from ..errors import DirectorError
 from ..families.checkpoint import fingerprint
-from .bank import SubjectBank, recall, remember
-from .bank_use import BankKeeper
-from .sampling_pass import SubjectPass
+from ..run.store import RunStore
+from .bank import Kind, SubjectBank, input_name, output_name, subjects_name
+from .levels import LevelMasks
+from .sampling_pass import ConsiStoryPass
 
+# Noise levels closer together than this share of the timesteps are kept once: at most 65 levels.
+CLOSEST = 1.0 / 64
 PREVIEW_SCALE = 8
+# Banks of the last runs that kept one.
+BANKS: RunStore[SubjectBank] = RunStore(2)
 
 
-def fill_features(keep: BankKeeper, found: SubjectPass, maps: torch.Tensor) -> None:
-    """Put the anchors' features at their subject's patches into a bank, and note which patches these are."""
-    assert found.state.features is not None
-    masks = masks_from_maps(maps, found.layers.link_grid, found.options.separate)[:keep.anchors]
-    patches = match_features(found.state.features[:keep.anchors])
-    keep.link_positions = [mask.any(0).nonzero().flatten() for mask in masks]
-    pairs = list(zip(patches, masks, keep.link_positions, strict=True))
-    keep.tensors["features"] = torch.cat([patch[at] for patch, _, at in pairs]).to("cpu", torch.float16)
-    keep.tensors["feature_subjects"] = torch.cat([mask[:, at].T for _, mask, at in pairs]).cpu()
+@dataclass(eq=False)
+class BankDraft:
+    """A bank in the making; in the run's scratch. What one noise level gives waits on the device until it is over.
+
+    link_positions: of each anchor, the patches that later pictures may take from. step: the present noise level;
+    open: it is one of those that are kept. bank: when it is done.
+    """
+
+    link_positions: list[torch.Tensor] = field(default_factory=list)
+    levels: list[Step] = field(default_factory=list)
+    tensors: dict[str, torch.Tensor] = field(default_factory=dict)
+    waiting: dict[str, torch.Tensor] = field(default_factory=dict)
+    step: Step | None = None
+    open: bool = False
+    bank: SubjectBank | None = None
+
+    @property
+    def megabytes(self) -> float:
+        return sum(t.numel() * t.element_size() for t in self.tensors.values()) / 1e6
+
+    def begin_level(self, step: Step | None) -> None:
+        """A noise level is over: put what it gave into memory as half precision. ``step``: the next one."""
+        if self.waiting:
+            for name, value in self.waiting.items():
+                self.tensors[name] = value.to("cpu", value.dtype if value.dtype == torch.bool else torch.float16)
+            self.waiting = {}
+        elif self.open:
+            self.levels.pop()
+        near = bool(self.levels) and step is not None and abs(step.progress - self.levels[-1].progress) < CLOSEST
+        self.step, self.open = step, step is not None and not near
+        if self.open and step is not None:
+            self.levels.append(step)
+
+    def add_inputs(self, layer: LayerAddress, stride: int, kind: Kind, hidden: torch.Tensor,
+                   level: LevelMasks) -> None:
+        """What the self-attention of the anchors reads, [images, N, C], at the kept positions."""
+        if self.open:
+            at = len(self.levels) - 1
+            self.waiting[input_name(at, kind, layer)] = torch.cat(
+                [hidden[a, positions] for a, positions in enumerate(level.positions)])
+            self.waiting[subjects_name(at, stride)] = torch.cat(
+                [level.subjects(a) for a in range(len(level.positions))])
+
+    def add_outputs(self, layer: LayerAddress, hidden: torch.Tensor) -> None:
+        """What it gives after injection, [images, N, C], at the patches that later pictures may take from."""
+        if self.open:
+            self.waiting[output_name(len(self.levels) - 1, layer)] = torch.cat(
+                [hidden[a, positions] for a, positions in enumerate(self.link_positions)])
+
+    def add_features(self, this: ConsiStoryPass, features: torch.Tensor, maps: torch.Tensor) -> None:
+        """The anchors' features at their subject's patches, and which patches these are. features: [I, C, h, w]."""
+        masks = masks_from_maps(maps, this.layers.link_grid, this.options.separate)[:this.anchors]
+        patches = match_features(features[:this.anchors])
+        self.link_positions = [mask.any(0).nonzero().flatten() for mask in masks]
+        found = list(zip(patches, masks, self.link_positions, strict=True))
+        self.tensors["features"] = torch.cat([patch[at] for patch, _, at in found]).to("cpu", torch.float16)
+        self.tensors["feature_subjects"] = torch.cat([mask[:, at].T for _, mask, at in found]).cpu()
 
 
-def make_bank(patcher: Any, keep: BankKeeper, samples: torch.Tensor, scenes: tuple[str, ...],
-              subjects: tuple[str, ...], seed: int, photographs: bool = False) -> SubjectBank:
-    """The bank of a finished run. samples: [B, C, h, w] in the model's own scale, the first being the anchors."""
-    keep.flush()
-    keep.tensors["preview"] = latent_preview(patcher.model, samples[:keep.anchors])
-    return SubjectBank(fingerprint(patcher), keep.anchors, scenes[:keep.anchors], subjects, seed,
-                       tuple(level.progress for level in keep.levels), photographs, dict(keep.tensors))
+def draft_of(this: ConsiStoryPass, scratch: Scratch) -> BankDraft:
+    """The bank that a pass fills."""
+    return scratch.of(this.state_key, BankDraft)
 
 
-def remember_bank(patcher: Any, bank: SubjectBank, samples: torch.Tensor) -> None:
-    """Keep a bank until it is saved, under the digest of its run's samples as the host will hand them on."""
-    delivered = patcher.model.process_latent_out(samples.to(torch.float32))
-    for made in (delivered, delivered.to(comfy.model_management.intermediate_dtype())):
-        remember(digest(made), bank)
-
-
-def digest(samples: torch.Tensor) -> str:
-    """Names a run by its result: a hash of shape, precision and every value."""
-    plain = samples.detach().cpu().contiguous()
-    return hashlib.sha256(f"{tuple(plain.shape)} {plain.dtype} ".encode()
-                          + plain.flatten().view(torch.uint8).numpy().tobytes()).hexdigest()
+def make_bank(patcher: Any, this: ConsiStoryPass, scratch: Scratch, samples: torch.Tensor, scenes: tuple[str, ...],
+              photographs: bool = False) -> SubjectBank:
+    """The bank of a finished pass. samples: [B, C, h, w] in the model's own scale, the first being the anchors."""
+    draft = draft_of(this, scratch)
+    draft.begin_level(None)
+    draft.tensors["preview"] = latent_preview(patcher.model, samples[:this.anchors])
+    return SubjectBank(fingerprint(patcher), this.anchors, scenes[:this.anchors],
+                       tuple(phrase.text for phrase in this.phrases), this.seed,
+                       tuple(level.progress for level in draft.levels), photographs, dict(draft.tensors))
 
 
 def latent_preview(model: Any, samples: torch.Tensor) -> torch.Tensor:
@@ -70,10 +117,10 @@ def bank_of_samples(node: str, patcher: Any, latent: dict[str, Any] | None) -> S
     """The bank that the run with this result, a LATENT, kept. Raises DirectorError."""
     if latent is None:
         raise DirectorError(node, "neither samples nor a bank is wired; wire the sampler's result or a bank.")
-    bank = recall(digest(latent["samples"]))
+    bank = BANKS.find(latent["samples"])
     if bank is None:
-        raise DirectorError(node, "no anchors are left of the run that made these samples; switch keep_bank on in "
-                                  "Shared Subject and queue again (with another seed where nothing else changed).")
+        raise DirectorError(node, "the anchors of the run that made these samples are gone; switch keep_bank on in "
+                                  "Shared Subject and queue again (with another seed if nothing else changed).")
     if bank.model != fingerprint(patcher):
-        raise DirectorError(node, "the samples were drawn with another model; wire the one that drew them.")
+        raise DirectorError(node, "the samples were generated with another model; wire the model that generated them.")
     return bank

@@ -7,31 +7,30 @@ layers are read off the very states that a replay passes through. The anchors do
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import comfy.samplers
 import comfy.utils
 import torch
 
 from ...core.call import RowSpan
-from ...core.method import owned
+from ...core.method import spans_of
 from ...core.schedule import Schedule
-from ...core.subject_masks import subject_columns
-from ...core.text import Phrase
+from ...core.text import Phrase, PromptTag
+from ..convert import psnr
 from ..errors import DirectorError
-from ..inversion.invert import psnr
 from ..run.hooks import Sample, SamplerCall
 from ..run.install import install
 from ..run.run import Run
 from ..text.prompt import Conditioning, encode, encode_lines, take_prompt, with_key
 from .bank import SubjectBank
-from .bank_fill import fill_features, make_bank
-from .bank_use import BankKeeper
+from .bank_fill import draft_of, make_bank
 from .build import subjects_of
-from .pass_state import PassState, SubjectOptions, prompt_tokens
-from .sampling_pass import SubjectPass
+from .method import WHY_EVERY_STEP, begin_pass
+from .options import SubjectOptions
+from .sampling_pass import ConsiStoryPass
 
 GUIDANCE = 2.0
 MOST_IMAGES = 2
@@ -46,17 +45,11 @@ def bank_from_images(node: str, model: Any, clip: Any, vae: Any, images: torch.T
     if not 1 <= count <= MOST_IMAGES:
         raise DirectorError(node, f"{count} pictures; give one or two of the same subject.")
     if vae is None:
-        raise DirectorError(node, "the vae input is empty; the checkpoint may hold none, use Load VAE.")
-    conditioning = text
-    if isinstance(text, str):
-        lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
-        lines = lines * count if len(lines) == 1 else lines
-        conditioning = encode(clip, lines[0], node) if len(lines) == 1 else encode_lines(clip, lines, node)
-    conditioning, tag = take_prompt(clip, conditioning, node)
-    if len(tag.rows) not in (1, count):
-        raise DirectorError(node, f"{len(tag.rows)} lines for {count} pictures; write one, or one a picture.")
+        raise DirectorError(node, "the vae input is empty; if the checkpoint contains no VAE, use Load VAE.")
+    conditioning, tag = _prompt_of(node, clip, text, count)
     phrases = tuple(subjects_of(node, clip, subjects, tag))
-    method = PhotoSubject(f"/{node}", phrases, count, node)
+    made: list[SubjectBank] = []
+    method = PhotoSubject(f"/{node}", phrases, count, node, made.append)
     patched = install(model, method)
     sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "normal", steps)
     latent = vae.encode(images[..., :3])
@@ -65,50 +58,63 @@ def bank_from_images(node: str, model: Any, clip: Any, vae: Any, images: torch.T
     guider.set_conds(with_key(conditioning, tag, method.key), encode(clip, "", node))
     guider.set_cfg(GUIDANCE)
     reached = guider.sample(torch.zeros_like(latent), latent, sampler, sigmas, disable_pbar=True, seed=0)
-    return method.made[0], psnr(vae.decode(reached), vae.decode(latent))
+    return made[0], psnr(vae.decode(reached), vae.decode(latent))
+
+
+def _prompt_of(node: str, clip: Any, text: str | Conditioning, count: int) -> tuple[Conditioning, PromptTag]:
+    """One prompt for all pictures, or one per picture."""
+    conditioning = text
+    if isinstance(text, str):
+        lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
+        lines = lines * count if len(lines) == 1 else lines
+        conditioning = encode(clip, lines[0], node) if len(lines) == 1 else encode_lines(clip, lines, node)
+    conditioning, tag = take_prompt(clip, conditioning, node)
+    if len(tag.rows) not in (1, count):
+        raise DirectorError(node, f"{len(tag.rows)} lines for {count} pictures; write one, or one per picture.")
+    return conditioning, tag
 
 
 @dataclass(frozen=True, eq=False)
 class PhotoSubject:
     """Reads a bank off a run over given pictures: once for masks and features, once for what layers read.
 
-    made: receives the bank; the object lives as long as the node's own call.
+    deliver: called with the bank.
     """
 
     key: str
     phrases: tuple[Phrase, ...]
     images: int
     label: str
-    made: list[SubjectBank] = field(default_factory=list)
+    deliver: Callable[[SubjectBank], None]
+
+    why_every_step: ClassVar[str] = WHY_EVERY_STEP
+    way_out: ClassVar[str] = ""
 
     @property
     def schedule(self) -> Schedule:
         return Schedule()
 
     def acts_on(self, rows: Sequence[RowSpan]) -> bool:
-        return bool(owned(self.key, rows))
+        return bool(spans_of(self.key, rows))
 
     def around_sampler(self, run: Run, call: SamplerCall, sample: Sample) -> torch.Tensor:
         tag = next(tag for tag in run.tags.values() if self.key in tag.keys)
-        columns, members = subject_columns(prompt_tokens(tag, self.phrases, self.images), call.noise.device)
-        options = replace(OPTIONS, anchors=self.images)
-        first = SubjectPass(self.key, self.label, self.images, options, run.network.subject, columns, members, 0,
-                            run.scratch.once((self.key, "pass", 1), PassState), gathers=True)
-        run.chain = run.chain.with_instead(self, first)
+        first = ConsiStoryPass(self.key, self.label, self.images, replace(OPTIONS, anchors=self.images),
+                               run.network.subject, self.phrases, gathers=True)
+        begin_pass(run, first)
         sample(replace(call, extra_args=dict(call.extra_args)))
-        first.state.maps.fold()
-        maps = first.state.maps.mean
-        if maps is None or first.state.features is None:
+        state = first.state(run.scratch)
+        state.maps.end_level()
+        maps = state.maps.mean
+        if maps is None or state.features is None:
             raise DirectorError(self.label, "the pictures are too small for this model; give larger ones.")
-        keep = BankKeeper(self.images)
-        fill_features(keep, first, maps)
-        second = replace(first, state=run.scratch.once((self.key, "pass", 2), PassState), gathers=False, keep=keep,
-                         fixed=maps)
-        run.chain = run.chain.with_instead(first, second)
+        second = replace(first, number=2, gathers=False, keeps=True, maps=maps)
+        draft_of(second, run.scratch).add_features(second, state.features, maps)
+        begin_pass(run, second)
         samples = sample(replace(call, extra_args=dict(call.extra_args)))
         x0 = call.noise if call.latent_image is None else call.latent_image
-        self.made.append(make_bank(call.guider.model_patcher, keep, x0, tuple(r.text for r in tag.rows),
-                                   tuple(p.text for p in self.phrases), 0, photographs=True))
+        self.deliver(make_bank(call.guider.model_patcher, second, run.scratch, x0,
+                               tuple(row.text for row in tag.rows), photographs=True))
         return samples
 
 

@@ -1,122 +1,34 @@
-"""A bank of anchors inside a run: filling one, and drawing with one (ConsiStory, arXiv 2402.03286, anchors)."""
+"""A bank of anchors inside a run (ConsiStory, arXiv 2402.03286, anchors)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
 from ...core.call import AttentionCall, RowSpan, Step
 from ...core.network import LayerAddress
-from ...core.shared_keys import Banked, SharedKeys, match_statistics
+from ...core.shared_keys import SharedKeys, match_statistics
 from ..families.kernel import split_heads
-from .bank import SubjectBank, input_name, output_name, subjects_name
-from .pass_state import Kept
+from .bank import Kind, SubjectBank, input_name, output_name, subjects_name
+from .groups import Sharing, unshared_rows
+from .levels import LevelMasks
 
-# Noise levels closer together than this share of the timesteps are kept once: at most 65 levels.
-CLOSEST = 1.0 / 64
 # How far from a kept noise level a step may lie and still read it, in shares of the timesteps.
 TOLERANCE = 0.06
 
 
-@dataclass
-class BankKeeper:
-    """Collects what the anchors' layers read. What one noise level gives waits on the device until it is over."""
-
-    anchors: int
-    link_positions: list[torch.Tensor] = field(default_factory=list)
-    levels: list[Step] = field(default_factory=list)
-    tensors: dict[str, torch.Tensor] = field(default_factory=dict)
-    waiting: dict[str, torch.Tensor] = field(default_factory=dict)
-    open: bool = False
-
-    @property
-    def megabytes(self) -> float:
-        return sum(t.numel() * t.element_size() for t in self.tensors.values()) / 1e6
-
-    def flush(self, step: Step | None = None) -> None:
-        """A noise level is over: put what it gave into memory as half precision. ``step``: the next one."""
-        if self.waiting:
-            for name, value in self.waiting.items():
-                self.tensors[name] = value.to("cpu", value.dtype if value.dtype == torch.bool else torch.float16)
-            self.waiting = {}
-        elif self.open:
-            self.levels.pop()
-        near = bool(self.levels) and step is not None and abs(step.progress - self.levels[-1].progress) < CLOSEST
-        self.open = step is not None and not near
-        if self.open and step is not None:
-            self.levels.append(step)
-
-    def inputs(self, layer: LayerAddress, grid: tuple[int, int], half: str, n: torch.Tensor, kept: Kept) -> None:
-        """What the self-attention of the anchors reads, [images, N, C], at the kept positions."""
-        if self.open:
-            level = len(self.levels) - 1
-            self.waiting[input_name(level, layer, half)] = torch.cat(
-                [n[a, positions] for a, positions in enumerate(kept.positions)])
-            self.waiting[subjects_name(level, grid)] = torch.cat([kept.subjects(a) for a in range(self.anchors)])
-
-    def outputs(self, layer: LayerAddress, n: torch.Tensor) -> None:
-        """What it gives after injection, [images, N, C], at the patches that later pictures may draw from."""
-        if self.open:
-            self.waiting[output_name(len(self.levels) - 1, layer)] = torch.cat(
-                [n[a, positions] for a, positions in enumerate(self.link_positions)])
-
-
-@dataclass
+@dataclass(frozen=True, eq=False)
 class BankUse:
-    """The anchors of a bank for one pass. projections: a layer's own, to keys and to values.
-
-    halves: of each conditioning in the call; inside: by pixels of the grid, where the group's subjects
-    are, [U G, N].
-    """
+    """The anchors of a bank for one run. projections: a layer's own, to keys and to values."""
 
     bank: SubjectBank
     projections: Callable[[LayerAddress], tuple[torch.nn.Module, torch.nn.Module]]
-    level: int | None = None
-    missed: int = 0
-    halves: list[str] = field(default_factory=list)
-    inside: dict[int, torch.Tensor] = field(default_factory=dict)
 
-    def begin(self, step: Step, wanted: bool) -> None:
-        """Find the kept noise level nearest to this one; count it where it is wanted and there is none."""
-        self.level = self.bank.nearest(step.progress, TOLERANCE)
-        self.missed += wanted and self.level is None
-
-    def has_half(self, half: str) -> bool:
-        """A bank drawn at cfg 1 has no half for the negative."""
-        return any(name.endswith(f".{half}") for name in self.bank.tensors)
-
-    def groups(self, kept: Kept, spans: Sequence[RowSpan], halves: Sequence[str], members: Sequence[int],
-               grid: tuple[int, int], apart: bool) -> list[SharedKeys]:
-        """One group: the pictures whose subject is seen, which all see the whole bank."""
-        if self.level is None or not spans or not members:
-            return []
-        subjects = self.bank.tensors.get(subjects_name(self.level, grid))
-        if subjects is None or not len(subjects):
-            return []
-        device = kept.masks.device
-        self.halves = list(halves)
-        self.inside[kept.masks.shape[-1]] = kept.masks[list(members)].any(1).repeat(len(spans), 1)
-        rows = tuple(s.start + i for s in spans for i in members)
-        here = kept.masks[list(members)].transpose(1, 2)
-        return [SharedKeys(rows, len(members), None, None, subjects.to(device) if apart else None,
-                           here if apart else None)]
-
-    def keys_for(self, call: AttentionCall) -> Banked:
-        """Keys and values of the kept inputs, by the layer's own projections."""
-        def banked(group: SharedKeys) -> tuple[torch.Tensor, torch.Tensor]:
-            assert self.level is not None
-            heads = call.k.shape[1]
-            kept = torch.stack([self.bank.tensors[input_name(self.level, call.layer, half)] for half in self.halves])
-            kept = kept.to(call.k.device, call.k.dtype)
-            keys, values = (split_heads(project(kept), heads).repeat_interleave(group.copies, 0)
-                            for project in self.projections(call.layer))
-            if self.bank.photographs:
-                keys = match_statistics(keys, call.k[call.index(group.rows)], self.inside[call.k.shape[2]])
-            return keys, values
-
-        return banked
+    def level(self, step: Step) -> int | None:
+        """The kept noise level nearest to a step, None where all are too far."""
+        return self.bank.nearest(step.progress, TOLERANCE)
 
     def pool(self, device: torch.device, apart: bool) -> tuple[torch.Tensor, torch.Tensor]:
         """Unit features of the bank's patches [K, C], and which of them each group of subjects may take [G, K]."""
@@ -126,9 +38,54 @@ class BankUse:
         subjects = self.bank.tensors["feature_subjects"].to(device)
         return features.to(device, torch.float32), subjects.T if apart else subjects.any(1)[None]
 
-    def outputs(self, layer: LayerAddress, like: torch.Tensor) -> torch.Tensor | None:
-        """What the anchors' layer gave at the pool's patches, [K, C]; None where the bank holds none."""
-        if self.level is None:
-            return None
-        found = self.bank.tensors.get(output_name(self.level, layer))
+    def outputs(self, level: int | None, layer: LayerAddress, like: torch.Tensor) -> torch.Tensor | None:
+        """What the anchors' layer gave at the pool's patches, [K, C]; None where the bank has none."""
+        found = None if level is None else self.bank.tensors.get(output_name(level, layer))
         return None if found is None else found.to(like.device, like.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class BankedKeys:
+    """Keys and values of the kept inputs, by the layer's own projections.
+
+    kinds: of each conditioning in the call; inside: bool [U G, N], where the group's subjects are.
+    """
+
+    use: BankUse
+    level: int
+    kinds: tuple[Kind, ...]
+    inside: torch.Tensor
+
+    def has(self, layer: LayerAddress) -> bool:
+        """False where another node kept the bank's run from reading the layer at this noise level."""
+        return all(input_name(self.level, kind, layer) in self.use.bank.tensors for kind in self.kinds)
+
+    def __call__(self, call: AttentionCall, group: SharedKeys) -> tuple[torch.Tensor, torch.Tensor]:
+        heads, bank = call.k.shape[1], self.use.bank
+        kept = torch.stack([bank.tensors[input_name(self.level, kind, call.layer)] for kind in self.kinds])
+        kept = kept.to(call.k.device, call.k.dtype)
+        keys, values = (split_heads(project(kept), heads).repeat_interleave(group.copies, 0)
+                        for project in self.use.projections(call.layer))
+        if bank.photographs:
+            keys = match_statistics(keys, call.k[call.index(group.rows)], self.inside)
+        return keys, values
+
+
+def bank_group(use: BankUse, at: int | None, level: LevelMasks, stride: int,
+               spans: Sequence[tuple[RowSpan, Kind]], rows: Sequence[RowSpan], apart: bool) -> Sharing:
+    """One group: the pictures in which the subject is found, which all read the whole bank.
+
+    at: the bank's noise level. stride: of the grid of the masks. spans: the whole conditionings of a call, of
+    which rows are all.
+    """
+    members = [i for i in range(len(level.masks)) if i not in level.unshared]
+    subjects = None if at is None else use.bank.tensors.get(subjects_name(at, stride))
+    kept: list[tuple[RowSpan, Kind]] = [found for found in spans if at is not None and use.bank.has(at, found[1])]
+    if at is None or subjects is None or not len(subjects) or not kept or not members:
+        return Sharing((), unshared_rows(set(), rows))
+    ours = tuple(span.start + i for span, _ in kept for i in members)
+    masks = level.masks[members]
+    group = SharedKeys(ours, len(members), None, None, subjects.to(masks.device) if apart else None,
+                       masks.transpose(1, 2) if apart else None)
+    banked = BankedKeys(use, at, tuple(kind for _, kind in kept), masks.any(1).repeat(len(kept), 1))
+    return Sharing((group,), unshared_rows(set(ours), rows), banked)

@@ -12,22 +12,22 @@ import torch
 
 from ...core.method import Chain
 from ...core.text import Phrase, PhraseNotFound, PromptTag
-from ..demo.model import warn_unknown_words
 from ..errors import DirectorError
 from ..families.checkpoint import fingerprint
 from ..run.install import install
 from ..run.run import CHAIN_KEY
-from ..text.prompt import Conditioning, encode, encode_lines, phrase, take_prompt, with_key
+from ..text.prompt import Conditioning, encode, encode_lines, take_prompt, tokenise_phrase, with_key
+from ..text.refusals import APPENDED, nearest_hint
 from .bank import SubjectBank
 from .method import SharedSubject
-from .pass_state import SubjectOptions
+from .options import SubjectOptions
 
 Latent = dict[str, Any]
 NOTHING_BEFORE = tuple(",.;:!?")
 
 
 @dataclass(frozen=True)
-class Story:
+class Outputs:
     """The node's outputs."""
 
     model: Any
@@ -35,25 +35,25 @@ class Story:
     latent: Latent
 
 
-def tell(node: str, unique_id: str, model: Any, clip: Any, text: str | Conditioning, prefix: str, suffix: str,
-         subjects: str, latent: Latent, bank: SubjectBank | None, options: SubjectOptions) -> Story:
+def build(node: str, unique_id: str, model: Any, clip: Any, text: str | Conditioning, prefix: str, suffix: str,
+          subjects: str, latent: Latent, bank: SubjectBank | None, options: SubjectOptions) -> Outputs:
     """One prompt of all scenes, a latent for each, and the method on the model. Raises DirectorError."""
     check_numbers(node, options)
     conditioning, tag = scenes_of(node, clip, text, prefix, suffix)
-    warn_unknown_words(clip, tag, node)
     phrases = subjects_of(node, clip, subjects, tag)
     scenes = len(tag.rows)
     if not bank and scenes < 2:
-        raise DirectorError(node, "one scene has nobody to share its subject with; write a second line or link a bank.")
+        raise DirectorError(node, "a single scene has no other to share its subject with; write a second line or "
+                                  "connect a bank.")
     if not bank and options.anchors > scenes:
         raise DirectorError(node, f"{options.anchors} anchors for {scenes} scenes; use {scenes} or fewer.")
     shared = latents_for(node, latent, scenes, bank)
     if options.strength == 0.0 or not (options.sharing or options.injecting):
-        return Story(model, conditioning, shared)
+        return Outputs(model, conditioning, shared)
     check_model(node, model, bank, len(phrases), options)
     key = f"{unique_id}/{_digest(tag, phrases, options, bank)}"
     method = SharedSubject(key, tuple(phrases), scenes, options, bank, node)
-    return Story(install(model, method), with_key(conditioning, tag, key), shared)
+    return Outputs(install(model, method), with_key(conditioning, tag, key), shared)
 
 
 def scenes_of(node: str, clip: Any, text: str | Conditioning, prefix: str,
@@ -61,12 +61,12 @@ def scenes_of(node: str, clip: Any, text: str | Conditioning, prefix: str,
     """The prompt of all scenes: typed lines with prefix and suffix round each, or linked rows as they are."""
     if not isinstance(text, str):
         if prefix.strip() or suffix.strip():
-            raise DirectorError(node, "prefix and suffix go round typed scenes; empty them, the linked prompt has its "
-                                      "own words.")
+            raise DirectorError(node, "prefix and suffix apply only to typed scenes; empty them, or type the scenes "
+                                      "here.")
         return take_prompt(clip, text, node)
     lines = [around(line.strip(), prefix.strip(), suffix.strip()) for line in text.splitlines() if line.strip()]
     if not lines:
-        raise DirectorError(node, "there is no scene; write one a line.")
+        raise DirectorError(node, "there is no scene; write one scene per line.")
     conditioning = encode(clip, lines[0], node) if len(lines) == 1 else encode_lines(clip, lines, node)
     return take_prompt(clip, conditioning, node)
 
@@ -81,30 +81,30 @@ def subjects_of(node: str, clip: Any, subjects: str, tag: PromptTag) -> list[Phr
     """The subjects' phrases, each found in every scene."""
     lines = [line.strip() for line in subjects.splitlines() if line.strip()]
     if not lines:
-        raise DirectorError(node, "there is no subject; write the words that stand for it in every scene.")
-    phrases = [phrase(clip, line, node) for line in lines]
+        raise DirectorError(node, "subjects is empty; write the words that stand for the subject in every scene.")
+    phrases = [tokenise_phrase(clip, line, node) for line in lines]
     for wanted in phrases:
         if wanted.empty:
-            raise DirectorError(node, f'the subject "{wanted.text}" holds no word; write words of the scenes.')
+            raise DirectorError(node, f'the subject "{wanted.text}" contains no word; write words of the scenes.')
         for number, row in enumerate(tag.rows, 1):
             try:
                 wanted.find(row)
-            except PhraseNotFound as error:
-                nearest = f'; nearest: "{error.nearest}"' if error.nearest else ""
+            except PhraseNotFound:
+                nearest, more = nearest_hint(wanted, [row]), APPENDED if tag.appended else ""
                 raise DirectorError(node, f'scene {number} "{row.text}" lacks the subject "{wanted.text}"{nearest}. '
-                                          "Write it there, or once in prefix.") from None
+                                          f"Write it there, or once in prefix.{more}") from None
     return phrases
 
 
 def latents_for(node: str, latent: Latent, scenes: int, bank: SubjectBank | None) -> Latent:
-    """One latent a scene: a single one is repeated, with the numbers that give each scene noise of its own.
+    """One latent per scene: a single one is repeated, with the numbers that give each scene noise of its own.
 
-    Behind a bank of A anchors the scenes are pictures A, A + 1, ... of the story, so that they do not
+    Behind a bank of A anchors the scenes are pictures A, A + 1, ... of the batch, so that they do not
     start from an anchor's noise at the same seed.
     """
     samples = latent["samples"]
     if samples.shape[0] not in (1, scenes):
-        raise DirectorError(node, f"{samples.shape[0]} latents for {scenes} scenes; give one, or one a scene.")
+        raise DirectorError(node, f"{samples.shape[0]} latents for {scenes} scenes; give one, or one per scene.")
     shared = dict(latent)
     if samples.shape[0] != scenes:
         shared["samples"] = samples.repeat(scenes, *[1] * (samples.ndim - 1))
@@ -131,13 +131,13 @@ def check_model(node: str, model: Any, bank: SubjectBank | None, subjects: int, 
     """What the model holds already, and whether the bank is one of it."""
     chain: Chain = model.model_options["transformer_options"].get(CHAIN_KEY) or Chain()
     if any(isinstance(method, SharedSubject) for method in chain.methods):
-        raise DirectorError(node, "the model already shares subjects; write all of them in one node, one a line.")
+        raise DirectorError(node, "the model already shares subjects; write all of them in one node, one per line.")
     if bank is None:
         return
     if bank.model != fingerprint(model):
         raise DirectorError(node, "the bank was made with another model; make it again with this one.")
     if options.separate and len(bank.subjects) != subjects:
-        raise DirectorError(node, f"the bank holds {len(bank.subjects)} subjects and the scenes {subjects}; name the "
+        raise DirectorError(node, f"the bank has {len(bank.subjects)} subjects and the scenes {subjects}; name the "
                                   "same ones in the same order, or switch separate_subjects off.")
 
 

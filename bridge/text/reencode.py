@@ -10,7 +10,8 @@ import torch
 
 from ...core.regions import share_tokens
 from ...core.text import Phrase, PromptTag
-from .prompt import CHUNK, Conditioning, Tokens, chunks_of, says
+from .clip import CHUNK, Tokens, chunks_of
+from .prompt import Conditioning, is_from
 
 
 def reencode(clip: Any, conditioning: Conditioning, tag: PromptTag, phrases: Sequence[Phrase],
@@ -23,7 +24,7 @@ def reencode(clip: Any, conditioning: Conditioning, tag: PromptTag, phrases: Seq
     meaning, become those of the prompt without any region's words. Entries of another prompt stay as they are.
     """
     out = [[cond.clone(), dict(values)] for cond, values in conditioning]
-    ours = [cond for cond, values in out if says(values, tag)]
+    ours = [cond for cond, values in out if is_from(values, tag)]
     for row, layout in enumerate(tag.rows):
         rows = [cond[row, start:] for cond in ours for start in tag.starts(row)]
         shares = share_tokens(tag, row, phrases)

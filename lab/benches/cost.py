@@ -87,15 +87,15 @@ def plain(model: Any, clip: Any) -> tuple[Any, Any]:
 
 def regions(preset: str) -> Callable[[Any, Any], tuple[Any, Any]]:
     def make(model: Any, clip: Any) -> tuple[Any, Any]:
-        from attention_director.bridge.regions.build import direct
+        from attention_director.bridge.regions.build import build
+        from attention_director.bridge.regions.presets import PAPER, STRONG
         from attention_director.bridge.regions.region import make_region
-        from attention_director.nodes.region_prompt import PAPER, STRONG
 
         left, right = torch.zeros(1, 64, 64), torch.zeros(1, 64, 64)
         left[:, 16:48, 4:28], right[:, 16:48, 36:60] = 1, 1
         drawn = tuple(make_region(NODE, phrase, mask, 1.0)
                       for phrase, mask in (("red circle", left), ("blue square", right)))
-        made = direct(NODE, "1", model, clip, PROMPT, drawn, 1.0, {"strong": STRONG, "paper": PAPER}[preset], 512, 512)
+        made = build(NODE, "1", model, clip, PROMPT, drawn, 1.0, {"strong": STRONG, "paper": PAPER}[preset], 512, 512)
         return made.model, made.positive
 
     return make
@@ -103,27 +103,27 @@ def regions(preset: str) -> Callable[[Any, Any], tuple[Any, Any]]:
 
 def edited(target: str, **options: Any) -> Callable[[Any, Any], tuple[Any, Any]]:
     def make(model: Any, clip: Any) -> tuple[Any, Any]:
-        from attention_director.bridge.edit.build import EditOptions, edit_prompt
+        from attention_director.bridge.edit.build import EditOptions, build
 
-        made = edit_prompt(NODE, "1", model, clip, PROMPT, {"samples": torch.zeros(1, 4, SIDE, SIDE)},
-                           EditOptions(targets=target, **options), None, None)
+        made = build(NODE, "1", model, clip, PROMPT, {"samples": torch.zeros(1, 4, SIDE, SIDE)},
+                     EditOptions(targets=target, **options), None, None)
         return made.model, made.positive
 
     return make
 
 
 def recorded(model: Any, clip: Any) -> tuple[Any, Any]:
-    from attention_director.bridge.record.build import record
+    from attention_director.bridge.record.build import build
 
     model, positive = plain(model, clip)
-    return record(NODE, "1", model, positive, "red circle\nblue square", 0.0, 1.0), positive
+    return build(NODE, "1", model, positive, "red circle\nblue square", 0.0, 1.0).model, positive
 
 
 def sketched(**options: Any) -> Callable[[Any, Any], tuple[Any, Any]]:
     def make(model: Any, clip: Any) -> tuple[Any, Any]:
         from attention_director.bridge.families.checkpoint import family, fingerprint
         from attention_director.bridge.families.unet_taps import taps_of
-        from attention_director.bridge.sketch.build import SketchOptions, follow
+        from attention_director.bridge.sketch.build import SketchOptions, build
         from attention_director.bridge.sketch.predictor import Predictor
         from attention_director.core.edge_predictor import EdgePredictor
 
@@ -131,8 +131,8 @@ def sketched(**options: Any) -> Callable[[Any, Any], tuple[Any, Any]]:
         weights = EdgePredictor([tap.channels for tap in taps], 4).state_dict()
         predictor = Predictor(taps, fingerprint(model), family(model), "edges", 2, weights)
         model, positive = plain(model, clip)
-        return follow(NODE, "1", model, load_world().vae, predictor, _lines(), None,
-                      SketchOptions(**{"end": 1.0, **options})), positive
+        return build(NODE, "1", model, load_world().vae, predictor, _lines(), None,
+                     SketchOptions(**{"end": 1.0, **options})), positive
 
     return make
 

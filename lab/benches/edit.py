@@ -43,12 +43,12 @@ def drawn(world: Any, edit: Edit, seed: int) -> Source | None:
 
 def real(world: Any, edit: Edit, seed: int) -> Source:
     """The rendered scene through the VAE and back, and its inversion."""
-    from attention_director.bridge.inversion.invert import Wish, invert
+    from attention_director.bridge.inversion.invert import InversionSettings, invert
 
     picture, _ = render(edit.source)
     pixels = torch.from_numpy(picture)[None].float() / 255
-    wish = Wish("direct", REAL.steps, REAL.scheduler)
-    inversion = invert("bench", world.model, world.clip, world.vae, pixels, edit.caption, wish).inversion
+    settings = InversionSettings("direct", REAL.steps, REAL.scheduler)
+    inversion = invert("bench", world.model, world.clip, world.vae, pixels, edit.caption, settings).inversion
     latent = _encoded(world, picture)
     kept = (world.vae.decode(latent)[0].clamp(0, 1) * 255).round().to("cpu", torch.uint8).numpy()
     return Source(kept, latent, seed, real=True, inversion=inversion)

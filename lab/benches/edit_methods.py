@@ -96,16 +96,15 @@ def edited(world: World, edit: Edit, source: Source, **changes: Any) -> Any:
 
     With the defaults a thing is taken away by a weight below zero, its caption untouched.
     """
-    from attention_director.bridge.edit.build import EditOptions, edit_prompt
+    from attention_director.bridge.edit.build import EditOptions, build
 
     thing = edit.source.things[0].phrase
     new = edit.new.phrase if edit.new else ""
     words = {"colour": f"{thing}\n{new}", "shape": f"{thing}\n{new}", "add": edit.word, "remove": edit.word}
     options = {"targets": edit.target, "blend_words": words.get(edit.kind, ""),
                "reweight": f"{edit.word}: {REMOVED}" if edit.kind == "remove" else "", **changes}
-    return edit_prompt(NODE, "1", world.model, world.clip, edit.caption,
-                       {"samples": torch.zeros_like(source.latent)}, EditOptions(**options), world.negative,
-                       source.inversion)
+    return build(NODE, "1", world.model, world.clip, edit.caption, {"samples": torch.zeros_like(source.latent)},
+                 EditOptions(**options), world.negative, source.inversion)
 
 
 def attend(**changes: Any) -> Method:
@@ -119,15 +118,15 @@ def attend(**changes: Any) -> Method:
 
 def placed(world: World, edit: Edit, source: Source) -> np.ndarray:
     """As advised, and behind it Region Prompt with a box for the new thing where the picture has most room."""
-    from attention_director.bridge.regions.build import direct
+    from attention_director.bridge.regions.build import build
+    from attention_director.bridge.regions.presets import STRONG
     from attention_director.bridge.regions.region import make_region
-    from attention_director.nodes.region_prompt import STRONG
 
     result = edited(world, edit, source, **advice(edit))
     box = torch.from_numpy(roomiest_box(look(source.picture))).float()[None]
     region = make_region(NODE, edit.word, box, 1.0)
-    directed = direct(NODE, "2", result.model, world.clip, result.positive, (region,), 1.0, STRONG,
-                      CANVAS_PX, CANVAS_PX)
+    directed = build(NODE, "2", result.model, world.clip, result.positive, (region,), 1.0, STRONG, CANVAS_PX,
+                     CANVAS_PX)
     return sample(world, directed.model, directed.positive, source, result.latent["samples"], result.negative)
 
 
@@ -146,10 +145,10 @@ def advice(edit: Edit) -> dict[str, Any]:
     if edit.kind == "remove":
         return {"targets": target_of(edit), "reweight": ""}
     if edit.kind == "add":
-        return {"cross": Schedule(0.0, 0.15), "self_": Schedule(0.0, 0.0), "blend_threshold": 0.7,
+        return {"cross_window": Schedule(0.0, 0.15), "self_window": Schedule(0.0, 0.0), "blend_threshold": 0.7,
                 "keep_words": edit.source.things[0].phrase}
     if edit.kind == "ground":
-        return {"cross": Schedule(0.0, 0.4), "self_": Schedule(0.0, 0.2),
+        return {"cross_window": Schedule(0.0, 0.4), "self_window": Schedule(0.0, 0.2),
                 "blend_words": f"{edit.source.background} background\n{edit.background} background",
                 "keep_words": "\n".join(thing.phrase for thing in edit.source.things)}
     return {}

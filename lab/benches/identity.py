@@ -39,14 +39,15 @@ def unpatched(world: World, case: Case, _references: list[torch.Tensor]) -> tupl
 def ours(adapter: Any, **changes: Any) -> Ask:
     """IdentityInject at its defaults but for ``changes``."""
     def ask(world: World, case: Case, references: list[torch.Tensor]) -> tuple[Any, Conditioning]:
-        from attention_director.bridge.identity.build import IdentityOptions, inject
+        from attention_director.bridge.identity.build import IdentityOptions, build
         from attention_director.bridge.identity.subject import make_subject
         from attention_director.nodes.identity_inject import DEFAULT_LOCALISE
 
         subjects = tuple(make_subject(NODE, phrase, picture, 1.0)
                          for phrase, picture in zip(case.phrases, references, strict=True))
         options = IdentityOptions(**({"localise": DEFAULT_LOCALISE} | changes))
-        return inject(NODE, "1", world.model, world.clip, adapter, case.caption, subjects, options)
+        made = build(NODE, "1", world.model, world.clip, adapter, case.caption, subjects, options)
+        return made.model, made.positive
 
     return ask
 

@@ -18,13 +18,14 @@ STEPS = 30
 
 def invert_one(world: Any, kind: str, number: int) -> tuple[float, float]:
     """(dB against the VAE round trip, seconds) of one scene; defaults of the node."""
-    from attention_director.bridge.inversion.invert import Wish, invert
+    from attention_director.bridge.inversion.invert import InversionSettings, invert
 
     scene = sample_scene(Random(f"inversion/{number}"))
     pixels = torch.from_numpy(render(scene)[0])[None].float() / 255
     caption = plain_caption(scene) if scene.things else f"a {scene.background} background"
     started = perf_counter()
-    found = invert("bench", world.model, world.clip, world.vae, pixels, caption, Wish(kind, STEPS, "normal"))
+    settings = InversionSettings(kind, STEPS, "normal")
+    found = invert("bench", world.model, world.clip, world.vae, pixels, caption, settings)
     return found.psnr, perf_counter() - started
 
 

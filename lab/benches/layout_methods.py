@@ -113,15 +113,15 @@ def hard_mask(world: World, layout: Layout, base_everywhere: bool = False) -> As
 def ours(change: Callable[[Any, Any], Any]) -> Method:
     """RegionPrompt with the options that ``change`` makes of the presets strong and paper."""
     def method(world: World, layout: Layout) -> Asked:
-        from attention_director.bridge.regions.build import direct
+        from attention_director.bridge.regions.build import build
+        from attention_director.bridge.regions.presets import PAPER, STRONG
         from attention_director.bridge.regions.region import make_region
-        from attention_director.nodes.region_prompt import PAPER, STRONG
 
         regions = tuple(make_region(NODE, phrase, torch.from_numpy(box).float()[None], 1.0)
                         for phrase, box in zip(layout.phrases, layout.boxes, strict=True))
         with torch.inference_mode():
-            directed = direct(NODE, "1", world.model, world.clip, layout.caption, regions, 1.0,
-                              change(STRONG, PAPER), CANVAS_PX, CANVAS_PX)
+            directed = build(NODE, "1", world.model, world.clip, layout.caption, regions, 1.0, change(STRONG, PAPER),
+                             CANVAS_PX, CANVAS_PX)
         return directed.model, directed.positive
 
     return method
@@ -129,6 +129,22 @@ def ours(change: Callable[[Any, Any], Any]) -> Method:
 
 def _paper(**rule: Any) -> Method:
     return ours(lambda _strong, paper: replace(paper, rule=replace(paper.rule, **rule)))
+
+
+def without_range(world: World, layout: Layout) -> Asked:
+    """The paper's rule with 1 in the place of the range of a query's logits."""
+    from attention_director.bridge.run.run import CHAIN_KEY
+    from attention_director.core.method import Chain
+    from attention_director.core.regions import RegionAttention
+
+    class OneAsRange(RegionAttention):
+        def reach(self, call: Any, spans: Any, block: Any, dtype: torch.dtype) -> torch.Tensor:
+            return torch.ones((*call.q.shape[:2], 1), device=call.q.device, dtype=dtype)
+
+    model, positive = _paper()(world, layout)
+    options = model.model_options["transformer_options"]
+    options[CHAIN_KEY] = Chain(tuple(OneAsRange(**vars(method)) for method in options[CHAIN_KEY].methods))
+    return model, positive
 
 
 VARIANTS: dict[str, Method] = {
@@ -140,8 +156,8 @@ VARIANTS: dict[str, Method] = {
     "ours": ours(lambda strong, _paper: strong),
     "ours-paper": _paper(),
     "ours-paper-strict": ours(lambda _strong, paper: paper.with_words("paper", "paper")),
-    "ours-paper-cross": _paper(cross=0.0),
-    "ours-paper-self": _paper(self_=0.0),
-    "ours-paper-value-range": _paper(value_range=False),
+    "ours-paper-cross": _paper(cross_strength=0.0),
+    "ours-paper-self": _paper(self_strength=0.0),
+    "ours-paper-value-range": without_range,
     "ours-paper-area": _paper(size_adaptation=0.0),
 }

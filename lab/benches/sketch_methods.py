@@ -70,9 +70,9 @@ def _predictor() -> Any:
 def ours(**changes: Any) -> Method:
     """SketchGuidance at its defaults but for ``changes``."""
     def method(world: World, sketch: Sketch) -> Asked:
-        from attention_director.bridge.sketch.build import SketchOptions, follow
+        from attention_director.bridge.sketch.build import SketchOptions, build
 
-        model = follow(NODE, "1", world.model, world.vae, _predictor(), _image(sketch), None, SketchOptions(**changes))
+        model = build(NODE, "1", world.model, world.vae, _predictor(), _image(sketch), None, SketchOptions(**changes))
         return Asked(model, _encoded(world, sketch), _empty(sketch))
 
     return method

@@ -60,14 +60,14 @@ def whole_batch(world: World, story: Story) -> Asked:
 def ours(**changes: Any) -> Method:
     """SharedSubjectAttention at its defaults but for ``changes`` of its SubjectOptions."""
     def method(world: World, story: Story) -> Asked:
-        from attention_director.bridge.subject.build import tell
-        from attention_director.bridge.subject.pass_state import SubjectOptions
+        from attention_director.bridge.subject.build import build
+        from attention_director.bridge.subject.options import SubjectOptions
 
         options = replace(SubjectOptions(), **changes)
         with torch.inference_mode():
-            told = tell(NODE, "1", world.model, world.clip, "\n".join(story.captions), "", "", CREATURE,
+            out = build(NODE, "1", world.model, world.clip, "\n".join(story.captions), "", "", CREATURE,
                         {"samples": torch.zeros(1, 4, *GRID)}, None, options)
-        return told.model, told.positive, story.seeds
+        return out.model, out.positive, story.seeds
 
     return method
 

@@ -21,13 +21,13 @@ Record = Mapping[str, Any]
 
 def recorded(world: World, story: Story, settings: Settings) -> tuple[Drawing, Record]:
     """Ours with a recorder: the pictures, and what it leaves."""
-    from attention_director.bridge.record.build import record
+    from attention_director.bridge.record.build import build
     from attention_director.bridge.record.recorder import recorders_of
     from attention_director.bridge.record.store import STORE
     from attention_director.bridge.run.run import chain_of
 
     model, positive, seeds = VARIANTS["ours"](world, story)
-    model = record(NODE, "2", model, positive, CREATURE, 0.0, 1.0)
+    model = build(NODE, "2", model, positive, CREATURE, 0.0, 1.0).model
     chain = chain_of(model.model_options)
     assert chain is not None
     keys = {recorder.key for recorder in recorders_of(chain)}

@@ -65,14 +65,14 @@ class Encoder:
         return self._captions[text, phrases]
 
     def _encoded(self, text: str, phrases: tuple[str, ...]) -> tuple[torch.Tensor, list[int]]:
-        from attention_director.bridge.text.prompt import encode, phrase, tag_of
+        from attention_director.bridge.text.prompt import encode, tag_of, tokenise_phrase
 
         conditioning = encode(self.clip, text, NODE)
         tag, context = tag_of(conditioning), conditioning[0][0]
         assert tag is not None
         ends = []
         for spelt in phrases:
-            wanted = self._phrases.setdefault(spelt, phrase(self.clip, spelt, NODE))
+            wanted = self._phrases.setdefault(spelt, tokenise_phrase(self.clip, spelt, NODE))
             found = tag.find(wanted)[0]
             ends.append(found[-1] if found and found[-1] < 77 else -1)
         return context[0, :77].to("cpu", torch.float16).clone(), ends

@@ -62,6 +62,13 @@ def put(model: Any, patch: Any, which: str = "attn2", slots: list = CROSS_SLOTS)
     return clone
 
 
+def deep_shrink(model: Any, block: int = 3, until: float = 0.5) -> Any:
+    """The host's own Kohya Deep Shrink: from an input block on, half the grid in the first part of the run."""
+    from comfy_extras.nodes_model_downscale import PatchModelAddDownscale
+
+    return PatchModelAddDownscale.execute(model, block, 2.0, 0.0, until, True, "bicubic", "bicubic").args[0]
+
+
 def hooked(conditioning: list, patch: Any, scope: Any, which: str = "attn2") -> list:
     """The patch by a conditioning hook, as the host's hook nodes give it."""
     import comfy.hooks
@@ -70,3 +77,66 @@ def hooked(conditioning: list, patch: Any, scope: Any, which: str = "attn2") -> 
     group.add(comfy.hooks.TransformerOptionsHook(
         {"patches_replace": {which: {slot: patch for slot in CROSS_SLOTS}}}, hook_scope=scope))
     return comfy.hooks.set_hooks_for_conditioning(conditioning, group)
+
+
+class Orthogonal:
+    """PuLID-shaped: what it adds is made orthogonal to the text's output. begins: the sigma below which it acts."""
+
+    def __init__(self, begins: float = 1e9) -> None:
+        self.begins = begins
+
+    def __call__(self, q, k, v, extra_options):
+        out = host_attention(q, k, v, extra_options)
+        if float(extra_options["sigmas"][0]) > self.begins:
+            return out
+        drawn = torch.Generator().manual_seed(5)
+        own_k, own_v = torch.randn(2, 4, q.shape[-1], generator=drawn).unsqueeze(1).repeat(1, q.shape[0], 1, 1)
+        added = host_attention(q, own_k, own_v, extra_options)
+        along = (out * added).sum(-2, keepdim=True) / (out * out).sum(-2, keepdim=True)
+        return out + 0.8 * (added - along * out)
+
+
+class LateReplacer(TextReplacer):
+    """Leaves the text alone at first, then throws it away."""
+
+    def __call__(self, q, k, v, extra_options):
+        late = float(extra_options["sigmas"][0]) < 5.0
+        return super().__call__(q, k, v, extra_options) if late else host_attention(q, k, v, extra_options)
+
+
+class Couple:
+    """Attention Couple's shape: a row for each region's own prompt, blended behind the attention."""
+
+    def __init__(self, conds: list[torch.Tensor], shares: list[torch.Tensor]) -> None:
+        self.conds, self.shares = conds, shares
+
+    def enter(self, q, k, v, extra_options):
+        kinds, parts = extra_options["cond_or_uncond"], len(self.conds)
+        own = [(q[i:i + 1], k[i:i + 1]) if kind else (q[i:i + 1].repeat(parts, 1, 1), torch.cat(self.conds))
+               for i, kind in enumerate(kinds)]
+        queries, keys = (torch.cat(side) for side in zip(*own, strict=True))
+        return queries, keys, keys
+
+    def leave(self, out, extra_options):
+        height, width = extra_options["activations_shape"][2:]
+        shares = [torch.nn.functional.interpolate(m[:, None], size=(height, width)).flatten() for m in self.shares]
+        given, rows = iter(out), []
+        for kind in extra_options["cond_or_uncond"]:
+            rows.append(next(given) if kind else sum(next(given) * share[:, None] for share in shares))
+        return torch.stack(rows)
+
+    def on(self, model: Any) -> Any:
+        patched = model.clone()
+        patched.set_model_attn2_patch(self.enter)
+        patched.set_model_attn2_output_patch(self.leave)
+        return patched
+
+
+def keys_and_values(n, context, value, extra_options):
+    """NegPip's shape: of a conditioning in which every token is followed by its value, both are taken apart."""
+    return n, context[:, 0::2], value[:, 1::2]
+
+
+def doubled(conditioning: list) -> list:
+    """What NegPip's encoder gives: each token twice, the second being its value."""
+    return [[cond.repeat_interleave(2, 1), values] for cond, values in conditioning]

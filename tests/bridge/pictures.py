@@ -7,7 +7,7 @@ from typing import Any
 
 import tiny
 import torch
-from attention_director.bridge.inversion.invert import Inverted, Wish, invert
+from attention_director.bridge.inversion.invert import InversionSettings, Inverted, invert
 from scene import family
 
 CAPTION = "a red hat on the grass"
@@ -37,7 +37,7 @@ def inverted(model: Any, clip: Any, method: str = "direct", *, steps: int = 4, s
     """An inversion under inference mode, as the executor has it."""
     with torch.inference_mode():
         return invert("Test", model, clip, PlainVae(), picture() if image is None else image, caption,
-                      Wish(method, steps, scheduler, cfg, seed))
+                      InversionSettings(method, steps, scheduler, cfg, seed))
 
 
 def v_model(name: str = "sd2", zsnr: bool = False) -> Any:
@@ -47,11 +47,23 @@ def v_model(name: str = "sd2", zsnr: bool = False) -> Any:
     return ModelSamplingDiscrete().patch(tiny.model(name), "v_prediction", zsnr)[0]
 
 
+def flow_model(name: str = "sd15") -> Any:
+    """The tiny model sampled as a rectified flow."""
+    from comfy_extras.nodes_model_advanced import ModelSamplingSD3
+
+    return ModelSamplingSD3().patch(tiny.model(name), 3.0)[0]
+
+
 def kind_of_model(kind: str) -> tuple[Any, Any, list]:
-    """(model, clip, negative) of sd15, sd2, sdxl; "sd2 v" predicts velocity, "sd2 zsnr" with zero terminal SNR."""
+    """(model, clip, negative) of sd15, sd2, sdxl, as they are or as "sd2 v", "sd2 zsnr", "sd15 flow".
+
+    v: predicts velocity; zsnr: with zero terminal SNR too; flow: sampled as a rectified flow.
+    """
     name, _, prediction = kind.partition(" ")
     model, clip, negative = family(name)
-    return (v_model(name, prediction == "zsnr") if prediction else model), clip, negative
+    if prediction:
+        model = flow_model(name) if prediction == "flow" else v_model(name, prediction == "zsnr")
+    return model, clip, negative
 
 
 @cache

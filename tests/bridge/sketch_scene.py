@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import tiny
 import torch
 from attention_director.bridge.families.checkpoint import family, fingerprint
 from attention_director.bridge.families.unet_taps import taps_of
-from attention_director.bridge.sketch.build import SketchOptions, follow
+from attention_director.bridge.sketch.build import SketchOptions, build
+from attention_director.bridge.sketch.method import SketchRun
 from attention_director.bridge.sketch.predictor import Predictor
 from attention_director.core.edge_predictor import EdgePredictor
 
@@ -32,11 +34,24 @@ class Vae:
         return pixels.movedim(1, -1).clamp(0, 1)
 
 
+MARGIN = 1000.0  # the features of the tiny models move a unit by a hundred or two
+
+
 def predictor(model: Any, seed: int = 0, **changes: Any) -> Predictor:
-    """Random weights, of a size that gives clear gradients."""
+    """Random weights whose gradient is a smooth function of the taps, so that rounding stays rounding.
+
+    Where a ReLU sits on its kink, the last bit of a tap decides whether the unit counts, and through the
+    unit gradient one such unit moves a picture by a hundredth. Here each unit is clearly on or clearly off:
+    its bias is +MARGIN or -MARGIN, and the norm behind it takes the constant away again. It answers too weakly
+    ever to reach the drawing, where a gradient of unit length would turn round.
+    """
     torch.manual_seed(seed)
     taps = taps_of(model.model.diffusion_model)
     net = EdgePredictor([t.channels for t in taps])
+    for layer, norm in zip(net.layers, net.norms, strict=True):
+        layer.bias.data = MARGIN * torch.where(torch.arange(len(layer.bias)) % 4 == 3, -1.0, 1.0)
+        norm.running_mean.copy_(layer.bias.data.relu())
+    net.last.weight.data *= 0.1
     weights = {k: v.detach().clone() for k, v in net.state_dict().items()}
     facts = dict(taps=taps, fingerprint=fingerprint(model), family=family(model), map_kind="edges", line_px=2)
     return Predictor(**(facts | changes), weights=weights)
@@ -54,12 +69,35 @@ def circle(size: tuple[int, int] = (128, 128), radius: float = 0.3, at: tuple[fl
 def sketch(model: Any, image: torch.Tensor | None = None, mask: torch.Tensor | None = None, vae: Any = None,
            pred: Predictor | None = None, **options: Any) -> Any:
     """The node's work, all through the run if not told otherwise."""
-    return follow("SketchGuidance", "7", model, vae or Vae(), pred or predictor(model),
+    return build("SketchGuidance", "7", model, vae or Vae(), pred or predictor(model),
                   circle() if image is None else image, mask, SketchOptions(**({"end": 1.0} | options)))
 
 
 def model(name: str = "sd15") -> Any:
     return tiny.model(name)
+
+
+def moved_by_rounding(run: Callable[[], torch.Tensor], relative: float = 1e-5) -> float:
+    """How far a run's result moves, at most, where its start noise is off by a hundred roundings of float32.
+
+    A processor's own rounding moves it by about a hundredth of this, so a scene is fit for a bound that this
+    stays under. A hundred times, because jumps are rare: a rounding once may well miss them all.
+    """
+    import comfy.sample
+
+    real = comfy.sample.prepare_noise
+    generator = torch.Generator().manual_seed(0)
+
+    def off(*args: Any, **kwargs: Any) -> torch.Tensor:
+        noise = real(*args, **kwargs)
+        return noise * (1 + relative * torch.randn(noise.shape, generator=generator))
+
+    expected = run()
+    comfy.sample.prepare_noise = off
+    try:
+        return float((run() - expected).abs().max())
+    finally:
+        comfy.sample.prepare_noise = real
 
 
 def method_of(patched: Any) -> Any:
@@ -68,7 +106,7 @@ def method_of(patched: Any) -> Any:
 
     chain = chain_of(patched.model_options)
     assert chain is not None
-    return next(m for m in chain.methods if type(m).__name__ == "SketchGuidance")
+    return next(m for m in chain.methods if type(m).__name__ == "SketchGuidanceMethod")
 
 
 def drawing_of(patched: Any) -> Any:
@@ -110,7 +148,7 @@ def scratch_of_a_run(patched: Any, positive: list, negative: list, **options: An
 def last_loss(patched: Any, positive: list, negative: list) -> float:
     """How far the last guided prediction is from the drawing."""
     found = scratch_of_a_run(patched, positive, negative, steps=6)
-    predicted, wanted = next(v for k, v in found.items() if isinstance(k, tuple) and k[-1] == "last")
+    predicted, wanted = found[method_of(patched).key, SketchRun].last
     return float((predicted - wanted.drawn).square().sum())
 
 

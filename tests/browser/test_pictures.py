@@ -34,6 +34,11 @@ PLACE = """(id) => { const node = app.graph.nodes.find((n) => n.id == id), view 
 BOX = """(id) => { const node = app.graph.nodes.find((n) => n.id == id), view = app.canvas.ds;
     const at = app.canvas.canvas.getBoundingClientRect();
     return [at.left + node.pos[0] + view.offset[0], at.top + node.pos[1] + view.offset[1], ...node.size]; }"""
+# What a run gave to a node is fetched after it, and in this renderer only when the node comes into view.
+SHOWS = """(id) => { const node = app.graph.nodes.find((n) => n.id == id), left = app.nodeOutputs[id] ?? {};
+    if (left.attention_director_readout) return !!document.querySelector(".ad-readout:not(.ad-empty)");
+    const images = left.images?.length && !node.hideOutputImages ? node.imgs : [];
+    return !!images && images.every((image) => image.naturalWidth > 0); }"""
 BADGES = "(mode) => app.extensionManager.setting.set('Comfy.NodeBadge.NodeSourceBadgeMode', mode)"
 WAKE = """async () => { await app.refreshComboInNodes();
     const find = (type) => app.graph.nodes.filter((n) => n.type === type);
@@ -81,7 +86,8 @@ def cut_out(editor: Editor, node: int) -> Image.Image:
     """The node with a small margin, at its own size."""
     editor.page.evaluate(PLACE, node)
     editor.page.mouse.move(VIEW["width"] // 2, VIEW["height"] - 5)
-    editor.page.wait_for_timeout(800)
+    editor.page.wait_for_function(SHOWS, arg=node)
+    editor.rest()
     x, y, width, height = editor.page.evaluate(BOX, node)
     clip = {"x": x - MARGIN, "y": y - TITLE - MARGIN, "width": width + 2 * MARGIN,
             "height": height + TITLE + 2 * MARGIN}
@@ -126,7 +132,6 @@ def test_every_node_shows_itself_in_its_workflow(classic: Editor, path: Path) ->
         if "AttnDirLoadBank" in SHOWN[path]:
             classic.page.evaluate(WAKE)
             assert classic.queue(LONGEST) == "execution_success"
-        classic.page.wait_for_timeout(1500)  # previews are fetched after the run
     for kind in SHOWN[path]:
         picture = cut_out(classic, types[kind])
         assert not is_blank(picture), kind

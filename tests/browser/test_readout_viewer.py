@@ -36,7 +36,7 @@ def look(editor: Editor) -> None:
     """Bring the readout into the middle of the page."""
     editor.page.evaluate(f"""() => {{ {READOUT} const view = app.canvas.ds; view.scale = 1;
         view.offset = [300 - node.pos[0], 120 - node.pos[1]]; app.canvas.setDirty(true, true); }}""")
-    editor.page.wait_for_timeout(700)
+    editor.rest()
 
 
 def heat_maps(editor: Editor) -> None:
@@ -54,13 +54,13 @@ def run(editor: Editor) -> dict[str, Any]:
     """Queue, wait for the viewer, and give what the server sent it."""
     assert editor.queue() == "execution_success"
     editor.page.wait_for_selector(f"{VIEW} .ad-item", timeout=10_000)
-    editor.page.wait_for_timeout(300)
+    editor.frame()
     return editor.page.evaluate(f"() => {{ {READOUT} return app.nodeOutputs[node.id].attention_director_readout[0]; }}")
 
 
 def pixels(editor: Editor) -> str:
     """A sum over what the viewer's canvas shows."""
-    editor.page.wait_for_timeout(200)
+    editor.frame()
     return editor.page.evaluate(f"""() => {{ const c = document.querySelector("{VIEW} canvas");
         const {{ data }} = c.getContext("2d").getImageData(0, 0, c.width, c.height);
         let sum = 7; for (let i = 0; i < data.length; i++) sum = (31 * sum + data[i]) % 2147483647;
@@ -73,7 +73,7 @@ def line(editor: Editor) -> str:
 
 def test_a_phrase_under_the_mouse_and_each_step_have_their_own_map(renderer: Editor) -> None:
     heat_maps(renderer)
-    assert line(renderer) == "Queue to see what the run looked at."
+    assert line(renderer) == "Queue to see what the run attended to."
     assert renderer.page.locator(f"{VIEW} .ad-item").count() == 0
     sent = run(renderer)
     items = renderer.page.locator(f"{VIEW} .ad-item")
@@ -111,13 +111,12 @@ def test_the_maps_are_the_servers_own_and_stay_through_undo_but_not_in_the_file(
     renderer.page.evaluate(f"""() => {{ const node = app.graph.nodes.find((n) => n.type === "EmptyLatentImage");
         node.pos[0] += 10; {tracker}.captureCanvasState(); }}""")
     renderer.page.evaluate(f"async () => {{ await {tracker}.undo(); }}")
-    renderer.page.wait_for_timeout(1500)
-    assert renderer.page.locator(VIEW).count() == 1
-    assert renderer.page.locator(f"{VIEW} .ad-item").count() == 3
+    renderer.page.wait_for_function(f"() => document.querySelectorAll('{VIEW} .ad-item').length === 3")
     look(renderer)
+    assert renderer.page.locator(VIEW).count() == 1
     assert pixels(renderer) == before
     heat_maps(renderer)
-    assert line(renderer) == "Queue to see what the run looked at."
+    assert line(renderer) == "Queue to see what the run attended to."
 
 
 def test_bars_are_the_scores_and_the_worst_is_marked(renderer: Editor) -> None:
@@ -137,7 +136,7 @@ def test_bars_are_the_scores_and_the_worst_is_marked(renderer: Editor) -> None:
     assert pixels(renderer) != before
     for size in ([300, 300], [700, 800]):
         renderer.page.evaluate(f"(size) => {{ {READOUT} node.setSize(size); app.canvas.setDirty(true, true); }}", size)
-        renderer.page.wait_for_timeout(700)
+        renderer.rest()
         fits = renderer.page.evaluate(f"""() => {{ const root = document.querySelector("{VIEW}");
             const [own, last] = [root, root.lastElementChild].map((e) => e.getBoundingClientRect());
             return own.width > 200 && last.bottom <= own.bottom + 1 && root.scrollWidth <= root.clientWidth + 1; }}""")
@@ -151,16 +150,15 @@ def test_words_of_a_run_show_as_text_and_a_failed_run_says_why(renderer: Editor)
         const sent = structuredClone(app.nodeOutputs[node.id].attention_director_readout[0]);
         sent.heat.phrases = sent.heat.phrases.map((_, i) => (i ? "dog" : evil));
         node.onExecuted({{ attention_director_readout: [sent] }}); }}""", EVIL)
-    renderer.page.wait_for_timeout(800)
     shown = renderer.page.locator(f"{VIEW} .ad-item").first
-    assert shown.inner_text() == EVIL
+    renderer.page.wait_for_function(f"(evil) => document.querySelector('{VIEW} .ad-item').innerText === evil", arg=EVIL)
     shown.click()
     assert renderer.page.locator(f"{VIEW} img").count() == 0
     assert not renderer.page.evaluate("() => window.hurt")
     renderer.page.evaluate(f"""() => {{ {READOUT} const show = node.widgets.find((w) => w.name === "show");
         show.value = "edges"; show.callback?.("edges"); }}""")
     assert renderer.queue() == "execution_error"
-    renderer.page.wait_for_timeout(500)
-    assert line(renderer).startswith("this run left no edges; put Sketch Guidance on the model")
+    renderer.page.wait_for_function(f"() => !document.querySelector('{VIEW} .ad-item')")
+    assert line(renderer).startswith("this run recorded no edges; put Sketch Guidance on the model")
     assert renderer.page.locator(f"{VIEW} .ad-item").count() == 0
     renderer.page.keyboard.press("Escape")

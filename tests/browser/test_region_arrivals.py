@@ -6,22 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from editor import FIND, ROOT, Editor
+from editor import FIND, PAD, ROOT, Editor
 from PIL import Image, ImageDraw
 
 DETECTOR = ROOT / "workflows" / "02 Region Prompt - boxes of a detector.json"
 MASKS = ROOT / "workflows" / "03 Region Prompt - masks.json"
 LINKED = f"() => {{ {FIND} return node.inputs.find((i) => i.name === 'regions').link != null; }}"
-RESTORED = "() => !app.extensionManager.workflow.activeWorkflow.changeTracker._restoringState"
 ROW = ".ad-row:has(button:text('Copy wired regions here'))"
 MASK_FILES = "input[type=file][multiple]"
 
 
 def undo(renderer: Editor) -> None:
-    renderer.page.keyboard.press("Control+z")
-    renderer.page.wait_for_timeout(300)
-    renderer.page.wait_for_function(RESTORED)
-    renderer.page.wait_for_timeout(700)
+    renderer.travel("Control+z", PAD)
 
 
 def picture(path: Path, draw: Any) -> Path:
@@ -62,7 +58,8 @@ def test_a_batch_of_masks_that_a_node_shows(renderer: Editor) -> None:
     renderer.page.evaluate(f"""() => {{ {FIND} const shown = LiteGraph.createNode("MaskPreview");
         shown.pos = [node.pos[0], node.pos[1] - 500]; app.graph.add(shown); node.connect(2, shown, 0); }}""")
     assert renderer.queue() == "execution_success"
-    renderer.page.wait_for_timeout(500)
+    renderer.page.wait_for_function("""() => app.nodeOutputs[app.graph.nodes.find((n) => n.type === "MaskPreview").id]
+        ?.images?.length""")
     before = len(renderer.regions())
     renderer.find(".ad-menu-holder > button").click()
     renderer.find(".ad-menu-item").get_by_text("Mask").click()
@@ -78,7 +75,7 @@ def test_boxes_on_the_wire_are_seen_before_a_run_and_copied_in_one_step(renderer
     row.wait_for(timeout=5000)
     assert "3 wired regions (dashed)" in row.inner_text()
     row.locator("button").click()
-    renderer.page.wait_for_timeout(400)
+    renderer.frame()
     found = renderer.regions()
     assert [region["phrase"] for region in found] == ["yellow star", "green triangle", "purple circle"]
     assert found[0]["boxes"][0] == pytest.approx([10 / 128, 10 / 128, 58 / 128, 58 / 128], abs=1e-4)
@@ -94,7 +91,7 @@ def test_boxes_on_the_wire_are_seen_before_a_run_and_copied_in_one_step(renderer
 def test_a_box_of_a_detector_is_moved_and_the_graph_runs(renderer: Editor) -> None:
     renderer.load(DETECTOR)
     renderer.find(f"{ROW} button").click()
-    renderer.page.wait_for_timeout(400)
+    renderer.frame()
     renderer.page.keyboard.press("Escape")
     renderer.page.keyboard.press("v")
     renderer.drag(0.25, 0.3, 0.25, 0.55)
@@ -111,7 +108,7 @@ def test_wired_masks_are_seen_after_a_run(renderer: Editor) -> None:
     row.wait_for(timeout=10_000)
     assert "2 wired regions (dashed)" in row.inner_text()
     row.locator("button").click()
-    renderer.page.wait_for_timeout(400)
+    renderer.frame()
     found = {region["phrase"]: region["boxes"][0] for region in renderer.regions()}
     assert found["creature"] == pytest.approx([24 / 192, 40 / 128, 72 / 192, 88 / 128], abs=1e-3)
     assert found["pink star"] == pytest.approx([120 / 192, 40 / 128, 168 / 192, 88 / 128], abs=1e-3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,6 @@ from world.oracle import LayoutScores, layout_scores, look
 
 TWO = json.dumps({"version": 1, "regions": [{"phrase": "red circle", "strength": 1, "boxes": [[0.1, 0.1, 0.4, 0.4]]},
                                             {"phrase": "blue square", "strength": 1, "boxes": [[0.5, 0.5, 0.9, 0.9]]}]})
-RESTORED = "() => !app.extensionManager.workflow.activeWorkflow.changeTracker._restoringState"
 EVIL = '<img src=x onerror="window.hurt=true">'
 
 
@@ -65,7 +65,8 @@ def test_what_was_drawn_is_in_the_picture(renderer: Editor) -> None:
     renderer.drag(0.55, 0.3, 0.95, 0.7)
     renderer.drag_words("blue", "square")
     assert renderer.queue() == "execution_success"
-    renderer.page.wait_for_timeout(300)
+    renderer.page.wait_for_function("""() => app.graph.nodes.filter((n) => n.type === "SaveImage")
+        .every((n) => app.nodeOutputs[n.id]?.images?.length)""")
     directed, plain = (seen_by_the_oracle(renderer, name) for name in ("directed", "plain"))
     print(f"directed {directed}, plain {plain}")
     assert directed.bound == (True, True) and min(directed.iou) > 0.5
@@ -81,29 +82,55 @@ def test_without_a_mouse(renderer: Editor) -> None:
     second = ("n", "ArrowRight", "ArrowDown", "Enter", "b", "l", "ArrowDown", "ArrowDown", "Enter", "Escape")
     for keys in (*first, *second):
         renderer.page.keyboard.press(keys)
-        renderer.page.wait_for_timeout(60)
+        renderer.frame()
     blue, red = renderer.regions()
     assert (red["phrase"], blue["phrase"]) == ("red circle", "blue square")
     assert red["boxes"][0][0] < blue["boxes"][0][0]
     assert renderer.queue_by("Control+Enter") == "execution_success"
 
 
-def test_undo_and_redo_keep_the_focus(renderer: Editor) -> None:
-    renderer.demo()
-    renderer.drag(0.1, 0.1, 0.4, 0.4)
-    renderer.drag(0.5, 0.5, 0.9, 0.9)
-    full = renderer.widget("canvas")
+@pytest.fixture(params=[1, 6], ids=["quick", "slow"])
+def paced(request: pytest.FixtureRequest, renderer: Editor) -> Iterator[Editor]:
+    """On a page with the machine's own speed, and with a sixth of it."""
+    renderer.slow_down(request.param)
+    yield renderer
+    renderer.slow_down(1)
+
+
+def test_undo_and_redo_keep_the_focus(paced: Editor) -> None:
+    paced.demo()
+    paced.drag(0.1, 0.1, 0.4, 0.4)
+    paced.drag(0.5, 0.5, 0.9, 0.9)
+    full = paced.widget("canvas")
     for keys, count in (("Control+z", 1), ("Control+z", 0), ("Control+y", 1), ("Control+y", 2)):
-        renderer.page.keyboard.press(keys)
-        renderer.page.wait_for_timeout(300)
-        renderer.page.wait_for_function(RESTORED)
-        renderer.page.wait_for_timeout(600)
-        # The next key counts once the focus is back on the canvas that the step put in place.
-        renderer.page.wait_for_function(f"() => document.activeElement.closest('{PAD}')", timeout=5000)
-        assert len(renderer.regions()) == count, keys
-    assert renderer.widget("canvas") == full
-    renderer.drag(0.6, 0.1, 0.9, 0.3)
-    assert len(renderer.regions()) == 3, "what is on the page is the canvas of the node"
+        paced.travel(keys, PAD)
+        assert len(paced.regions()) == count, keys
+    assert paced.widget("canvas") == full
+    paced.drag(0.6, 0.1, 0.9, 0.3)
+    assert len(paced.regions()) == 3, "what is on the page is the canvas of the node"
+
+
+@pytest.mark.parametrize("height", [0, 1000], ids=["least height", "a tall node"])
+def test_what_undo_puts_in_place_is_no_edit(renderer: Editor, height: int) -> None:
+    """Else the next mouse-up or key-up would empty the list of redo: the host sets the node's height anew."""
+    renderer.demo()
+    if height:
+        renderer.page.evaluate(f"""(height) => {{ {FIND} node.setSize([node.size[0], height]);
+            app.canvas.setDirty(true, true); }}""", height)
+        renderer.rest()
+        renderer.capture()
+    renderer.drag(0.1, 0.1, 0.4, 0.4)
+    size = renderer.page.evaluate(f"() => {{ {FIND} return [...node.size]; }}")
+    for keys in ("Control+z", "Control+y", "Control+z"):
+        renderer.travel(keys, PAD)
+        steps = renderer.steps()
+        renderer.capture()
+        assert renderer.steps() == steps, keys
+        assert renderer.page.evaluate(f"() => {{ {FIND} return [...node.size]; }}") == size
+    renderer.page.mouse.click(20, 700)  # beside the nodes
+    renderer.page.evaluate(f"() => document.querySelector('{PAD}').focus()")
+    renderer.travel("Control+y", PAD)
+    assert len(renderer.regions()) == 1
 
 
 def test_keys_of_the_canvas_stay_there(renderer: Editor) -> None:
@@ -116,14 +143,14 @@ def test_keys_of_the_canvas_stay_there(renderer: Editor) -> None:
     moved = renderer.regions()[0]["boxes"][0]
     assert moved[0] > 0.1
     renderer.page.keyboard.press("Delete")
-    renderer.page.wait_for_timeout(200)
+    renderer.frame()
     assert renderer.page.evaluate(f"() => {{ {FIND} return !!node; }}"), "the node itself is still there"
     assert [r["phrase"] for r in renderer.regions()] == ["blue square"]
     nodes = "() => app.graph.nodes.length"
     before = renderer.page.evaluate(nodes)
     for keys in ("PageDown", "Control+c", "Control+v"):
         renderer.page.keyboard.press(keys)
-    renderer.page.wait_for_timeout(200)
+    renderer.frame()
     assert [r["phrase"] for r in renderer.regions()] == ["blue square", "blue square"]
     assert renderer.page.evaluate(nodes) == before, "a region was copied, not the node"
 
@@ -158,7 +185,7 @@ def test_an_edit_of_the_prompt_that_breaks_a_phrase_is_said_at_once(renderer: Ed
     assert renderer.find(".ad-region.ad-stale").count() == 1
     renderer.find(".ad-region").first.click()
     renderer.find("button").get_by_text("Insert into prompt").click()
-    renderer.page.wait_for_timeout(200)
+    renderer.frame()
     assert renderer.widget("text").endswith(", red circle")
     assert renderer.find(".ad-region.ad-stale").count() == 0
 
@@ -181,7 +208,7 @@ def test_words_of_a_workflow_file_show_as_text(renderer: Editor) -> None:
     renderer.set_widget("text", f"{EVIL} and a dog")
     renderer.find(".ad-region").first.click()
     renderer.find(".ad-phrase").focus()
-    renderer.page.wait_for_timeout(300)
+    renderer.frame()
     assert EVIL in renderer.find(".ad-words").inner_text()
     assert renderer.page.evaluate(f"() => [window.hurt, document.querySelectorAll('{PAD} img').length]") == [None, 0]
 
@@ -199,12 +226,18 @@ def test_brush_eraser_and_lasso_travel(renderer: Editor) -> None:
     assert renderer.queue() == "execution_success"
 
 
-def test_twenty_regions_stay_quick(renderer: Editor) -> None:
-    boxes = [[0.3 + 0.02 * i, 0.03 * i, 0.5 + 0.02 * i, 0.03 * i + 0.3] for i in range(20)]
+def many(count: int) -> str:
+    """A drawing of so many regions over each other, every other one with a stroke."""
+    places = [0.02 * i for i in range(count)]
     strokes = [{"width": 0.05, "points": [[0.3 + 0.01 * k, 0.5] for k in range(60)], "erase": False}]
-    renderer.demo(json.dumps({"version": 1, "regions": [
-        {"phrase": "red circle", "boxes": [box], "strokes": strokes if i % 2 else []} for i, box in enumerate(boxes)]}))
-    median = renderer.page.evaluate(f"""async () => {{
+    regions = [{"phrase": "red circle", "boxes": [[0.3 + x, 1.5 * x, 0.5 + x, 1.5 * x + 0.3]],
+                "strokes": strokes if i % 2 else []} for i, x in enumerate(places, 1)]
+    return json.dumps({"version": 1, "regions": regions})
+
+
+def frame_of_a_drag(renderer: Editor) -> float:
+    """Median milliseconds that a frame takes while a box is drawn."""
+    return renderer.page.evaluate(f"""async () => {{
         const pad = document.querySelector('{PAD} .ad-pad');
         const area = pad.querySelector("canvas").getBoundingClientRect();
         const send = (name, k) => pad.dispatchEvent(new PointerEvent(name, {{ bubbles: true, pointerId: 1, button: 0,
@@ -212,7 +245,7 @@ def test_twenty_regions_stay_quick(renderer: Editor) -> None:
         pad.setPointerCapture = () => {{}};
         send("pointerdown", 0);
         const frames = [];
-        for (let k = 1; k < 25; k++) {{
+        for (let k = 1; k < 50; k++) {{
             // Between two callbacks of one frame lies the pad's own, asked for by the event.
             let begun = 0;
             requestAnimationFrame(() => {{ begun = performance.now(); }});
@@ -224,9 +257,17 @@ def test_twenty_regions_stay_quick(renderer: Editor) -> None:
                 done();
             }}));
         }}
-        send("pointerup", 25);
-        return frames.sort((a, b) => a - b)[12];
+        send("pointerup", 50);
+        return frames.sort((a, b) => a - b)[24];
     }}""")
-    print(f"a frame of a drag over twenty regions: {median:.0f} ms")
-    assert len(renderer.regions()) == 21
-    assert median < 50
+
+
+def test_a_frame_takes_no_longer_than_its_regions(renderer: Editor) -> None:
+    """On the same page: ten times the regions, at most ten times the frame."""
+    spent = {}
+    for count in (2, 20):
+        renderer.demo(many(count))
+        spent[count] = frame_of_a_drag(renderer)
+        assert len(renderer.regions()) == count + 1
+    print(f"a frame of a drag over 2 and 20 regions: {spent[2]:.1f} and {spent[20]:.1f} ms")
+    assert spent[20] < 10 * spent[2]

@@ -10,17 +10,17 @@ from attention_director.core.method import Chain
 from attention_director.core.network import LayerAddress
 from attention_director.core.regions import RegionAttention, RegionRule
 from attention_director.core.schedule import Schedule
-from attention_director.core.text import Phrase, PromptTag, TokenLayout
+from attention_director.core.text import Phrase, PromptTag, TextLayout
 from axes import axes
+from layouts import padded
 
 KEY = "7/regions"
 PAPER = RegionRule(everywhere=False, background=False)
 
 
-def layout(text: str, length: int = 77) -> TokenLayout:
+def layout(text: str, length: int = 77) -> TextLayout:
     """One token a word, between a begin token and the padding."""
-    words = [f"{word.lower()}</w>" for word in text.split()]
-    return TokenLayout(text, (None, *words, *[None] * (length - 1 - len(words))))
+    return padded(text, length)
 
 
 def phrase(text: str, occurrence: int = 1) -> Phrase:
@@ -70,7 +70,7 @@ def run(call: AttentionCall, *methods: RegionAttention) -> torch.Tensor:
     return Chain(tuple(methods)).attend(call, innermost)
 
 
-def expected(call: AttentionCall, made: RegionAttention, row: int, prompt: TokenLayout, image: int = 0) -> torch.Tensor:
+def expected(call: AttentionCall, made: RegionAttention, row: int, prompt: TextLayout, image: int = 0) -> torch.Tensor:
     """The naive answer for one row of a call: [H, Nq, D]."""
     rule, kind = made.rule, call.layer.kind
     there = [p.empty or bool(prompt.occurrences(p.layout)) for p in made.phrases]
@@ -78,13 +78,14 @@ def expected(call: AttentionCall, made: RegionAttention, row: int, prompt: Token
         return innermost(call)[row]
     masks = made.masks[image % len(made.masks)] & torch.tensor(there)[:, None, None]
     queries = naive.pixel_sets(masks, call.latent_grid, call.grid, rule.background)
-    weight = (rule.cross if kind == "cross" else rule.self_) * (1.0 - call.step.progress) ** made.schedule.decay_power
+    strength = rule.cross_strength if kind == "cross" else rule.self_strength
+    weight = strength * (1.0 - call.step.progress) ** made.schedule.decay_power
     a = naive.amounts(queries, weight, rule.size_adaptation, made.strengths)
     if kind == "self":
         keys = queries
     else:
         spans = [p.find(prompt) if is_there else () for p, is_there in zip(made.phrases, there, strict=True)]
-        keys = naive.token_sets(len(prompt.pieces), spans, prompt.own(), rule.everywhere)
+        keys = naive.token_sets(len(prompt.tokens), spans, prompt.own(), rule.everywhere)
         keys = keys * (call.k.shape[2] // len(keys))
         queries = [regions | {naive.EVERYWHERE} for regions in queries]
     return naive.regions_attention(call.q[row], call.k[row], call.v[row], queries, keys, a)

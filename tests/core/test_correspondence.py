@@ -40,30 +40,30 @@ def test_the_gate_opens_where_the_match_is_good_and_the_subject_is() -> None:
     target[:5] = pool[[3, 1, 4, 1, 5]]
     own = torch.ones(1, 12, dtype=torch.bool)
     own[0, 0] = False
-    drawn = link(target, pool, torch.ones(1, 10, dtype=torch.bool), own)
-    assert drawn.gate.tolist() == [False] + [True] * 4 + [False] * 7
-    assert drawn.index[1:5].tolist() == [1, 4, 1, 5]
+    taken = link(target, pool, torch.ones(1, 10, dtype=torch.bool), own)
+    assert taken.gate.tolist() == [False] + [True] * 4 + [False] * 7
+    assert taken.index[1:5].tolist() == [1, 4, 1, 5]
     nothing = link(target, pool, torch.zeros(1, 10, dtype=torch.bool), own)
     assert not nothing.gate.any(), "a source without a subject gives nothing"
 
 
-def test_subjects_draw_from_their_own() -> None:
+def test_subjects_take_from_their_own() -> None:
     pool = torch.eye(6).double()
     target = pool[[0, 1, 2, 3, 4, 5, 0, 3]]
     valid = torch.tensor([[True] * 3 + [False] * 3, [False] * 3 + [True] * 3])
     own = torch.tensor([[True, False, True, True, False, False, False, False],
                         [False, True, False, False, True, True, False, False]])
-    drawn = link(target, pool, valid, own)
-    assert drawn.gate.tolist() == [True, False, True, False, True, True, False, False]
-    assert drawn.index[[0, 2, 4, 5]].tolist() == [0, 2, 4, 5]
+    taken = link(target, pool, valid, own)
+    assert taken.gate.tolist() == [True, False, True, False, True, True, False, False]
+    assert taken.index[[0, 2, 4, 5]].tolist() == [0, 2, 4, 5]
 
 
 def test_injection_mixes_what_the_gate_lets_in() -> None:
     torch.manual_seed(4)
     x, pool = torch.randn(6, 3).double(), torch.randn(8, 3).double()
-    drawn = Link(torch.tensor([7, 0, 1, 2, 3, 4]), torch.tensor([True, False, True, False, True, False]))
-    found = inject(x, pool, drawn, 0.8)
+    taken = Link(torch.tensor([7, 0, 1, 2, 3, 4]), torch.tensor([True, False, True, False, True, False]))
+    found = inject(x, pool, taken, 0.8)
     for p in range(6):
-        wanted = 0.2 * x[p] + 0.8 * pool[drawn.index[p]] if drawn.gate[p] else x[p]
+        wanted = 0.2 * x[p] + 0.8 * pool[taken.index[p]] if taken.gate[p] else x[p]
         torch.testing.assert_close(found[p], wanted, rtol=0, atol=1e-12)
-    assert torch.equal(inject(x, pool, drawn, 0.0), x)
+    assert torch.equal(inject(x, pool, taken, 0.0), x)

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from attention_director.core.edge_predictor import SINES, WIDTHS, EdgePredictor, noise_features
+from attention_director.core.noise import FLOW
 from torch import nn
 
 CHANNELS = (6, 4, 8)
@@ -62,6 +63,14 @@ def test_the_noise_level_is_a_number_and_ten_sines() -> None:
     assert found[0].abs().max() == 0
     assert float(found[1, 0]) == pytest.approx(0.5 ** 0.5, abs=1e-15) and abs(float(found[2, 0]) - 1) < 1e-9
     assert float(found[1, 3]) == pytest.approx(math.sin(2 * math.pi * 0.5 ** 0.5 / 4), abs=1e-15)
+
+
+def test_a_flow_is_read_by_its_time() -> None:
+    found = noise_features(torch.tensor([0.3], dtype=torch.float64), FLOW)
+    assert float(found[0, 0]) == 0.3
+    assert float(found[0, 2]) == pytest.approx(math.sin(2 * math.pi * 0.3 / 2), abs=1e-15)
+    sigma = torch.linspace(0.03, 15, 200)
+    assert torch.equal(noise_features(sigma)[:, 0], sigma / (1 + sigma.square()).sqrt()), "as files were trained"
 
 
 def test_each_pixel_is_read_alone() -> None:

@@ -29,7 +29,7 @@ def expected(call: AttentionCall, made: EditAttention, row: int, source: int, nu
     """The paper's A_final V of one target row."""
     a_source, a_target = (probabilities(call.q[r], call.k[r]) for r in (source, row))
     planned = made.edits[number]
-    gate = torch.tensor(planned.gate(made.cross, call.step.progress), dtype=torch.float64)
+    gate = torch.tensor(planned.gate(made.cross_window, call.step.progress), dtype=torch.float64)
     return edited_map(a_source, a_target, planned.map, planned.factors, gate) @ call.v[row]
 
 
@@ -96,14 +96,14 @@ WINDOWED = edit(*ADD, "refine", {4: 3.0}, windows=(((2,), Schedule(0.0, 0.2)), (
                                             (0.7, (False, False, True))])
 def test_windows_of_words_override_their_columns(progress: float, open_: tuple[bool, ...]) -> None:
     """Token 1 follows the node's window (to 0.6), token 2 and tokens 4, 5 their own."""
-    made = method(WINDOWED, cross=Schedule(0.0, 0.6))
-    gate = WINDOWED.gate(made.cross, progress)
+    made = method(WINDOWED, cross_window=Schedule(0.0, 0.6))
+    gate = WINDOWED.gate(made.cross_window, progress)
     assert (gate[1], gate[2], gate[4]) == open_ and gate[4] == gate[5]
     assert_rows(cross_call(tag(*ADD), 2, progress=progress), made, {3: (2, 0)})
 
 
 def test_outside_every_window_nothing_happens_and_nothing_is_computed_twice() -> None:
-    made = method(edit(*ADD, "refine"), cross=Schedule(0.0, 0.5), self_=ALWAYS)
+    made = method(edit(*ADD, "refine"), cross_window=Schedule(0.0, 0.5), self_window=ALWAYS)
     calls: list[int] = []
 
     def counting(call: AttentionCall) -> torch.Tensor:
@@ -118,7 +118,7 @@ def test_outside_every_window_nothing_happens_and_nothing_is_computed_twice() ->
     calls.clear()
     Chain().append(method(edit(*SWAP, "replace"))).attend(cross_call(tag(*SWAP), 2), counting)
     assert calls == [4], "replace attends once"
-    assert made.schedule == Schedule(0.0, 1.0) and method(edit(*SWAP, "replace"), cross=NEVER).schedule.empty
+    assert made.schedule == Schedule(0.0, 1.0) and method(edit(*SWAP, "replace"), cross_window=NEVER).schedule.empty
 
 
 @pytest.mark.parametrize("tiles", [1, 3])
@@ -157,7 +157,7 @@ def test_self_attention_is_copied_whole(progress: float, acts: bool) -> None:
     """A_src V_tgt, inside the window."""
     rows = (RowSpan(0, 2, tag(*SWAP)), RowSpan(2, 4, None))
     call = make_call("self", (16, 16), rows, latent=(64, 64), progress=progress, heads=1, width=8)
-    made = method(edit(*SWAP, "replace"), self_=Schedule(0.0, 0.5))
+    made = method(edit(*SWAP, "replace"), self_window=Schedule(0.0, 0.5))
     got, plain = run(call, made), innermost(call)
     wanted = probabilities(call.q[0], call.k[0]) @ call.v[1] if acts else plain[1]
     torch.testing.assert_close(got[1], wanted, rtol=0, atol=EXACT)
@@ -178,7 +178,7 @@ class Asked:
 def test_copies_in_the_layers_of_the_network(latent: tuple[int, int], floor: int, most: int, cells: int) -> None:
     """Published: grids of 16 for Stable Diffusion 1.x at 512, 32 for SDXL at 1024 and for inverted pictures."""
     network = Asked()
-    made = method(edit(*SWAP, "replace"), self_=ALWAYS, self_floor=floor, self_max=most).fitted(network, latent)
+    made = method(edit(*SWAP, "replace"), self_window=ALWAYS, self_floor=floor, self_max=most).fitted(network, latent)
     assert network.cells == cells == self_limit(latent, floor, most)
     assert made.selects(LayerAddress("input", 1, 0, "self")) and not made.selects(LayerAddress("input", 0, 0, "self"))
 
@@ -194,7 +194,7 @@ def test_regions_in_the_same_chain_in_either_order(kind: str) -> None:
     texts = ("a red cat eats", "a red old cat eats")
     ours = replace(tag(*texts), keys=frozenset({"9/edit", "7/regions"}))
     call = make_call(kind, (6, 5), (RowSpan(0, 2, None), RowSpan(2, 4, ours)), latent=(12, 10))
-    made = method(edit(*texts, "refine", {2: 1.5}), self_=ALWAYS)
+    made = method(edit(*texts, "refine", {2: 1.5}), self_window=ALWAYS)
     maps: list[torch.Tensor] = []
 
     def looking(inner: AttentionCall) -> torch.Tensor:
@@ -217,14 +217,17 @@ def test_regions_in_the_same_chain_in_either_order(kind: str) -> None:
 
 
 def test_some_rows_of_a_call() -> None:
-    """Rows keep their words, their image and their share of another pack's addition."""
+    """Rows keep their words, their image and what another pack adds to them, found when it is asked for."""
     ours = tag(*SWAP)
     spans = (RowSpan(0, 2, None, 4), RowSpan(2, 6, ours))
     assert take_spans(spans, (2, 3, 5, 1, 2)) == (RowSpan(0, 2, ours, 0), RowSpan(2, 3, ours, 3),
                                                   RowSpan(3, 4, None, 5), RowSpan(4, 5, ours, 0))
+    asked: list[int] = []
     call = make_call("cross", (2, 3), spans)
+    call = replace(call, residual=lambda: asked.append(1) or call.q)
     some = call.take((5, 2)).take((1, 1, 0))
-    assert some.residual_rows == (2, 2, 5) and torch.equal(some.k, call.k[[2, 2, 5]])
+    assert torch.equal(some.k, call.k[[2, 2, 5]]) and not asked
+    assert some.residual is not None and torch.equal(some.residual(), call.q[[2, 2, 5]])
 
 
 def test_marks_of_an_observer_are_mixed_as_values_are() -> None:
@@ -252,6 +255,6 @@ def test_a_batch_that_is_no_multiple_of_the_prompts() -> None:
 def test_layers_are_chosen_by_what_is_open() -> None:
     cross, own = LayerAddress("input", 1, 0, "cross"), LayerAddress("input", 1, 0, "self")
     words = method(edit(*SWAP, "replace"))
-    shapes = method(edit(*SWAP, "replace"), cross=NEVER, self_=ALWAYS)
+    shapes = method(edit(*SWAP, "replace"), cross_window=NEVER, self_window=ALWAYS)
     assert words.selects(cross) and not words.selects(own)
     assert shapes.selects(own) and not shapes.selects(cross)

@@ -8,14 +8,13 @@ from collections.abc import Callable
 import pytest
 import torch
 from attention_director.core.inversion import (
-    ancestral_scales,
     ddim_inversion,
-    ddim_step,
     edit_friendly,
     held_prediction,
     null_text,
     state_at,
 )
+from attention_director.core.noise import EPS, FLOW, euler_step
 
 SIGMAS = (14.6, 6.1, 2.9, 1.3, 0.5, 0.12, 0.0)
 SHAPE = (1, 4, 3, 5)
@@ -66,7 +65,7 @@ def test_ddim_inversion_is_the_papers_in_z(kind: str) -> None:
         clean = (z - (1 - a) ** 0.5 * eps) / a ** 0.5
         z = b ** 0.5 * clean + (1 - b) ** 0.5 * eps
         expected.append(scaled(z, higher))
-    states = ddim_inversion(denoiser(kind), x0, SIGMAS)
+    states = ddim_inversion(denoiser(kind), x0, SIGMAS, EPS)
     torch.testing.assert_close(states, torch.cat(expected[::-1]), rtol=1e-10, atol=1e-10)
     assert torch.equal(states[-1:], x0)
 
@@ -78,7 +77,7 @@ def test_a_run_back_down_is_the_papers_too() -> None:
         a, b = abar(sigma), abar(lower)
         eps = noise_of("eps", z, a)
         z = b ** 0.5 * (z - (1 - a) ** 0.5 * eps) / a ** 0.5 + (1 - b) ** 0.5 * eps
-        x = ddim_step(x, denoise(x, sigma), sigma, lower)
+        x = euler_step(x, denoise(x, sigma), sigma, lower)
         torch.testing.assert_close(x, scaled(z, lower), rtol=1e-10, atol=1e-10)
 
 
@@ -86,9 +85,9 @@ def test_the_noise_found_brings_the_picture_back_as_steps_grow() -> None:
     x0, denoise, errors = draw(3), denoiser("eps"), []
     for steps in (40, 160, 640):
         sigmas = (*(5.0 * (1 - i / steps) for i in range(steps)), 0.0)
-        x = ddim_inversion(denoise, x0, sigmas)[:1]
+        x = ddim_inversion(denoise, x0, sigmas, EPS)[:1]
         for sigma, lower in zip(sigmas, sigmas[1:], strict=False):
-            x = ddim_step(x, denoise(x, sigma), sigma, lower)
+            x = euler_step(x, denoise(x, sigma), sigma, lower)
         errors.append(float((x - x0).abs().max()))
     assert errors[2] < 0.4 * errors[1] and errors[1] < 0.5 * errors[0]
 
@@ -96,31 +95,31 @@ def test_the_noise_found_brings_the_picture_back_as_steps_grow() -> None:
 def test_direct_is_adding_the_difference_after_each_step() -> None:
     """2310.01506: x_src += z*_{i+1} - x_src after every DDIM step, with the model's own prediction before."""
     denoise = denoiser("eps")
-    states = ddim_inversion(denoise, draw(4), SIGMAS)
+    states = ddim_inversion(denoise, draw(4), SIGMAS, EPS)
     published = ours = states[:1]
     for i, (sigma, lower) in enumerate(zip(SIGMAS, SIGMAS[1:], strict=False)):
-        published = ddim_step(published, denoise(published, sigma), sigma, lower)
+        published = euler_step(published, denoise(published, sigma), sigma, lower)
         published = published + (states[i + 1:i + 2] - published)
-        ours = ddim_step(ours, held_prediction(states, SIGMAS, sigma, lower), sigma, lower)
+        ours = euler_step(ours, held_prediction(states, SIGMAS, sigma, lower), sigma, lower)
         torch.testing.assert_close(ours, published, rtol=1e-10, atol=1e-10)
     assert torch.equal(ours, states[-1:])
 
 
 @pytest.mark.parametrize("run", [(14.6, 2.0, 0.3, 0.0), (20.0, 14.6, 3.0, 2.9, 0.01, 0.0), (1.0, 0.4, 0.0)])
 def test_direct_on_another_schedule_stays_on_the_interpolated_states(run: tuple[float, ...]) -> None:
-    states = ddim_inversion(denoiser("eps"), draw(5), SIGMAS)
+    states = ddim_inversion(denoiser("eps"), draw(5), SIGMAS, EPS)
     x = state_at(states, SIGMAS, run[0])
     for sigma, lower in zip(run, run[1:], strict=False):
-        x = ddim_step(x, held_prediction(states, SIGMAS, sigma, lower), sigma, lower)
+        x = euler_step(x, held_prediction(states, SIGMAS, sigma, lower), sigma, lower)
         torch.testing.assert_close(x, state_at(states, SIGMAS, lower), rtol=1e-10, atol=1e-10)
     assert torch.equal(x, states[-1:])
 
 
 def test_a_source_pushed_off_its_states_comes_back() -> None:
-    states = ddim_inversion(denoiser("eps"), draw(6), SIGMAS)
+    states = ddim_inversion(denoiser("eps"), draw(6), SIGMAS, EPS)
     x = states[:1] + 1.0
     for i, (sigma, lower) in enumerate(zip(SIGMAS, SIGMAS[1:], strict=False)):
-        x = ddim_step(x, held_prediction(states, SIGMAS, sigma, lower), sigma, lower)
+        x = euler_step(x, held_prediction(states, SIGMAS, sigma, lower), sigma, lower)
         torch.testing.assert_close(x - states[i + 1], torch.full_like(x, lower / SIGMAS[0]), rtol=1e-9, atol=1e-9)
 
 
@@ -136,7 +135,7 @@ def test_states_between_and_beyond() -> None:
 @pytest.mark.parametrize("kind", ["eps", "v"])
 def test_edit_friendly_is_the_papers_in_alpha_bar(kind: str) -> None:
     x0, noise = draw(8), draw(9, len(SIGMAS) - 1, *SHAPE[1:])
-    states, predictions, maps = edit_friendly(denoiser(kind), x0, SIGMAS, noise)
+    states, predictions, maps = edit_friendly(denoiser(kind), x0, SIGMAS, noise, EPS)
     z = [abar(s) ** 0.5 * x0 + (1 - abar(s)) ** 0.5 * noise[k:k + 1] for k, s in enumerate(SIGMAS[:-1])] + [x0]
     for k in range(len(SIGMAS) - 2):  # the last step, to sigma 0, has z_1 = 0
         a, b = abar(SIGMAS[k]), abar(SIGMAS[k + 1])
@@ -153,10 +152,10 @@ def test_edit_friendly_is_the_papers_in_alpha_bar(kind: str) -> None:
 
 def test_the_stored_noise_leads_through_the_stored_states() -> None:
     x0, denoise = draw(10), denoiser("eps")
-    states, _, maps = edit_friendly(denoise, x0, SIGMAS, draw(11, len(SIGMAS) - 1, *SHAPE[1:]))
+    states, _, maps = edit_friendly(denoise, x0, SIGMAS, draw(11, len(SIGMAS) - 1, *SHAPE[1:]), EPS)
     x = states[:1]
     for k, (sigma, lower) in enumerate(zip(SIGMAS[:-1], SIGMAS[1:-1], strict=False)):
-        kept, fresh = ancestral_scales(sigma, lower)
+        kept, fresh = EPS.ancestral_scales(sigma, lower)
         denoised = denoise(x, sigma)
         x = denoised + kept * (x - denoised) + fresh * maps[k]
         torch.testing.assert_close(x, states[k + 1:k + 2], rtol=1e-10, atol=1e-10)
@@ -164,9 +163,52 @@ def test_the_stored_noise_leads_through_the_stored_states() -> None:
 
 @pytest.mark.parametrize("sigma,lower", [(14.6, 6.1), (0.5, 0.12), (1.0, 0.0)])
 def test_ancestral_scales_keep_the_level(sigma: float, lower: float) -> None:
-    kept, fresh = ancestral_scales(sigma, lower)
+    kept, fresh = EPS.ancestral_scales(sigma, lower)
     assert (kept * sigma) ** 2 + fresh ** 2 == pytest.approx(lower ** 2, rel=1e-12)
     assert fresh == pytest.approx((lower ** 2 * (sigma ** 2 - lower ** 2) / sigma ** 2) ** 0.5, rel=1e-12)
+
+
+TIMES = (1.0, 0.8, 0.55, 0.3, 0.1, 0.0)
+
+
+def velocity(x: torch.Tensor, time: float) -> torch.Tensor:
+    """Some smooth flow; its denoised prediction is x - t v."""
+    return network(4)(x, time)
+
+
+def flowing(x: torch.Tensor, time: float) -> torch.Tensor:
+    return x - time * velocity(x, time)
+
+
+def test_a_flow_is_inverted_by_walking_up_its_velocity() -> None:
+    """x_h = x_s + (h - s) v(x_s, h), x read as it is; and held, it comes back along the same states."""
+    x0 = draw(15)
+    x, expected = x0, [x0]
+    for time, higher in zip(TIMES[:0:-1], TIMES[-2::-1], strict=True):
+        x = x + (higher - time) * velocity(x, higher)
+        expected.append(x)
+    states = ddim_inversion(flowing, x0, TIMES, FLOW)
+    torch.testing.assert_close(states, torch.cat(expected[::-1]), rtol=1e-12, atol=1e-12)
+    x = states[:1]
+    for k, (time, lower) in enumerate(zip(TIMES, TIMES[1:], strict=False)):
+        x = euler_step(x, held_prediction(states, TIMES, time, lower), time, lower)
+        torch.testing.assert_close(x, states[k + 1:k + 2], rtol=1e-12, atol=1e-12)
+    assert torch.equal(x, x0)
+
+
+def test_edit_friendly_on_a_flow_ends_in_the_picture_by_way_of_its_states() -> None:
+    """States are (1 - t) x0 + t e; the stored noise makes each from the one before, by the chain's posterior."""
+    x0, noise = draw(16), draw(17, len(TIMES) - 1, *SHAPE[1:])
+    states, predictions, maps = edit_friendly(flowing, x0, TIMES, noise, FLOW)
+    for k, (t, n) in enumerate(zip(TIMES[:-1], TIMES[1:-1], strict=False)):
+        torch.testing.assert_close(states[k], (1 - t) * x0[0] + t * noise[k], rtol=1e-10, atol=1e-10)
+        clean = flowing(states[k:k + 1], t)
+        share = n * (1 - t) / (t * (1 - n))  # of the old noise in the new
+        e = (states[k:k + 1] - (1 - t) * clean) / t
+        reached = (1 - n) * clean + n * share * e + n * (1 - share ** 2) ** 0.5 * maps[k]
+        torch.testing.assert_close(reached, states[k + 1:k + 2], rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(predictions[k:k + 1], clean, rtol=1e-9, atol=1e-9)
+    assert not maps[-1].any() and torch.equal(predictions[-1:], x0) and torch.equal(states[-1:], x0)
 
 
 def with_text(x: torch.Tensor, sigma: float, embedding: torch.Tensor) -> torch.Tensor:
@@ -216,11 +258,11 @@ def test_null_text_is_the_papers_and_keeps_the_run_near_the_states() -> None:
         x = states[:1]
         for k, (sigma, lower) in enumerate(zip(SIGMAS, SIGMAS[1:], strict=False)):
             free = with_text(x, sigma, embeddings[k])
-            x = ddim_step(x, free + 5.0 * (conditional(x, sigma) - free), sigma, lower)
+            x = euler_step(x, free + 5.0 * (conditional(x, sigma) - free), sigma, lower)
         return x
 
-    states, told = ddim_inversion(conditional, draw(14), SIGMAS), []
-    found = null_text(conditional, with_text, states, SIGMAS, empty, 5.0, lambda: told.append(1))
+    states, told = ddim_inversion(conditional, draw(14), SIGMAS, EPS), []
+    found = null_text(conditional, with_text, states, SIGMAS, empty, 5.0, EPS, lambda: told.append(1))
     torch.testing.assert_close(found, torch.cat(naive_null_text(conditional, states, empty, 5.0)), rtol=1e-9,
                                atol=1e-9)
     assert len(told) == len(SIGMAS) - 1 and not found.requires_grad

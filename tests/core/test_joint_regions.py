@@ -56,20 +56,20 @@ def expected(call: AttentionCall, made: JointRegionAttention, row: int) -> torch
         for i, regions in enumerate(pixels):
             own = max((made.strengths[r] for r in drawn[i]), default=made.uncovered)
             line = scores[head, WORDS + i]
-            a = min(1.0, rule.cross * weight * own)
+            a = min(1.0, rule.cross_strength * weight * own)
             reach = float(line[text].max() - line[text].min())
             for j, of in enumerate(words):
                 inside = bool(of & regions) or naive.EVERYWHERE in of
                 foremost = bool(of & regions) or (naive.EVERYWHERE in of and not drawn[i])
                 bias[head, WORDS + i, j] = a * (reach * inside + rule.margin * foremost)
-            b = min(1.0, rule.self_ * weight * own)
+            b = min(1.0, rule.self_strength * weight * own)
             reach = float(line[image].max() - line[image].min())
             for j, of in enumerate(pixels):
                 bias[head, WORDS + i, WORDS + j] = b * (reach + rule.margin) * bool(of & regions)
         for j, of in enumerate(words):
             mine = of - {naive.EVERYWHERE}
             line = scores[head, j, image]
-            a = min(1.0, rule.text * weight * max((made.strengths[r] for r in mine), default=0.0))
+            a = min(1.0, rule.text_strength * weight * max((made.strengths[r] for r in mine), default=0.0))
             for i, regions in enumerate(drawn):
                 bias[head, j, WORDS + i] = a * (float(line.max() - line.min()) + rule.margin) * bool(mine & regions)
     if rule.share == "keep":
@@ -79,8 +79,9 @@ def expected(call: AttentionCall, made: JointRegionAttention, row: int) -> torch
 
 
 @pytest.mark.parametrize("rule", [
-    JointRule(), JointRule(share="raise"), JointRule(text=0.0), JointRule(cross=0.0), JointRule(self_=0.4),
-    JointRule(everywhere=False, background=False, margin=0.0), JointRule(cross=0.5, text=0.3, self_=0.2, margin=2.0)])
+    JointRule(), JointRule(share="raise"), JointRule(text_strength=0.0), JointRule(cross_strength=0.0),
+    JointRule(self_strength=0.4), JointRule(everywhere=False, background=False, margin=0.0),
+    JointRule(cross_strength=0.5, text_strength=0.3, self_strength=0.2, margin=2.0)])
 def test_it_is_the_rule_block_by_block(rule: JointRule) -> None:
     call, made = joint_call(), method(rule)
     got, plain = run(call, made), innermost(call)
@@ -110,4 +111,4 @@ def test_only_joint_layers_are_its_own() -> None:
         layer = LayerAddress("input", 1, 0, kind)
         assert not joint.selects(layer) and ordinary.selects(layer)
     assert joint.selects(LAYER) and not ordinary.selects(LAYER)
-    assert not method(JointRule(cross=0.0, text=0.0)).selects(LAYER)
+    assert not method(JointRule(cross_strength=0.0, text_strength=0.0)).selects(LAYER)

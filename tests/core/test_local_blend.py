@@ -81,7 +81,7 @@ def test_gathers_the_edited_maps(progress: float) -> None:
     call = make_call("cross", (4, 4), (RowSpan(0, 1, None), RowSpan(1, 3, ours)), latent=(16, 16), progress=progress)
     planned = edit(*TEXTS, "refine", {4: 2.0})
     look = blend(keep="eats")
-    made = replace(method(planned, blend=look), cross=type(method(planned).cross)(0.0, 0.5))
+    made = replace(method(planned, blend=look), cross_window=type(method(planned).cross_window)(0.0, 0.5))
     for _ in range(2):
         Chain().append(made).attend(call, innermost)
     source, target = (probabilities(call.q[r], call.k[r]) for r in (1, 2))

@@ -12,19 +12,20 @@ from attention_director.core.call import AttentionCall, LowRankBias, RowSpan, Sc
 from attention_director.core.localise import LocaliseSubjects, confinement, masked_shares, shares
 from attention_director.core.network import LayerAddress
 from attention_director.core.schedule import Schedule
-from attention_director.core.text import Phrase, PromptTag, TokenLayout
+from attention_director.core.text import Phrase, PromptTag, TextLayout
 from axes import axes
+from layouts import pieces
 
 LAYER = LayerAddress("input", 1, 0, "cross")
 WORDS = ("a", "cat", "and", "a", "dog")
 
 
-def layout(*words: str) -> TokenLayout:
-    return TokenLayout(" ".join(words), (None, *(f"{w}</w>" for w in words), None, None))
+def layout(*words: str) -> TextLayout:
+    return pieces(None, *words, None, None)
 
 
 def phrase(*words: str) -> Phrase:
-    return Phrase(" ".join(words), TokenLayout("", tuple(f"{w}</w>" for w in words)))
+    return Phrase(" ".join(words), pieces(*words))
 
 
 def method(strength: float = 1.0, masks: torch.Tensor | None = None, given: tuple[bool, ...] = (False, False),
@@ -38,7 +39,7 @@ def call(grid: tuple[int, int] = (4, 4), images: int = 1, scratch: Scratch | Non
     """Rows of the prompt first, then as many of another conditioning."""
     torch.manual_seed(seed)
     tag = PromptTag((layout(*words),), frozenset({"1/x"}))
-    tokens = len(tag.rows[0].pieces)
+    tokens = len(tag.rows[0].tokens)
     q = torch.randn(2 * images, 2, grid[0] * grid[1], 4, dtype=torch.float64)
     k, v = (torch.randn(2 * images, 2, tokens, 4, dtype=torch.float64) for _ in range(2))
     rows = (RowSpan(0, images, tag), RowSpan(images, 2 * images, None))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from attention_director.core.call import Attend, AttentionCall, RowSpan
-from attention_director.core.method import Chain, Method, owned
+from attention_director.core.method import Chain, Method, spans_of
 from attention_director.core.network import LayerAddress
 from attention_director.core.schedule import Schedule
 from region_cases import innermost, make_call, tag
@@ -27,7 +27,7 @@ class Shout:
         return layer.kind in self.kinds
 
     def acts_on(self, rows) -> bool:
-        return bool(owned(self.key, rows))
+        return bool(spans_of(self.key, rows))
 
     def check_run(self, rows, images: int) -> None: ...
 
@@ -59,4 +59,15 @@ def test_a_method_acts_inside_its_window_and_on_its_own_rows_only() -> None:
     assert [m.factor for m in chain.active(0.2, rows).methods] == [2.0]
     assert [m.factor for m in chain.active(0.5, rows).methods] == [3.0]
     assert chain.active(0.2, rows[:1]).methods == ()
-    assert owned("a", rows) == rows[1:] and owned("b", rows) == ()
+    assert spans_of("a", rows) == rows[1:] and spans_of("b", rows) == ()
+
+
+def test_a_node_leaves_a_chain_with_all_its_methods() -> None:
+    """Also for one that stands in for them: the others of the node would act beside it."""
+    one, other, two = Shout("a", 2.0), Shout("b", 3.0), Shout("a", 4.0)
+    chain = Chain((one, other, two))
+    assert chain.without("a").methods == (other,)
+    instead = Shout("a", 5.0)
+    assert chain.with_instead(two, instead).methods == (other, instead)
+    assert chain.with_instead(one, instead).methods == (instead, other)
+    assert chain.methods == (one, other, two)

@@ -55,19 +55,18 @@ def test_a_stronger_region_gathers_more_of_its_pixels_attention(seed: int, rule:
 
 @pytest.mark.parametrize("kind", ["cross", "self"])
 @pytest.mark.parametrize("flatten", [0.0, 0.4, 1.0])
-@pytest.mark.parametrize("value_range", [True, False])
-def test_the_general_rule_as_a_dense_bias(kind: str, flatten: float, value_range: bool) -> None:
-    """s' = (1 - flatten a) s + a (range + margin) R; without the range, a (1 + margin) R."""
-    rule = replace(PAPER, flatten=flatten, margin=2.5, value_range=value_range, size_adaptation=0.5)
+def test_the_general_rule_as_a_dense_bias(kind: str, flatten: float) -> None:
+    """s' = (1 - flatten a) s + a (range + margin) R."""
+    rule = replace(PAPER, flatten=flatten, margin=2.5, size_adaptation=0.5)
     call = make_call(kind, (6, 6), (RowSpan(0, 1, tag(TEXT)),), latent=(12, 12))
     made = method(["red hat", "dog"], MASKS, (0.8, 0.4), rule)
     queries = naive.pixel_sets(MASKS, (12, 12), (6, 6), False)
     keys = queries if kind == "self" else naive.token_sets(77, [(2, 3), (6,)], (), False)
     r = naive.shares_region(queries, keys)
-    weight = rule.cross if kind == "cross" else rule.self_
+    weight = rule.cross_strength if kind == "cross" else rule.self_strength
     a = torch.tensor(naive.amounts(queries, weight, 0.5, (0.8, 0.4)), dtype=torch.float64)[:, None]
     scores = call.q[0] @ call.k[0].transpose(-1, -2) / call.q.shape[-1] ** 0.5
-    reach = scores.amax(-1, True) - scores.amin(-1, True) if value_range else 1.0
+    reach = scores.amax(-1, True) - scores.amin(-1, True)
     truth = torch.softmax((1 - flatten * a) * scores + a * (reach + 2.5) * r, -1) @ call.v[0]
     torch.testing.assert_close(run(call, made)[0], truth, rtol=0, atol=1e-10)
 
@@ -115,7 +114,7 @@ def test_strength_nothing_everywhere_is_plain(kind: str) -> None:
     everywhere_covered = boxes(8, 8, (0, 0, 8, 4), (0, 4, 8, 8))
     made = method(["red hat", "dog"], everywhere_covered, (0.0, 0.0), RegionRule())
     torch.testing.assert_close(run(call, made), innermost(call), rtol=0, atol=1e-12)
-    dog = method(["dog"], MASKS[:1], rule=replace(PAPER, cross=0.0))
+    dog = method(["dog"], MASKS[:1], rule=replace(PAPER, cross_strength=0.0))
     assert dog.selects(LayerAddress("middle", 0, 0, "self")) and not dog.selects(LayerAddress("middle", 0, 0, "cross"))
 
 

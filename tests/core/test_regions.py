@@ -23,7 +23,7 @@ RULES = {
     "background": RegionRule(everywhere=False),
     "everywhere": RegionRule(background=False),
     "both": RegionRule(),
-    "no size": replace(PAPER, size_adaptation=0.0, cross=0.7, self_=1.3),
+    "no size": replace(PAPER, size_adaptation=0.0, cross_strength=0.7, self_strength=1.3),
 }
 
 
@@ -92,7 +92,7 @@ def test_pixels_of_no_region_have_a_strength_of_their_own(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["self", "cross"])
 def test_amount_is_held_between_nothing_and_all(kind: str) -> None:
-    over = RegionRule(cross=2.0, self_=2.0, size_adaptation=0.0)
+    over = RegionRule(cross_strength=2.0, self_strength=2.0, size_adaptation=0.0)
     assert_exact(kind, OVERLAPPING, over, strengths=(2.0, 2.0))
     everything = torch.ones(3, 8, 8, dtype=torch.bool)  # S_i is 3: the size factor falls below nothing
     call = make_call(kind, (8, 8), one_row())

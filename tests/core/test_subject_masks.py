@@ -64,7 +64,7 @@ def test_dropout_is_one_draw_for_all_subjects_of_an_image() -> None:
 
 
 @pytest.mark.parametrize("biased", [False, True])
-def test_maps_average_a_phrase_and_sum_over_copies(biased: bool) -> None:
+def test_maps_average_a_phrase_over_all_its_copies(biased: bool) -> None:
     torch.manual_seed(3)
     q, k = torch.randn(5, 2, 12, 8).double(), torch.randn(5, 2, 10, 8).double()
     bias = LowRankBias(torch.randn(5, 2, 12, 2).double(), torch.randn(1, 1, 10, 2).double()) if biased else None

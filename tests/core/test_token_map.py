@@ -95,7 +95,7 @@ def test_prompts_of_several_chunks() -> None:
     """80 words fill two chunks; the begin and end tokens inside pair with those of the same place."""
     words = [f"w{n}" for n in range(80)]
     source, target = layout(" ".join(words)), layout(" ".join([*words[:3], "new", *words[4:]]))
-    assert len(source.pieces) == 154
+    assert len(source.tokens) == 154
     assert torch.equal(replace_map(source, target).sources, torch.eye(154, dtype=torch.float64))
     longer = layout(" ".join([*words[:3], "new", *words[3:]]))
     found = refine_map(source, longer)

@@ -102,6 +102,13 @@ def test_every_way_to_ask_for_a_layout_draws():
         assert drawing.pictures.shape == (1, 128, 128, 3), name
 
 
+def test_the_rule_without_the_range_of_logits_is_another_rule():
+    world, layout = load_world(), sample_layout(0)
+    pictures = [draw(world, *VARIANTS[name](world, layout), [5], Settings(steps=2)).pictures
+                for name in ("ours-paper", "ours-paper-value-range")]
+    assert not np.array_equal(*pictures)
+
+
 def test_weights_are_read_off_the_picture():
     picture = np.zeros((4, 4, 3), np.uint8)
     picture[:2] = COLOURS["red"]

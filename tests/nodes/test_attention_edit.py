@@ -100,15 +100,15 @@ def test_lists_that_do_not_read_as_they_should() -> None:
 
 
 def test_words_that_are_not_there() -> None:
-    says('reweight line 1: "cat" is in no target prompt; nearest: "hat". Use words of the prompt.', targets="a red hat",
-         reweight="cat: 2")
-    says('blend word: "cot" is in none of the prompts; nearest: "cat". Use words of the prompt.', blend_words="cot")
-    says('keep word: "xyz" is in none of the prompts. Use words of the prompt.', blend_words="cat", keep_words="xyz")
-    says('word_windows line 1: "cat" is in no target prompt; nearest: "hat". Use words of the prompt.',
+    says('reweight line 1: "cat" is not in any target prompt; nearest: "hat". Use words of the prompt.',
+         targets="a red hat", reweight="cat: 2")
+    says('blend word: "cot" is not in any prompt; nearest: "cat". Use words of the prompt.', blend_words="cot")
+    says('keep word: "xyz" is not in any prompt. Use words of the prompt.', blend_words="cat", keep_words="xyz")
+    says('word_windows line 1: "cat" is not in any target prompt; nearest: "hat". Use words of the prompt.',
          targets="a red hat", word_windows="cat: 0-1")
-    says("target 2 and the source hold none of the blend words, so nothing could change; name one of their words as "
-         "well.", targets="a red dog\na red cow", blend_words="dog")
-    says("keep_words takes area away from blend_words, which is empty; name the words whose area may change.",
+    says("target 2 and the source contain no word of blend_words, so nothing could change; add one of their "
+         "words.", targets="a red dog\na red cow", blend_words="dog")
+    says("keep_words needs blend_words, which is empty; name the words whose area may change there.",
          keep_words="cat")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +31,65 @@ def test_every_shape_of_the_same_box(bboxes: Any) -> None:
     ys, xs = torch.nonzero(masks[0] > 0.5, as_tuple=True)
     assert (int(xs.min()), int(xs.max()) + 1, int(ys.min()), int(ys.max()) + 1) == (64, 320, 128, 192)
     assert torch.equal(regions[0].mask, masks)
+
+
+CORNERS = [64, 128, 320, 192]
+SHARES = [0.125, 0.25, 0.625, 0.375]
+FLORENCE = {"bboxes": [CORNERS], "labels": ["red hat"]}
+QUAD = {"quad_boxes": [[64, 128, 320, 130, 318, 192, 66, 190]], "labels": ["red hat"]}
+NAMED = {"box": {"xmin": 64, "ymin": 128, "xmax": 320, "ymax": 192}, "label": "red hat", "score": 0.9}
+
+
+@pytest.mark.parametrize(("bboxes", "phrase"), [
+    (CORNERS, ""), ([CORNERS], ""), ([[CORNERS], [[0, 0, 9, 9]]], ""), (json.dumps([CORNERS]), ""),
+    ([SHARES], ""), ([tuple(CORNERS)], ""), (torch.tensor([CORNERS]), ""),
+    ({"x": 0.125, "y": 0.25, "width": 0.5, "height": 0.125}, ""),
+    (FLORENCE, "red hat"), ([FLORENCE, {"bboxes": [], "labels": []}], "red hat"), (json.dumps(FLORENCE), "red hat"),
+    ({"<OD>": FLORENCE}, "red hat"), (QUAD, "red hat"), ({"bboxes": [SHARES], "labels": ["red hat"]}, "red hat"),
+    ({"boxes": torch.tensor([CORNERS]), "labels": torch.tensor([3]), "scores": [0.5]}, ""),
+    ({"bbox": CORNERS, "label": "red hat", "score": 0.9}, "red hat"), ({"bbox": CORNERS, "score": 0.9}, ""),
+    ({"box": CORNERS}, ""), ([NAMED], "red hat"), ([{"box": PIXELS, "class": "red hat"}], "red hat"),
+    ([{**PIXELS, "label": "red hat", "score": 0.9}], "red hat"), ([{**PIXELS, "label": 17}], ""),
+    ({**ELEMENT, "label": "cat", "score": 0.9}, "red hat"),
+    ({"x1": 64, "y1": 128, "x2": 320, "y2": 192}, ""), ({"left": 64, "top": 128, "right": 320, "bottom": 192}, ""),
+])
+def test_the_forms_that_detectors_give(bboxes: Any, phrase: str) -> None:
+    """Corners are x first with a label or score, and y first on 1000 for an element of the editor."""
+    (region,), masks = run(bboxes)
+    ys, xs = torch.nonzero(masks[0] > 0.5, as_tuple=True)
+    assert (int(xs.min()), int(xs.max()) + 1, int(ys.min()), int(ys.max()) + 1) == (64, 320, 128, 192)
+    assert region.phrase == phrase
+
+
+FORMATS = json.loads((Path(__file__).parents[1] / "web" / "boxes.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("case", FORMATS, ids=lambda case: json.dumps(case["boxes"]))
+def test_boxes_are_read_as_the_editor_reads_them(case: dict[str, Any]) -> None:
+    from attention_director.bridge.regions.boxes import read_boxes
+
+    if case["found"] is None:
+        with pytest.raises(ValueError, match="^test: (bboxes|box 1) .*[.]$"):
+            read_boxes("test", case["boxes"], 200, 100)
+    else:
+        read = read_boxes("test", case["boxes"], 200, 100)
+        assert [[[round(n, 6) for n in box.corners], box.phrase] for box in read] == case["found"]
+
+
+def test_one_box_in_pixels_makes_all_of_them_pixels() -> None:
+    """A small box beside a large one stays small."""
+    _, masks = run([[0, 0, 1, 1], CORNERS])
+    assert masks[0].sum() <= 4
+    assert run([[0, 0, 1, 1]])[1].all(), "alone it is the whole canvas"
+
+
+def test_a_label_that_is_not_in_the_prompt_is_refused_with_the_nearest_words() -> None:
+    from scene import family, region_prompt
+
+    model, clip, _ = family()
+    parts, _ = run({"bboxes": [CORNERS], "labels": ["cat"]})
+    with pytest.raises(ValueError, match='region 1 "cat" is not in the prompt; nearest: "hat"'):
+        region_prompt(model, clip, "a red hat", parts)
 
 
 def test_what_the_hosts_own_editor_gives() -> None:
@@ -71,11 +131,13 @@ def test_elements_do_not_depend_on_the_size_and_pixels_do() -> None:
 
 
 @pytest.mark.parametrize(("bboxes", "message"), [
-    ("{not json", "bboxes is text but not JSON"), (3, "bboxes holds int, not boxes"), (None, "bboxes holds NoneType"),
+    ("{not json", "bboxes is text but not JSON"), (3, "bboxes is int, not boxes"), (None, "bboxes is NoneType"),
     ([3], "not boxes; wire Create Bounding Boxes"), ([{"x": 1}], "box 1 cannot be read"),
     ([PIXELS, {"bbox": [1, 2, 3]}], "box 2 cannot be read"), ([{**PIXELS, "x": "left"}], "box 1 cannot be read"),
-    ([{**PIXELS, "y": math.nan}], "box 1 holds a value that is no number"),
-    ([{"bbox": [0, 0, math.inf, 5]}], "box 1 holds a value that is no number"), ('"text"', "bboxes holds str"),
+    ([[1, 2, 3]], "box 1 cannot be read"), ([{"label": "cat"}], "box 1 cannot be read"),
+    ({"bboxes": [[1, 2, 3]], "labels": ["a"]}, "box 1 cannot be read"),
+    ([{**PIXELS, "y": math.nan}], "box 1 contains a value that is not a number"),
+    ([{"bbox": [0, 0, math.inf, 5]}], "box 1 contains a value that is not a number"), ('"text"', "bboxes is str"),
 ])
 def test_what_is_no_box_is_refused_in_words(bboxes: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:

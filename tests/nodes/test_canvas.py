@@ -103,13 +103,13 @@ def test_text_that_is_no_drawing_is_refused_in_words(text: str) -> None:
 def test_limits() -> None:
     with pytest.raises(ValueError) as caught:
         parse({"version": 2, "regions": []})
-    assert str(caught.value) == START + "is of version 2; update Attention Director."
+    assert str(caught.value) == START + "has version 2; update Attention Director."
     with pytest.raises(ValueError) as caught:
         parse(" " + "x" * 1_000_000)
-    assert str(caught.value) == START + "holds 1000001 characters; clear it and draw again."
+    assert str(caught.value) == START + "has 1000001 characters; clear it and draw again."
     with pytest.raises(ValueError) as caught:
         parse({"regions": [{}] * 65})
-    assert str(caught.value) == START + "holds 65 regions; use 64 or fewer."
+    assert str(caught.value) == START + "has 65 regions; use 64 or fewer."
     assert len(parse({"regions": [{}] * 64})) == 64
     for strength in ("NaN", "-1", "Infinity"):
         with pytest.raises(ValueError, match='RegionPrompt: region "a" has strength'):

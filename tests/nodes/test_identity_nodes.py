@@ -24,9 +24,9 @@ def ask(adapter: Any, text: Any = TEXT, parts: tuple | None = None, family: str 
 
 
 @pytest.mark.parametrize("phrase, sentence", [
-    ("Anna", r'IdentityInject: subject 1 "Anna" is not in the prompt.*\. Use the word that stands there, such'),
+    ("Anna", r'IdentityInject: subject 1 "Anna" is not in the prompt.*\. Use a word of the prompt, such'),
     ("hats", r'subject 1 "hats" is not in the prompt; nearest: "hat"'),
-    ("dog#2", r'subject 1 "dog#2": the prompt holds those words once; lower the number')])
+    ("dog#2", r'subject 1 "dog#2": the prompt contains those words once; lower the number')])
 def test_a_phrase_that_is_not_there(light: Any, phrase: str, sentence: str) -> None:
     with pytest.raises(DirectorError, match=sentence):
         ask(light, parts=files.subjects((phrase, files.picture())))
@@ -44,7 +44,7 @@ def test_two_subjects_on_one_phrase(light: Any) -> None:
 
 
 def test_no_subject_at_all(light: Any) -> None:
-    with pytest.raises(DirectorError, match="there is no subject; wire Identity Subject"):
+    with pytest.raises(DirectorError, match="subjects is empty; wire Identity Subject"):
         ask(light, parts=())
 
 
@@ -77,7 +77,7 @@ def test_numbers_outside_their_range(light: Any, changes: dict) -> None:
 
 
 @pytest.mark.parametrize("images, sentence", [
-    (torch.zeros(1, 8, 8, 3), r'"dog": picture 1 is empty \(one flat tone\)'),
+    (torch.zeros(1, 8, 8, 3), r'"dog": picture 1 is empty \(one flat colour\)'),
     (torch.cat((torch.rand(1, 8, 8, 3), torch.full((1, 8, 8, 3), 0.5))), "picture 2 is empty"),
     (torch.full((1, 8, 8, 3), float("nan")), "picture 1 is empty"),
     (torch.zeros(0, 8, 8, 3), "a batch of pictures is needed"),

@@ -64,16 +64,15 @@ def says(sentence: str, positive: Any = None, phrases: str = "", **window: float
 
 def test_slips() -> None:
     _, clip, _ = family()
-    says('"red coat" is not in the prompt; nearest: "red hat". Write words of the prompt, one phrase a line.',
+    says('"red coat" is not in the prompt; nearest: "red hat". Write words of the prompt, one phrase per line.',
          phrases="blue dog\nred coat")
-    says('"dog#2": the prompt holds those words 1 time; lower the number after #.', phrases="dog#2")
-    says('"()" holds no words; write words of the prompt, one phrase a line.', phrases="()")
+    says('"dog#2": the prompt contains those words once; lower the number after #.', phrases="dog#2")
+    says('"()" contains no words; write words of the prompt, one phrase per line.', phrases="()")
     says("the linked prompt was not made by an Attention Director node, so its words are unknown; use Encode Prompt in "
          "place of CLIP Text Encode.", positive=host_encode(clip, PROMPT))
-    says("the linked prompt holds no words to record; type a prompt.", positive=encode(clip, ""))
+    says("the linked prompt contains no words to record; type a prompt.", positive=encode(clip, ""))
     says("start_percent 0.6 lies after end_percent 0.2; swap them.", start_percent=0.6, end_percent=0.2)
-    says("a window runs within 0..1, this one from nan to 1.0; give percents from 0 to 1.",
-         start_percent=float("nan"))
+    says("start_percent is nan; give a number from 0 to 1.", start_percent=float("nan"))
     many = " ".join(f"{a}{b}" for a in "abcdefghi" for b in "abcdefgh")
     says("phrases has 72 lines; use 64 or fewer.", positive=encode(clip, many), phrases=many.replace(" ", "\n"))
 
@@ -84,11 +83,11 @@ def test_slips() -> None:
     "well-known... ''quoted'' <lora:x:0.8>"])
 def test_words_are_spelled_as_the_tokenizer_spells_them(text: str) -> None:
     """Without a text encoder: each stretch of the prompt's words is found at the tokens it has there."""
-    from attention_director.bridge.text.prompt import phrase, tag_of
-    from attention_director.bridge.text.words import phrase_of
+    from attention_director.bridge.text.prompt import tag_of, tokenise_phrase
+    from attention_director.bridge.text.words import phrase_without_clip
 
     _, clip, _ = family()
     layout = tag_of(encode(clip, text)).rows[0]
-    ours, theirs = phrase_of(text), phrase(clip, text, "test")
+    ours, theirs = phrase_without_clip(text), tokenise_phrase(clip, text, "test")
     assert [w.text for w in ours.layout.words()] == [w.text for w in theirs.layout.words()]
     assert ours.find(layout) == theirs.find(layout)

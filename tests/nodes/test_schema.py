@@ -53,11 +53,12 @@ def test_only_custom_reveals_its_numbers() -> None:
 
 def test_the_paper_preset_is_custom_with_its_defaults() -> None:
     """DenseDiffusion as published: the numbers that custom starts from."""
-    from attention_director.nodes.region_prompt import PAPER, custom_options
+    from attention_director.bridge.regions.presets import PAPER, custom_options
 
     defaults = {name: values["default"] for name, values in CUSTOM.items()}
-    assert custom_options(defaults) == PAPER
-    assert (PAPER.rule.cross, PAPER.rule.self_, PAPER.rule.flatten, PAPER.rule.margin) == (1.0, 0.3, 1.0, 0.0)
+    assert custom_options("RegionPrompt", defaults) == PAPER
+    rule = PAPER.rule
+    assert (rule.cross_strength, rule.self_strength, rule.flatten, rule.margin) == (1.0, 0.3, 1.0, 0.0)
 
 
 def test_helpers_take_what_was_promised() -> None:
@@ -95,7 +96,8 @@ def test_ids_are_ours() -> None:
 
 def test_a_preset_as_the_host_passes_it_nested_or_flat() -> None:
     """DynamicCombo nests what it reveals; an older host has a plain combo and the numbers beside it."""
-    from attention_director.nodes.region_prompt import STRONG, chosen_options
+    from attention_director.bridge.regions.presets import STRONG
+    from attention_director.nodes.region_prompt import chosen_options
 
     flat = {k: v for k, v in custom(decay_power=2.5).items() if k != "preset"}
     assert chosen_options(custom(decay_power=2.5), {}) == chosen_options("custom", flat)

@@ -22,16 +22,16 @@ def says(sentence: str, **options: Any) -> None:
 
 
 def test_a_phrase_that_is_not_in_the_prompt() -> None:
-    says('RegionPrompt: region 2 "red hat" is not in the prompt; nearest: "red coat". Add it to the prompt or pick '
+    says('RegionPrompt: region 2 "red hat" is not in the prompt; nearest: "red coat". Add it to the prompt or choose '
          "other words.", text="a dog in a red coat", parts=regions(("dog", left()), ("red hat", right())))
-    says('RegionPrompt: region 1 "xylophone" is not in the prompt. Add it to the prompt or pick other words.',
+    says('RegionPrompt: region 1 "xylophone" is not in the prompt. Add it to the prompt or choose other words.',
          text="42", parts=regions(("xylophone", left())))
 
 
 def test_an_occurrence_that_is_not_in_the_prompt() -> None:
-    says('RegionPrompt: region 1 "cat#3": the prompt holds those words 2 times; lower the number after #.',
+    says('RegionPrompt: region 1 "cat#3": the prompt contains those words twice; lower the number after #.',
          text="a cat and a cat", parts=regions(("cat#3", left())))
-    says('RegionPrompt: region 1 "cat#2": the prompt holds those words once; lower the number after #.',
+    says('RegionPrompt: region 1 "cat#2": the prompt contains those words once; lower the number after #.',
          text="a cat", parts=regions(("cat#2", left())))
 
 
@@ -62,23 +62,22 @@ def test_a_phrase_eaten_by_alternatives(monkeypatch: pytest.MonkeyPatch) -> None
                           {"id": 5, "widgets_values": ["a {red hat|blue coat} on a dog", ""]}]}
     hidden = SimpleNamespace(unique_id="5", extra_pnginfo={"workflow": workflow}, prompt=None)
     monkeypatch.setattr(RegionPrompt, "hidden", hidden, raising=False)
-    says('RegionPrompt: "red hat" is an alternative that was not drawn this time; keep bound phrases outside braces.',
+    says('RegionPrompt: "red hat" is an alternative that was not chosen this time; keep bound phrases outside '
+         "braces.",
          text="a blue coat on a dog", parts=regions(("red hat", left())))
-    says('RegionPrompt: region 1 "cat" is not in the prompt; nearest: "coat". Add it to the prompt or pick other '
+    says('RegionPrompt: region 1 "cat" is not in the prompt; nearest: "coat". Add it to the prompt or choose other '
          "words.", text="a blue coat on a dog", parts=regions(("cat", left())))
 
 
-def test_another_programs_lora_syntax_warns_once(caplog: pytest.LogCaptureFixture,
-                                                 monkeypatch: pytest.MonkeyPatch) -> None:
-    import attention_director.bridge.text.prompt as prompt
-
-    monkeypatch.setattr(prompt, "_warned_of_lora", set())
+def test_another_programs_lora_syntax_warns_once_per_text(caplog: pytest.LogCaptureFixture) -> None:
+    """Also where every line of a batch has it."""
     model, clip, _ = family()
     caplog.set_level(logging.WARNING, logger="attention_director")
-    for _ in range(2):
-        region_prompt(model, clip, "a red hat <lora:x:0.8> and a blue dog")
+    region_prompt(model, clip, "a red hat <lora:x:0.8> and a blue dog")
+    encode(clip, "a red hat <LORA:x:1>\na blue dog <lora:x:1>", lines=True)
     messages = [r.getMessage() for r in caplog.records if r.name == "attention_director"]
-    assert messages == ["RegionPrompt: ComfyUI reads <lora:...> in the prompt as words; use Load LoRA."]
+    assert messages == [f"{node}: ComfyUI reads <lora:...> in the prompt as words; use Load LoRA."
+                        for node in ("RegionPrompt", "AttnDirEncode")]
 
 
 @pytest.mark.parametrize("strength", [math.nan, math.inf, -0.1])
@@ -104,8 +103,8 @@ def test_masks_that_cannot_be_used() -> None:
     broken[0, 0, 0] = math.nan
     with pytest.raises(ValueError) as caught:
         regions(("red hat", broken))
-    assert str(caught.value) == ('AttnDirRegion: the mask of region "red hat" holds values that are no numbers; make '
-                                 "it again.")
+    assert str(caught.value) == ('AttnDirRegion: the mask of region "red hat" contains values that are not numbers; '
+                                 "make it again.")
     says("RegionPrompt: masks come in batches of 2 and 3; use single masks, or batches of one size.",
          parts=regions(("red hat", left().repeat(2, 1, 1)), ("blue dog", right().repeat(3, 1, 1))))
 
@@ -122,7 +121,7 @@ def test_a_model_of_another_family() -> None:
 
 
 def test_text_encoders_that_are_no_clip() -> None:
-    says("RegionPrompt: the clip input is empty; the checkpoint may hold no text encoder, use Load CLIP.", clip=None)
+    says("RegionPrompt: the clip input is empty; if the checkpoint contains no text encoder, use Load CLIP.", clip=None)
 
     class T5:
         def tokenize(self, text: str) -> dict:
@@ -135,7 +134,7 @@ def test_text_encoders_that_are_no_clip() -> None:
 
 
 def test_a_linked_prompt_and_a_clip_that_is_missing() -> None:
-    says("RegionPrompt: the clip input is empty; the checkpoint may hold no text encoder, use Load CLIP.", clip=None,
+    says("RegionPrompt: the clip input is empty; if the checkpoint contains no text encoder, use Load CLIP.", clip=None,
          text=encode(tiny.clip(), PROMPT))
 
 
@@ -144,3 +143,34 @@ def test_a_window_that_ends_before_it_starts_is_refused() -> None:
     backwards = custom(start_percent=0.6, end_percent=0.2)
     with pytest.raises(ValueError, match=r"^RegionPrompt: start_percent 0.6 lies after end_percent 0.2; swap them\.$"):
         region_prompt(model, clip, preset=backwards)
+
+
+def test_a_region_without_a_place_is_left_out_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    """A detector that finds nothing gives no mask, or a black one; the rest is as without the region."""
+    from attention_director.bridge.run.run import CHAIN_KEY
+
+    model, clip, _ = family()
+    caplog.set_level(logging.WARNING, logger="attention_director")
+    other = ("blue dog", right())
+    alone = region_prompt(model, clip, parts=regions(other))
+    for nothing in (torch.zeros(0, 64, 64), torch.zeros(0, 1, 64, 64), torch.zeros(1, 64, 64), torch.zeros(0, 0, 0)):
+        caplog.clear()
+        graph = region_prompt(model, clip, parts=regions(("red hat", nothing), other))
+        assert [r.getMessage() for r in caplog.records] == [
+            'RegionPrompt: the mask of region 1 "red hat" is empty, so the region is left out.']
+        assert torch.equal(graph.masks, alone.masks) and not torch.equal(graph.preview, alone.preview)
+        (method,) = graph.model.model_options["transformer_options"][CHAIN_KEY].methods
+        assert method.sum_up(None) == "1 region, 1 left out (empty mask)"
+        assert [p.text for p in method.phrases] == ["blue dog"]
+    assert region_prompt(model, clip, parts=regions(("red hat", torch.zeros(0, 64, 64)))).model is model
+
+
+def test_words_that_another_node_appended_cannot_be_bound() -> None:
+    from nodes import ConditioningConcat
+
+    model, clip, _ = family()
+    joined = ConditioningConcat().concat(encode(clip, "a red hat"), encode(clip, "a blue dog"))[0]
+    says('RegionPrompt: region 1 "blue dog" is not in the prompt; nearest: "a red". Add it to the prompt or choose '
+         "other words. Words that Conditioning (Concat) appended cannot be bound; write them in the prompt text "
+         "instead.", text=joined, parts=regions(("blue dog", left())))
+    assert region_prompt(model, clip, joined, regions(("red hat", left()))).model is not model

@@ -49,7 +49,7 @@ def test_shared_subject_takes_what_was_promised() -> None:
 
 def test_the_papers_numbers_are_the_defaults() -> None:
     """SubjectOptions and the node's own defaults are one set of numbers."""
-    from attention_director.bridge.subject.pass_state import SubjectOptions
+    from attention_director.bridge.subject.options import SubjectOptions
     from attention_director.core.schedule import Schedule
 
     defaults = {name: wanted.get("default") for name, wanted in WANTED.items()}
@@ -74,7 +74,7 @@ def test_banks_take_and_give_what_was_promised() -> None:
 
 def test_windows_scale_the_plain_queries_as_the_paper_does() -> None:
     """0.9 falling to 0.818 over its window, nothing after it."""
-    from attention_director.bridge.subject.pass_state import SubjectOptions
+    from attention_director.bridge.subject.options import SubjectOptions
     from attention_director.core.call import Step
 
     options = SubjectOptions()

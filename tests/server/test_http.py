@@ -69,7 +69,7 @@ SLIPS = {
         {"text": "a red coat and a blue square",
          "canvas": canvas({"blue square": (0, 0, 0.5, 1), "red hat": (0.5, 0, 1, 1)})},
         'RegionPrompt: region 2 "red hat" is not in the prompt; nearest: "red coat". '
-        "Add it to the prompt or pick other words."),
+        "Add it to the prompt or choose other words."),
     "plain conditioning": (
         {"text": ["3", 0]},
         "RegionPrompt: the linked prompt was not made by an Attention Director node, so its words are unknown; type it "

@@ -1,3 +1,3 @@
 declare module "*/scripts/app.js" {
-  export const app: import("./host").App;
+  export const app: import("../../web/shared/comfyui").App;
 }

@@ -1,5 +1,5 @@
 // Two prompts word by word: what stayed, what changed. No DOM.
-import { tokenise, units } from "../regions/words.js";
+import { tokenise, units } from "../shared/words.js";
 
 /** @typedef {{ start: number, end: number, first: number, last: number }} Unit */
 /** @typedef {{ kind: "same" | "changed" | "added" | "removed", source: Unit | null, target: Unit | null }} Column */

@@ -3,7 +3,7 @@
 const LINE = /^(.*\S)\s*:\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*$/;
 
 /** @param {string} word */
-const key = (word) => word.trim().toLowerCase().replace(/\s+/g, " ");
+const key = (word) => word.toLowerCase().replace(/[\s_]+/g, " ").replace(/^[\s,;]+|[\s,;]+$/g, "");
 
 /** @param {string} line @returns {{ word: string, weight: number } | null} */
 function read(line) {

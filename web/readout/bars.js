@@ -11,7 +11,7 @@ const MOST_WORDED = 6; // bars in a row that have room for their number
 /** @param {Place} place @param {number} step @param {boolean} worst @param {boolean} worded */
 function barOf(place, step, worst, worded) {
   const score = Math.max(0, Math.min(1, place.scores[step] ?? 0));
-  const words = `image ${place.image + 1}: ${percent(score)} of what stands out is in its region${worst ? "; the worst" : ""}`;
+  const words = `image ${place.image + 1}: ${percent(score)} of the high attention is in its region${worst ? "; the worst" : ""}`;
   return make("span", { className: `ad-bar${worst ? " ad-worst" : ""}`, title: words, "aria-label": words, role: "img" },
     make("span", { className: "ad-fill", style: { width: `${100 * score}%` } }),
     ...(worded ? [make("span", { className: "ad-bar-number" }, `${worst ? "⚠ " : ""}${percent(score)}`)] : []));

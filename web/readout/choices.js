@@ -7,7 +7,7 @@ import { make } from "../shared/dom.js";
 
 /** @param {ChoiceEvents} on */
 export function createChoices(on) {
-  const root = make("div", { className: "ad-items", role: "group", "aria-label": "What to look at" });
+  const root = make("div", { className: "ad-items", role: "group", "aria-label": "What to show" });
 
   /** @param {Item} item @param {number} index */
   const buttonOf = ({ label, says, beside }, index) => make("button", {

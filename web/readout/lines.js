@@ -26,8 +26,8 @@ function reading(data, bytes, choice, spot, column) {
 
 /** @type {Says} */
 function heat(data, bytes, choice, spot) {
-  if (choice.item < 0) return "point at a phrase to see where it was read";
-  return reading(data, bytes, choice, spot, choice.item) || "where the phrase was read";
+  if (choice.item < 0) return "point at a phrase to see where the picture attended to it";
+  return reading(data, bytes, choice, spot, choice.item) || "where the picture attended to the phrase";
 }
 
 /** @type {Says} */
@@ -36,7 +36,7 @@ function landing(data, bytes, choice, spot) {
   const here = region ? reading(data, bytes, choice, spot, region.column) : "";
   if (here) return here;
   const worst = worstOf(data, choice.step);
-  if (!worst) return "bar: how much of what stands out is in its region, which is outlined";
+  if (!worst) return "bar: how much of the high attention is in its region, which is outlined";
   return `worst: ${worst.phrase}, ${imageWords(data, worst.image)}${percent(worst.scores[choice.step])} in its region`;
 }
 
@@ -52,14 +52,14 @@ function edit(data, bytes, choice, spot) {
 
 /** @type {Says} */
 function subjects(data, _bytes, choice, spot) {
-  if (!data.subjects?.links || !choice.matches) return "where the subject was seen";
-  if (spot && choice.image < 0) return `image ${spot.image + 1} draws its dots from the rings of their colour`;
-  return "dots: parts that draw on an anchor; point at a picture to see from where";
+  if (!data.subjects?.links || !choice.matches) return "where the subject was found";
+  if (spot && choice.image < 0) return `image ${spot.image + 1} takes each dot from the ring of its colour`;
+  return "dots: parts that come from an anchor; point at a picture to see from where";
 }
 
 /** @type {Says} */
 function edges(data) {
-  return data.edges?.agreement.length ? "agreement: 1 is all of the drawing, 0 no more than a blank sheet" : "the lines the predictor saw";
+  return data.edges?.agreement.length ? "agreement: 1 is all of the drawing, 0 no more than on a blank sheet" : "the lines the predictor found";
 }
 
 /** @type {Record<import("./model.js").Kind, Says>} */

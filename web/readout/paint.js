@@ -114,7 +114,7 @@ function paintDots(to, tile, { data, bytes }, image, unit, hover) {
   }
 }
 
-/** The picture with the drawing's lines, and beside it the lines the predictor saw. @type {Painter} */
+/** The picture with the drawing's lines, and beside it the lines the predictor found. @type {Painter} */
 function edges(to, tile, { data, bytes, choice }, image, unit, picture) {
   const found = data.edges;
   const half = { ...tile, w: tile.w / 2 };

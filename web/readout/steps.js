@@ -6,7 +6,7 @@ export function createSteps(change) {
   const first = button("", "", () => change(0));
   const slider = make("input", {
     type: "range", className: "ad-slider", min: "1", step: "1", "aria-label": "Step of the run",
-    title: "One step of the run after the other. Early ones show where a thing is laid out, late ones its outline.",
+    title: "The steps of the run, one by one. Early steps show where an object is placed, late ones its outline.",
     input: () => change(Number(slider.value)),
     keydown: (/** @type {Event} */ event) => event.stopPropagation(),
     pointerdown: (/** @type {PointerEvent} */ event) => event.button === 0 && event.stopPropagation(),

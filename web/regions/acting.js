@@ -1,18 +1,45 @@
-// What each key and button of the canvas does to a drawing.
+// What each key and button of the canvas makes of its state.
+import { MAX_REGIONS, parse } from "./drawing.js";
 import { duplicated, removed, reordered, weighted } from "./edits.js";
 import { adding, growing, nudging } from "./keyboard_edits.js";
+import { aspectOf, committed, selectedRegion, told } from "./state.js";
 
 /** @typedef {import("./drawing.js").Drawing} Drawing */
-/** @typedef {{ drawing: Drawing, selected: number, size: [number, number], snaps: boolean, waiting: string }} Held */
+/** @typedef {import("./keys.js").Command} Command */
+/** @typedef {import("./state.js").State} State */
 
-/** Commands that need a selected region. @type {Set<string>} */
-export const OF_A_REGION = new Set(["phrase", "nudge", "grow", "weigh", "order", "duplicate", "copy", "cut", "delete"]);
+const OF_A_REGION = new Set(["phrase", "nudge", "grow", "weigh", "order", "duplicate", "copy", "cut", "delete"]);
+const [THINNEST, WIDEST] = [0.005, 0.3];
+
+/** Does the command need a region where none is selected? @param {State} state @param {Command} order */
+export const lacksRegion = (state, order) => OF_A_REGION.has(order.do) && !selectedRegion(state);
+
+/** The state after a command. Those that reach beyond the canvas change nothing here. @param {State} state @param {Command} order @returns {State} */
+export function acted(state, order) {
+  switch (order.do) {
+    case "tool": return { ...state, tool: order.tool };
+    case "snap": return { ...state, snaps: !state.snaps };
+    case "brush": return { ...state, brushWidth: Math.min(WIDEST, Math.max(THINNEST, state.brushWidth + order.by)) };
+    case "drop": return committed({ ...state, waiting: "" }, state.drawing, -1);
+    case "clear": return committed(state, { ...state.drawing, regions: [] }, -1);
+  }
+  const next = edited(order, state);
+  return next ? committed(state, ...next) : state;
+}
+
+/** With the regions of a copied text in front. @param {State} state @param {string} text */
+export function pasted(state, text) {
+  const found = parse(text).drawing.regions;
+  if (!found.length) return told(state, "Nothing to paste: copy a region with Ctrl+C first.");
+  return committed(state, { ...state.drawing, regions: [...found, ...state.drawing.regions].slice(0, MAX_REGIONS) }, 0);
+}
 
 /**
  * The drawing after a command and the region to select then, or null where the command changes neither.
- * @param {import("./keys.js").Command} order @param {Held} held @returns {[Drawing, number] | null}
+ * @param {Command} order @param {State} state @returns {[Drawing, number] | null}
  */
-export function edited(order, { drawing, selected, size, snaps, waiting }) {
+function edited(order, state) {
+  const { drawing, selected, size, snaps, waiting } = state;
   const count = drawing.regions.length;
   switch (order.do) {
     case "new": return [adding(drawing, size, waiting), 0];
@@ -20,7 +47,7 @@ export function edited(order, { drawing, selected, size, snaps, waiting }) {
     case "nudge": return [nudging(drawing, selected, order, size, snaps), selected];
     case "grow": return [growing(drawing, selected, order, size, snaps), selected];
     case "weigh": return [weighted(drawing, selected, drawing.regions[selected].strength + order.by), selected];
-    case "duplicate": return [duplicated(drawing, selected, size[0] / size[1]), selected];
+    case "duplicate": return [duplicated(drawing, selected, aspectOf(state)), selected];
     case "cut": case "delete": return [removed(drawing, selected), selected];
     case "order": {
       const to = Math.min(count - 1, Math.max(0, selected + order.by));

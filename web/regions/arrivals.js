@@ -2,34 +2,22 @@
 import { MAX_REGIONS } from "./drawing.js";
 import { paintGhosts } from "./ghosts.js";
 import { read, withMasks } from "./importing.js";
+import { committed, told } from "./state.js";
 import { NONE } from "./wired.js";
 import { createWiredRow } from "./wired_row.js";
 
-/** @typedef {import("./drawing.js").Drawing} Drawing */
+/** @typedef {import("../shared/store.js").Store<import("./state.js").State>} Store */
 /**
- * @typedef {object} Desk the canvas they arrive at
- * @property {() => Drawing} drawing
- * @property {(next: Drawing, select: number) => void} commit
- * @property {(text: string, warns?: boolean) => void} tell
+ * @typedef {object} ArrivalEvents
  * @property {(from: string | File[]) => Promise<import("./importing.js").Picture[]>} masks
  * @property {() => void} unlink
  * @property {() => void} arrived regions from elsewhere are in the drawing
  */
 
-/** @param {Desk} desk */
-export function createArrivals(desk) {
+/** @param {Store} store @param {ArrivalEvents} on */
+export function createArrivals(store, on) {
   let wired = NONE;
-  const copy = () => {
-    const { regions } = desk.drawing();
-    const all = [...regions, ...wired.regions]; // behind the drawn ones, where they lie already
-    if (all.length > MAX_REGIONS) return desk.tell(`A drawing holds ${MAX_REGIONS} regions: remove some first.`, true);
-    desk.tell("Copied, and their wire is removed: move them as you like.");
-    const next = { ...desk.drawing(), regions: all };
-    desk.unlink(); // before the edit, so that both are one step of undo
-    desk.commit(next, regions.length);
-    desk.arrived();
-  };
-  const row = createWiredRow(copy);
+  const row = createWiredRow(() => copyWired(store, on, wired.regions));
   return {
     element: row.element,
     some: () => wired.regions.length > 0,
@@ -40,15 +28,26 @@ export function createArrivals(desk) {
     },
     /** @param {string | File[]} from */
     importMasks: async (from) => {
-      desk.tell("Reading…");
-      const readings = (await desk.masks(from)).map(read);
-      const found = withMasks(desk.drawing(), readings);
-      desk.tell(found.said, found.warns);
-      if (found.drawing === desk.drawing()) return;
-      desk.commit(found.drawing, 0);
-      desk.arrived();
+      store.set(told(store.get(), "Reading…"));
+      const readings = (await on.masks(from)).map(read);
+      const { drawing, said, warns } = withMasks(store.get().drawing, readings);
+      const next = told(store.get(), said, warns);
+      const arrived = drawing !== next.drawing;
+      store.set(arrived ? committed(next, drawing, 0) : next);
+      if (arrived) on.arrived();
     },
     /** @type {(to: CanvasRenderingContext2D, w: number, h: number, unit: number) => void} */
-    paint: (to, w, h, unit) => paintGhosts(to, w, h, unit, wired.regions, desk.drawing().regions.length),
+    paint: (to, w, h, unit) => paintGhosts(to, w, h, unit, wired.regions, store.get().drawing.regions.length),
   };
+}
+
+/** Behind the drawn ones, where they lie already. @param {Store} store @param {ArrivalEvents} on @param {import("./drawing.js").Region[]} wired */
+function copyWired(store, on, wired) {
+  const { drawing } = store.get();
+  const regions = [...drawing.regions, ...wired];
+  if (regions.length > MAX_REGIONS) return store.set(told(store.get(), `A drawing can have ${MAX_REGIONS} regions: remove some first.`, true));
+  on.unlink(); // before the edit, so that both are one step of undo
+  const next = told(store.get(), "Copied, and the wire is removed: now you can move them.");
+  store.set(committed(next, { ...drawing, regions }, drawing.regions.length));
+  on.arrived();
 }

@@ -1,15 +1,16 @@
 // Boxes that can be read from the nodes themselves, before any run; bridge/regions/boxes.py reads the same ones in a run.
 import { ordered } from "../shared/geometry.js";
 import { linkOf, sourceOf, widgetOf } from "../shared/host.js";
+import { listOf, readBox } from "./box_formats.js";
+import { cut } from "./drawing.js";
 
-/** @typedef {import("../../tests/web/host").GraphNode} GraphNode */
+/** @typedef {import("../shared/comfyui").GraphNode} GraphNode */
 /** @typedef {import("../shared/geometry.js").Box} Box */
 /** @typedef {{ box: Box, phrase: string }} Found */
 /** @typedef {Found & { strength: number }} BoxRegion */
 
 const ACTIVE = 0;
 const ELEMENTS_SLOT = 2; // of Create Bounding Boxes: with descriptions; its bboxes come without
-const ELEMENT_GRID = 1000;
 const MOST_NODES = 20;
 
 /**
@@ -68,35 +69,27 @@ function drawnBoxes(node, source, width, height) {
   const described = slot === ELEMENTS_SLOT;
   return all(boxes, ({ x, y, width: w, height: h, metadata }) => ({
     box: described ? [x / own, y / tall, (x + w) / own, (y + h) / tall] : [x / width, y / height, (x + w) / width, (y + h) / height],
-    phrase: described ? words(metadata?.desc || metadata?.text) : "",
+    words: described ? metadata?.desc || metadata?.text : "",
   }));
 }
 
 /** Boxes as JSON text. @param {unknown} text @param {number} width @param {number} height @returns {Found[] | null} */
 function writtenBoxes(text, width, height) {
   try {
-    const value = JSON.parse(String(text ?? "").trim() || "[]");
-    const list = Array.isArray(value) ? (Array.isArray(value[0]) ? value[0] : value) : [value];
-    return all(list, (b) => ("bbox" in b ? {
-      box: [b.bbox[1], b.bbox[0], b.bbox[3], b.bbox[2]].map((n) => n / ELEMENT_GRID), phrase: words(b.desc || b.text),
-    } : {
-      box: [b.x / width, b.y / height, (b.x + b.width) / width, (b.y + b.height) / height], phrase: words(b.metadata?.desc),
-    }));
+    return all(listOf(JSON.parse(String(text ?? "").trim() || "[]")), (entry) => readBox(entry, width, height));
   } catch {
     return null;
   }
 }
 
-/** @param {unknown} text */
-const words = (text) => String(text ?? "").trim().slice(0, 500);
-
 /** Every box, its corners in order and on the canvas, or null where one cannot be read.
- * @param {any[]} list @param {(entry: any) => { box: number[], phrase: string }} read @returns {Found[] | null} */
+ * @param {any[]} list @param {(entry: any) => { box: number[], words: unknown }} read @returns {Found[] | null} */
 function all(list, read) {
   const found = list.map((entry) => (entry && typeof entry === "object" ? read(entry) : null));
   if (!found.every((one) => one?.box.every(Number.isFinite))) return null;
   return found.map((one) => {
-    const { box, phrase } = /** @type {{ box: number[], phrase: string }} */ (one);
+    const { box, words } = /** @type {{ box: number[], words: unknown }} */ (one);
+    const phrase = cut(String(words ?? "").trim());
     return { box: ordered(/** @type {Box} */ (box.map((n) => Math.min(1, Math.max(0, n))))), phrase };
   });
 }

@@ -36,14 +36,14 @@ export function region(parts) {
 export function parse(text) {
   if (typeof text !== "string" || !text.trim()) return { drawing: EMPTY, error: "" };
   try {
-    if (text.length > MAX_CHARACTERS) throw new Error(`it holds ${text.length} characters`);
+    if (text.length > MAX_CHARACTERS) throw new Error(`it has ${text.length} characters`);
     const found = JSON.parse(text);
-    if ((found.version ?? VERSION) !== VERSION) throw new Error("a newer Attention Director made it");
+    if ((found.version ?? VERSION) !== VERSION) throw new Error("it was made by a newer Attention Director");
     if (!Array.isArray(found.regions)) throw new Error("it lists no regions");
-    if (found.regions.length > MAX_REGIONS) throw new Error(`it holds ${found.regions.length} regions`);
+    if (found.regions.length > MAX_REGIONS) throw new Error(`it has ${found.regions.length} regions`);
     return { drawing: { size: readSize(found.size), regions: found.regions.map(readRegion) }, error: "" };
   } catch (error) {
-    const reason = error instanceof SyntaxError ? "it is no JSON" : /** @type {Error} */ (error).message;
+    const reason = error instanceof SyntaxError ? "it is not JSON" : /** @type {Error} */ (error).message;
     return { drawing: EMPTY, error: `The saved drawing cannot be read: ${reason}.` };
   }
 }
@@ -76,6 +76,9 @@ function roundedPoint([x, y]) {
   return [rounded(x), rounded(y)];
 }
 
+/** A phrase of a length that the node takes; no character is cut in two. @param {string} phrase */
+export const cut = (phrase) => [...phrase].slice(0, MAX_PHRASE).join("");
+
 /** @param {any} value @returns {[number, number] | null} */
 function readSize(value) {
   const fine = Array.isArray(value) && value.length === 2 && value.every((n) => Number.isFinite(n) && n > 0);
@@ -85,7 +88,7 @@ function readSize(value) {
 /** @param {any} value @returns {Region} */
 function readRegion(value) {
   return {
-    phrase: String(value.phrase ?? "").slice(0, MAX_PHRASE),
+    phrase: cut(String(value.phrase ?? "")),
     strength: clamp(finite(value.strength ?? 1), 0, MAX_STRENGTH),
     boxes: (value.boxes ?? []).map((/** @type {any} */ b) => {
       const [x0, y0] = readPoint([b[0], b[1]]);
@@ -117,6 +120,6 @@ function readPoint(value) {
 
 /** @param {unknown} value @returns {number} */
 function finite(value) {
-  if (typeof value !== "number" || !Number.isFinite(value)) throw new Error("a coordinate is no number");
+  if (typeof value !== "number" || !Number.isFinite(value)) throw new Error("a coordinate is not a number");
   return value;
 }

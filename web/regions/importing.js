@@ -13,7 +13,7 @@ export function read({ name, pixels }) {
   if (!pixels) return { name, shapes: null, problem: "cannot be opened" };
   const { mask, problem } = maskOf(pixels.data);
   const shapes = problem ? null : traced(mask, pixels.width, pixels.height);
-  return { name, shapes, problem: problem || (shapes ? "" : "holds no area that could be drawn") };
+  return { name, shapes, problem: problem || (shapes ? "" : "contains no area for a region") };
 }
 
 /** @param {number} n @param {string} word */
@@ -29,7 +29,7 @@ export function withMasks(drawing, readings) {
   const fitting = good.slice(0, MAX_REGIONS - drawing.regions.length);
   const parts = [];
   if (fitting.length) parts.push(`${several(fitting.length, "region")} from ${several(fitting.length, "mask")}: select the words of each.`);
-  if (fitting.length < good.length) parts.push(`${good.length - fitting.length} left out: a drawing holds ${MAX_REGIONS} regions.`);
+  if (fitting.length < good.length) parts.push(`${good.length - fitting.length} left out: a drawing can have ${MAX_REGIONS} regions.`);
   if (bad.length) parts.push(`"${bad[0].name}" ${bad[0].problem}${bad.length > 1 ? `, and ${bad.length - 1} more` : ""}.`);
   if (!readings.length) parts.push("There is no picture to read: run the graph first.");
   const next = fitting.length ? { ...drawing, regions: [...fitting, ...drawing.regions] } : drawing;

@@ -3,7 +3,7 @@
 /**
  * @typedef {{ do: "tool", tool: import("./gestures.js").Tool } | { do: "nudge" | "grow", x: number, y: number }
  *   | { do: "walk" | "order", by: number } | { do: "weigh", by: number } | { do: "brush", by: number }
- *   | { do: "copy" | "cut" | "paste" | "duplicate" | "delete" | "undo" | "redo" | "snap" | "drop" | "new" | "words" | "phrase" }} Command
+ *   | { do: "copy" | "cut" | "paste" | "duplicate" | "delete" | "undo" | "redo" | "snap" | "drop" | "clear" | "new" | "words" | "phrase" }} Command
  */
 
 /** @type {Record<string, Command>} */

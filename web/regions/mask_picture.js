@@ -24,5 +24,5 @@ export function maskOf(rgba) {
     const painted = clears > TRACE * count;
     return { mask: clear, problem: painted ? "" : "is a colour picture, not a mask" };
   }
-  return { mask: white, problem: whites ? "" : "has no white area, so it holds no mask" };
+  return { mask: white, problem: whites ? "" : "has no white area, so it contains no mask" };
 }

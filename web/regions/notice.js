@@ -21,16 +21,16 @@ export const EMPTY_HINT = "Drag a box, then select its words below.";
 export function sentence(s) {
   const lost = s.stale.indexOf(true);
   if (s.problem) return { text: `${s.problem} Draw again to replace it.`, warns: true };
-  if (s.turned) return { text: "The picture has another shape now.", warns: true };
+  if (s.turned) return { text: "The picture's proportions have changed.", warns: true };
   if (s.said) return { text: s.said, warns: s.alarmed || lost >= 0 };
   if (lost >= 0) {
     const { phrase } = s.drawing.regions[lost];
     return { text: `Region ${lost + 1}: "${phrase}" is not in the prompt. Select its words again.`, warns: true };
   }
-  if (s.waiting) return { text: `Drag the place of "${s.waiting}".`, warns: false };
+  if (s.waiting) return { text: `Drag a box for "${s.waiting}".`, warns: false };
   const own = s.drawing.regions[s.selected];
   if (own && !own.phrase) return { text: "Select this region's words in the prompt above.", warns: false };
-  if (s.uncertain) return { text: "These words stand in {a|b} and may not be drawn.", warns: true };
+  if (s.uncertain) return { text: "These words are in {a|b} and may not be chosen.", warns: true };
   if (own) return { text: "Drag its label to move it, its corners to resize it.", warns: false };
   return { text: s.drawing.regions.length ? "Click a region, or a word of one." : EMPTY_HINT, warns: false };
 }

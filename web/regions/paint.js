@@ -155,11 +155,11 @@ function paintLabel(to, w, h, unit, region, i, scene) {
 }
 
 /** @type {(to: CanvasRenderingContext2D, text: string, width: number) => string} */
-function shortened(to, text, width) {
+export function shortened(to, text, width) {
   if (to.measureText(text).width <= width) return text;
-  let cut = text;
-  while (cut.length > 1 && to.measureText(`${cut}…`).width > width) cut = cut.slice(0, -1);
-  return `${cut}…`;
+  const letters = [...new Intl.Segmenter().segment(text)].map(({ segment }) => segment); // an emoji is several characters
+  while (letters.length > 1 && to.measureText(`${letters.join("")}…`).width > width) letters.pop();
+  return `${letters.join("")}…`;
 }
 
 /** @type {(to: CanvasRenderingContext2D, w: number, h: number, unit: number, region: Region) => void} */

@@ -22,7 +22,7 @@ const TOOLS = [
   ["box", "Box (B). Shift adds to the selected region, Alt cuts from it"],
   ["lasso", "Lasso (L): a free outline. Shift adds, Alt cuts"],
   ["brush", "Brush (P): paints into the selected region"],
-  ["erase", "Eraser (E): takes away from the selected region"],
+  ["erase", "Eraser (E): erases from the selected region"],
 ];
 const UPLOAD = "upload";
 
@@ -36,31 +36,9 @@ export function createToolbar(on) {
     keydown: (/** @type {Event} */ event) => event.stopPropagation(),
   });
   const snap = button(icon("snap"), "Snap to the latent grid of 8 pixels (G)", () => on.snap());
-  const picker = filePicker(false, ([file]) => on.upload(file));
-  const maskPicker = filePicker(true, on.masks);
-  const masks = createMenu(icon("mask"), "Regions from masks: the white of pictures becomes outlines",
-    () => [...on.pictures(), [UPLOAD, "from files…"]], (choice) => (choice === UPLOAD ? maskPicker.click() : on.masks(choice)));
-  const background = make("select", {
-    className: "ad-select", title: "A picture behind the regions; only for the eye", "aria-label": "Background picture",
-    keydown: (/** @type {Event} */ event) => event.stopPropagation(),
-  });
-  let chosen = "";
-  const list = () => {
-    const entries = [["", "no picture"], ...on.pictures(), [UPLOAD, "from a file…"]];
-    background.replaceChildren(...entries.map(([value, label]) => make("option", { value }, label)));
-    background.value = chosen;
-    if (background.selectedIndex < 0) background.value = "";
-  };
-  background.addEventListener("pointerdown", list);
-  background.addEventListener("focus", list);
-  background.addEventListener("change", () => {
-    const choice = background.value;
-    background.value = chosen;
-    if (choice === UPLOAD) picker.click();
-    else on.background(choice);
-  });
+  const background = createBackground(on);
   const element = make("div", { className: "ad-toolbar", role: "toolbar", "aria-label": "Drawing tools" },
-    ...tools.map(([, face]) => face), width, snap, masks, background, picker, maskPicker, make("span", { className: "ad-spring" }),
+    ...tools.map(([, face]) => face), width, snap, ...maskMenu(on), ...background.elements, make("span", { className: "ad-spring" }),
     button(icon("undo"), "Undo (Ctrl+Z)", () => on.command("undo")), button(icon("redo"), "Redo (Ctrl+Y)", () => on.command("redo")),
     button(icon("paste"), "Paste a copied region (Ctrl+V)", () => on.command("paste")),
     button(icon("clear"), "Remove all regions", () => on.command("clear")));
@@ -72,10 +50,47 @@ export function createToolbar(on) {
       press(snap, snaps);
       width.hidden = tool !== "brush" && tool !== "erase";
       width.value = String(brush);
-      if (chosen !== picture || !background.options.length) {
-        chosen = picture;
-        list();
-      }
+      background.show(picture);
+    },
+  };
+}
+
+/** @param {ToolbarEvents} on */
+function maskMenu(on) {
+  const picker = filePicker(true, on.masks);
+  const menu = createMenu(icon("mask"), "Regions from masks: the white of pictures becomes outlines",
+    () => [...on.pictures(), [UPLOAD, "from files…"]], (choice) => (choice === UPLOAD ? picker.click() : on.masks(choice)));
+  return [menu, picker];
+}
+
+/** The choice of a picture behind the regions. @param {ToolbarEvents} on */
+function createBackground(on) {
+  const picker = filePicker(false, ([file]) => on.upload(file));
+  const field = make("select", {
+    className: "ad-select", title: "A picture behind the regions; it does not change the result", "aria-label": "Background picture",
+    keydown: (/** @type {Event} */ event) => event.stopPropagation(),
+    pointerdown: () => list(), focus: () => list(),
+    change: () => {
+      const choice = field.value;
+      field.value = chosen;
+      if (choice === UPLOAD) picker.click();
+      else on.background(choice);
+    },
+  });
+  let chosen = "";
+  const list = () => {
+    const entries = [["", "no picture"], ...on.pictures(), [UPLOAD, "from a file…"]];
+    field.replaceChildren(...entries.map(([value, label]) => make("option", { value }, label)));
+    field.value = chosen;
+    if (field.selectedIndex < 0) field.value = "";
+  };
+  return {
+    elements: [field, picker],
+    /** @param {string} picture */
+    show: (picture) => {
+      if (chosen === picture && field.options.length) return;
+      chosen = picture;
+      list();
     },
   };
 }

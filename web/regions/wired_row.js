@@ -7,7 +7,7 @@ export function createWiredRow(copy) {
   const text = make("span", { className: "ad-faint" });
   const act = make("button", {
     type: "button", className: "ad-button ad-framed", click: copy,
-    title: "Draw these regions here, to move and change them, and remove the wire, so that none counts twice",
+    title: "Copy these regions here, where you can move and change them, and remove the wire, so that no region counts twice",
   }, "Copy wired regions here");
   const element = make("div", { className: "ad-row", hidden: true }, text, make("span", { className: "ad-spring" }), act);
   return {

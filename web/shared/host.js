@@ -1,8 +1,8 @@
 // What the editors need of ComfyUI's page. The app is handed in, so that importing this does nothing.
 
-/** @typedef {import("../../tests/web/host").App} App */
-/** @typedef {import("../../tests/web/host").GraphNode} GraphNode */
-/** @typedef {import("../../tests/web/host").Widget} Widget */
+/** @typedef {import("./comfyui").App} App */
+/** @typedef {import("./comfyui").GraphNode} GraphNode */
+/** @typedef {import("./comfyui").Widget} Widget */
 
 const MOST_STEPS = 20;
 
@@ -12,9 +12,13 @@ export function recordStep(app) {
   (tracker?.captureCanvasState ?? tracker?.checkState)?.call(tracker);
 }
 
-/** @param {App} app @param {"undo" | "redo"} which */
+/** @type {Promise<void> | undefined} */
+let travelled;
+
+/** One step after the other: of two at once the host would lose one (frontend 1.47). @param {App} app @param {"undo" | "redo"} which */
 export function travel(app, which) {
-  app.extensionManager?.workflow?.activeWorkflow?.changeTracker?.[which]?.();
+  const step = () => app.extensionManager?.workflow?.activeWorkflow?.changeTracker?.[which]?.();
+  travelled = travelled ? travelled.then(step, step) : Promise.resolve(step());
 }
 
 /** Whether nodes are being built anew by undo or redo, and not by another workflow. @param {App} app */

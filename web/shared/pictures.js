@@ -1,8 +1,8 @@
 // Pictures that nodes of the graph show, as backgrounds: LoadImage, previews, results of the last run.
 import { outputOf } from "./host.js";
 
-/** @typedef {import("../../tests/web/host").App} App */
-/** @typedef {import("../../tests/web/host").GraphNode} GraphNode */
+/** @typedef {import("./comfyui").App} App */
+/** @typedef {import("./comfyui").GraphNode} GraphNode */
 
 const NODE = "node:";
 const FILE = "file:";

@@ -1,7 +1,7 @@
 // The prompts a node works on, as the pack reads them: its own, or those of the node it is linked to.
 import { sourceOf, widgetOf } from "./host.js";
 
-/** @typedef {import("../../tests/web/host").GraphNode} GraphNode */
+/** @typedef {import("./comfyui").GraphNode} GraphNode */
 /** @typedef {{ rows: string[], editable: boolean, note: string }} Prompt rows: one prompt of the batch each; note: why there are none, or "" */
 
 const MOST_STEPS = 20;

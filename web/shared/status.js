@@ -1,15 +1,13 @@
 // The line at a node's foot: a mark on its wiring while there is one, else what the last run did.
 import { keepPlace } from "./life.js";
 
-/** @typedef {import("../../tests/web/host").GraphNode} GraphNode */
+/** @typedef {import("./comfyui").GraphNode} GraphNode */
 /** @typedef {{ mark: string, run: string }} Lines */
 
 const NAME = "attention_director_status";
 const HEIGHT = 20;
 const WARNING = "color-mix(in srgb, #e08a00 78%, var(--input-text, #ddd))";
 
-/** @type {import("./life.js").Places} */
-const places = new Map();
 /** @type {WeakMap<GraphNode, Lines>} */
 const lines = new WeakMap();
 
@@ -42,7 +40,7 @@ function lineWidget(node) {
     serialize: false, hideOnZoom: true, getMinHeight: height, getMaxHeight: height, margin: 2, socketless: true,
   });
   widget.serialize = false;
-  keepPlace(node, element, places);
+  keepPlace(node, element, NAME);
   const [width, size] = node.size;
   node.setSize([width, Math.max(size + height(), node.computeSize()[1])]);
   return widget;

@@ -11,13 +11,13 @@ export const MAX_CHARACTERS = 1_000_000;
 export function parse(text) {
   if (typeof text !== "string" || !text.trim()) return { strokes: [], error: "" };
   try {
-    if (text.length > MAX_CHARACTERS) throw new Error(`it holds ${text.length} characters`);
+    if (text.length > MAX_CHARACTERS) throw new Error(`it has ${text.length} characters`);
     const found = JSON.parse(text);
-    if ((found.version ?? VERSION) !== VERSION) throw new Error("a newer Attention Director made it");
+    if ((found.version ?? VERSION) !== VERSION) throw new Error("it was made by a newer Attention Director");
     if (!Array.isArray(found.strokes)) throw new Error("it lists no strokes");
     return { strokes: found.strokes.map(readStroke), error: "" };
   } catch (error) {
-    const reason = error instanceof SyntaxError ? "it is no JSON" : /** @type {Error} */ (error).message;
+    const reason = error instanceof SyntaxError ? "it is not JSON" : /** @type {Error} */ (error).message;
     return { strokes: [], error: `The saved sketch cannot be read: ${reason}. Draw again to replace it.` };
   }
 }
@@ -42,6 +42,6 @@ function readStroke(value) {
 
 /** @param {unknown} value @returns {number} */
 function finite(value) {
-  if (typeof value !== "number" || !Number.isFinite(value)) throw new Error("a coordinate is no number");
+  if (typeof value !== "number" || !Number.isFinite(value)) throw new Error("a coordinate is not a number");
   return value;
 }

@@ -1,9 +1,9 @@
 // Does a sampler that takes our prompt also take our model? Follows links; no DOM.
 import { linkOf } from "../shared/host.js";
 
-/** @typedef {import("../../tests/web/host").GraphNode} GraphNode */
-/** @typedef {import("../../tests/web/host").Graph} Graph */
-/** @typedef {import("../../tests/web/host").Slot} Slot */
+/** @typedef {import("../shared/comfyui").GraphNode} GraphNode */
+/** @typedef {import("../shared/comfyui").Graph} Graph */
+/** @typedef {import("../shared/comfyui").Slot} Slot */
 
 const MUTED = 2;
 const MODEL = "MODEL";

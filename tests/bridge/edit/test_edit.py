@@ -154,26 +154,26 @@ def test_inputs_stay_as_they_are() -> None:
     assert torch.equal(graph.latent["noise_mask"], latent["noise_mask"][[0, 0, 1, 1]])
 
 
-def test_an_inversion_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_inversion_is_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The node hands it on before its own method, and copies shapes at grids twice as wide."""
-    from attention_director.bridge.edit import build as edit
     from attention_director.core.edit_attention import EditAttention
+    from attention_director.nodes import attention_edit as attention_edit_node
 
     calls: list[tuple] = []
 
-    def follow(node, key, model, inversion, prompts, negative):
-        calls.append((node, key, inversion, prompts))
+    def replay(inversion, node, key, model, prompts, negative):
+        calls.append((inversion, node, key, prompts))
         return model.clone(), [["its own negative"]]
 
-    monkeypatch.setattr(edit, "follow", follow)
+    monkeypatch.setattr(attention_edit_node, "replay", replay)
     model, clip, _ = family()
     graph = attention_edit(model, clip, inversion="an inversion")
     chain = graph.model.model_options["transformer_options"]["attention_director_chain"].methods
     method = next(part for part in chain if isinstance(part, EditAttention))
-    assert calls == [("AttentionEdit", method.key, "an inversion", 2)] and graph.negative == [["its own negative"]]
+    assert calls == [("an inversion", "AttentionEdit", method.key, 2)] and graph.negative == [["its own negative"]]
     assert method.key == chain[-1].key and method.self_floor == 32
     lone = attention_edit(model, clip, targets="", inversion="an inversion")
-    assert calls[1][3] == 1 and calls[1][1] in lone.positive[0][1]["attention_director"].keys
+    assert calls[1][3] == 1 and calls[1][2] in lone.positive[0][1]["attention_director"].keys
 
 
 def test_latent_that_was_not_wired_on() -> None:
@@ -190,7 +190,7 @@ def test_a_context_window_over_the_batch() -> None:
     model, clip, _ = family()
     graph = attention_edit(model, clip, batch=2)
     windowed = ContextWindowsManualNode.execute(graph.model, 2, 0, "standard_static", 1, False, "flat", 0, False)
-    with refused("AttentionEdit: a context window over the batch splits its prompts; take it away.", model):
+    with refused("AttentionEdit: a context window over the batch splits its prompts; bypass it.", model):
         run(graph._replace(model=windowed.args[0]))
 
 
@@ -200,6 +200,6 @@ def test_an_area_on_our_positive() -> None:
     model, clip, _ = family()
     graph = attention_edit(model, clip)
     limited = ConditioningSetArea().append(graph.positive, 64, 64, 0, 0, 1.0)[0]
-    with refused("AttentionEdit: its positive was limited to an area; this node cannot follow it there, take "
-                 "ConditioningSetArea away.", model):
+    with refused("AttentionEdit: its positive is limited to an area; this node cannot follow it there; remove "
+                 "ConditioningSetArea.", model):
         run(graph._replace(positive=limited))

@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 import tiny
 import torch
+from attention_director.core.call import AttentionCall
+from attention_director.core.local_blend import LocalBlend
 from edit_scene import ADD, SOURCE, SWAP, attention_edit, refused, run, without_edit
+from foreign_packs import deep_shrink
 from scene import assert_differs, assert_same, encode, family
 
 WORDS = {"blend_words": "cat\ndog", "blend_threshold": 0.9}
@@ -96,6 +99,32 @@ def test_a_noise_mask_and_the_area_intersect(masks: list[torch.Tensor]) -> None:
     assert torch.equal(rows[1][outside], rows[0][outside])
 
 
+@pytest.mark.parametrize("name", ["sd15", "sdxl"])
+def test_layers_that_another_node_shrinks_for_some_steps(masks: list[torch.Tensor], name: str,
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deep Shrink halves the grids of the layers whose maps are added up, and gives them back."""
+    grids: list[tuple[int, int]] = []
+    real = LocalBlend.add
+
+    def watching(self: LocalBlend, key: str, call: AttentionCall, maps: torch.Tensor) -> None:
+        grids.append(call.grid)
+        real(self, key, call, maps)
+
+    monkeypatch.setattr(LocalBlend, "add", watching)
+    model, clip, _ = family(name)
+    graph = attention_edit(model, clip, size=(32, 32), **WORDS)
+    plain = run(graph, steps=4)
+    assert set(grids) == {(16, 16)}
+    grids.clear()
+    rows = run(graph._replace(model=deep_shrink(graph.model)), steps=4)
+    assert set(grids) == {(8, 8), (16, 16)} and grids[0] == (8, 8) and grids[-1] == (16, 16)
+    assert_differs(rows[0], plain[0])
+    inside = masks[-1][1].expand(4, -1, -1)
+    assert 0 < inside.float().mean() < 1
+    assert torch.equal(rows[1][~inside], rows[0][~inside])
+    assert_differs(rows[1][inside], rows[0][inside], 0.1)
+
+
 class Recording:
     """A chain member that only asks the others to keep what they can show."""
 
@@ -154,7 +183,7 @@ def test_several_devices_are_refused_where_maps_are_gathered() -> None:
     graph = attention_edit(model, clip, **WORDS)
     chain: Chain = graph.model.model_options["transformer_options"]["attention_director_chain"]
     guider = type("Guider", (), {"conds": {"positive": [graph.positive[0][1]]}})()
-    with pytest.raises(ValueError, match="works on one GPU only; take the multi-GPU node away or empty blend_words"):
+    with pytest.raises(ValueError, match="works on one GPU only; bypass the multi-GPU node or empty blend_words"):
         check_run(chain, guider, {"multigpu_clones": {"cuda:1": object()}}, 2)
     check_run(chain, guider, {}, 2)
 

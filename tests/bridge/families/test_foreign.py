@@ -9,6 +9,7 @@ import tiny
 import torch
 from axes import axes
 from foreign_packs import CROSS_SLOTS, ImageAdapter, PassThrough, TextReplacer, hooked, put, values_only
+from layouts import padded
 from scene import PROMPT, assert_differs, assert_same, custom, encode, family, host_encode, region_prompt
 
 
@@ -52,12 +53,13 @@ def test_the_adapters_part_is_added_to_ours() -> None:
     q, k, v = (torch.randn(2, 2, n, 8, generator=draw) for n in (9, 77, 77))
     call = AttentionCall(q, k, v, LayerAddress("input", 1, 0, "cross"), *axes("cross", (3, 3), 77), (3, 3), (),
                          Step(1.0, 0.0), Scratch())
-    assert foreign.is_additive(theirs, call, options)
+    assert foreign.addition(theirs, call, options) == "adds"
     bias = LowRankBias(torch.rand(2, 2, 9, 1, generator=draw) * 9, (torch.arange(77) < 5).float()[None, None, :, None])
     from dataclasses import replace
 
     ours = replace(call, q=q * 0.5, bias=bias)
-    got = foreign.attend_cross(theirs, call, options)(ours)
+    both = foreign.with_residual(theirs, call, options)
+    got = foreign.own_attention(replace(ours, residual=both.residual), options)
     added = foreign.run_foreign(theirs, call, options) - foreign.plain(call, options)
     torch.testing.assert_close(got, foreign.own_attention(ours, options) + added)
     dense = torch.softmax(ours.q @ k.transpose(-1, -2) / 8**0.5 + bias.left @ bias.right.transpose(-1, -2), -1) @ v
@@ -215,14 +217,10 @@ def test_the_adapters_part_is_added_once_to_an_edited_row() -> None:
     from attention_director.core.edit_attention import EditAttention, TargetEdit
     from attention_director.core.network import LayerAddress
     from attention_director.core.schedule import Schedule
-    from attention_director.core.text import PromptTag, TokenLayout
+    from attention_director.core.text import PromptTag
     from attention_director.core.token_map import refine_map
 
-    def layout(text: str) -> TokenLayout:
-        words = [f"{word}</w>" for word in text.split()]
-        return TokenLayout(text, (None, *words, *[None] * (76 - len(words))))
-
-    rows = layout("a cat"), layout("a black cat")
+    rows = padded("a cat", 77), padded("a black cat", 77)
     edit = EditAttention("k", (TargetEdit(refine_map(*rows), torch.ones(77, dtype=torch.float64)),),
                          Schedule(0.0, 1.0), Schedule(0.0, 0.0))
     draw = torch.Generator().manual_seed(0)
@@ -233,8 +231,9 @@ def test_the_adapters_part_is_added_once_to_an_edited_row() -> None:
     theirs, options = ImageAdapter(gain=0.7), {"n_heads": 2, "dim_head": 8}
     added = foreign.run_foreign(theirs, call, options) - foreign.plain(call, options)
     ours = edit(call, lambda inner: foreign.own_attention(inner, options))
-    got = edit(call, foreign.attend_cross(theirs, call, options))
+    both = foreign.with_residual(theirs, call, options)
+    got = edit(both, lambda inner: foreign.own_attention(inner, options))
     torch.testing.assert_close(got, ours + added)
-    some = call.take((2, 0))
+    some = both.take((2, 0))
     torch.testing.assert_close(foreign.attend_self(theirs, call, options)(some),
-                               foreign.own_attention(some, options) + added[[2, 0]])
+                               foreign.own_attention(call.take((2, 0)), options) + added[[2, 0]])

@@ -9,24 +9,18 @@ import pytest
 import tiny
 import tiny_joint
 import torch
+from layouts import padded, pieces
 
 SIZE = (7, 10)  # an odd height: the network pads it to its patch of 2
 WORDS = 12
 TEXT = "a red hat and a dog"
 
 
-def layout(length: int = WORDS) -> Any:
-    from attention_director.core.text import TokenLayout
-
-    words = [f"{word}</w>" for word in TEXT.split()]
-    return TokenLayout(TEXT, (None, *words, *[None] * (length - 1 - len(words))))
-
-
 def tagged(tokens: int = WORDS, key: str = "1/x", **values: Any) -> list[list[Any]]:
     from attention_director.bridge.text.prompt import TAG_KEY
     from attention_director.core.text import PromptTag
 
-    tag = PromptTag((layout(tokens),), frozenset({key}))
+    tag = PromptTag((padded(TEXT, tokens),), frozenset({key}))
     return tiny_joint.conditioning(tokens, 5, **{TAG_KEY: tag}, **values)
 
 
@@ -44,6 +38,7 @@ class Watcher:
     change: Any = None
     key: str = "1/x"
     label: str = "Watcher"
+    acts_in_joint_layers: bool = True
 
     @property
     def schedule(self) -> Any:
@@ -52,9 +47,9 @@ class Watcher:
         return Schedule()
 
     def acts_on(self, rows: Any) -> bool:
-        from attention_director.core.method import owned
+        from attention_director.core.method import spans_of
 
-        return bool(owned(self.key, rows))
+        return bool(spans_of(self.key, rows))
 
     def selects(self, layer: Any) -> bool:
         return True
@@ -82,7 +77,7 @@ def family_network(name: str) -> Any:
     from attention_director.bridge.families import family_of
 
     model = tiny_joint.model(name)
-    return family_of(model, "test").network(model.model.diffusion_model, SIZE)
+    return family_of(model, "test", joint=True).network(model.model.diffusion_model, SIZE)
 
 
 @pytest.mark.parametrize("name", ["lumina", "zimage"])
@@ -191,11 +186,11 @@ def test_regions_pull_their_words_into_their_boxes(name: str, share: str) -> Non
     from attention_director.bridge.run.install import install
     from attention_director.core.joint_regions import JointRegionAttention, JointRule
     from attention_director.core.schedule import Schedule
-    from attention_director.core.text import Phrase, TokenLayout
+    from attention_director.core.text import Phrase
 
     masks = torch.zeros(1, 2, 8, 10, dtype=torch.bool)
     masks[0, 0, :, :5], masks[0, 1, :, 5:] = True, True
-    phrases = tuple(Phrase(t, TokenLayout(t, tuple(f"{w}</w>" for w in t.split()))) for t in ("red hat", "dog"))
+    phrases = tuple(Phrase(t, pieces(*t.split())) for t in ("red hat", "dog"))
     method = JointRegionAttention("1/x", phrases, masks, (1.0, 1.0), JointRule(share=share), Schedule(0.0, 0.5))
     model = tiny_joint.model(name)
     directed = sample(install(model, method), tagged())
@@ -204,3 +199,12 @@ def test_regions_pull_their_words_into_their_boxes(name: str, share: str) -> Non
     assert torch.equal(directed, sample(install(model, method), tagged())), "queueing twice gives the same picture"
     empty = replace(method, schedule=Schedule(0.0, 0.0))
     assert torch.equal(sample(install(model, empty), tagged()), plain)
+
+
+@pytest.mark.parametrize("name", tiny_joint.CONFIGS)
+def test_methods_made_for_cross_attention_are_refused(name: str) -> None:
+    from attention_director.bridge.run.install import install
+
+    other = replace(Watcher(), acts_in_joint_layers=False)
+    with pytest.raises(ValueError, match="Watcher: this model is .*; the node works with Stable Diffusion 1.x"):
+        install(tiny_joint.model(name), other)

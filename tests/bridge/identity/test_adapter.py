@@ -57,7 +57,7 @@ def test_a_clip_l_tower_has_transformers_names() -> None:
 
 
 @pytest.mark.parametrize("gone, sentence", [
-    ("postfuse_module.mlp1.fc1.weight", r"lacks postfuse_module\.mlp1\.fc1\.weight; it is no whole adapter"),
+    ("postfuse_module.mlp1.fc1.weight", r"lacks postfuse_module\.mlp1\.fc1\.weight, so the adapter is incomplete"),
     ("postfuse_module.layer_norm.weight", r"lacks postfuse_module\.layer_norm\.weight"),
     ("image_encoder.visual_projection.weight", r"lacks image_encoder\.visual_projection\.weight"),
     ("image_encoder.vision_model.post_layernorm.bias", r"lacks image_encoder\.vision_model\.post_layernorm\.bias")])
@@ -75,7 +75,7 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
         load_adapter(NODE, files.save(tmp_path / "a.safetensors", weights))
     weights = files.published(unet=False)
     weights["image_encoder.visual_projection.weight"] = torch.zeros(48, files.HIDDEN)
-    with pytest.raises(DirectorError, match="gives 48 numbers and the fuse module takes 32"):
+    with pytest.raises(DirectorError, match="has 48 outputs and the fuse module takes 32"):
         load_adapter(NODE, files.save(tmp_path / "b.safetensors", weights))
 
 
@@ -94,7 +94,7 @@ def test_a_hostile_pickle_is_refused_and_never_run(tmp_path: Path, zipped: bool)
     trap = tmp_path / "run"
     weights = files.published(unet=False) | {"x": Hostile(trap)}
     torch.save(weights, tmp_path / "a.bin", _use_new_zipfile_serialization=zipped)
-    with pytest.raises(DirectorError, match="holds more than weights"):
+    with pytest.raises(DirectorError, match="contains more than weights"):
         load_adapter(NODE, tmp_path / "a.bin")
     assert not trap.exists()
     torch.load(tmp_path / "a.bin", weights_only=False)
@@ -119,9 +119,9 @@ def test_files_that_are_something_else_are_refused(tmp_path: Path) -> None:
         with pytest.raises(DirectorError, match=f'"{name}"'):
             read_weights(NODE, tmp_path / name)
     torch.save([1, 2], tmp_path / "list.pt")
-    with pytest.raises(DirectorError, match="holds no weights by name"):
+    with pytest.raises(DirectorError, match="contains no named weights"):
         read_weights(NODE, tmp_path / "list.pt")
-    with pytest.raises(DirectorError, match="no FastComposer adapter"):
+    with pytest.raises(DirectorError, match="not a FastComposer adapter"):
         load_adapter(NODE, files.save(tmp_path / "lora.safetensors", {"lora_unet.x": torch.zeros(2)}))
 
 

@@ -104,7 +104,7 @@ def test_strength_model_zero_leaves_the_weights_alone(given: Any) -> None:
 
 @pytest.mark.parametrize("spoil, sentence", [
     (lambda w: w.pop("unet.conv_in.weight"), r"lacks unet\.conv_in\.weight"),
-    (lambda w: w.update({"unet.odd.weight": torch.zeros(1)}), r"holds the unknown unet\.odd\.weight"),
+    (lambda w: w.update({"unet.odd.weight": torch.zeros(1)}), r"contains the unknown unet\.odd\.weight"),
     (lambda w: w.update({"unet.conv_in.weight": torch.zeros(3, 4, 3, 3)}), r"conv_in\.weight is \(3, 4, 3, 3\)")])
 def test_a_unet_that_does_not_fit_is_refused_by_name(tmp_path: Path, spoil: Any, sentence: str) -> None:
     model, clip, _ = family()

@@ -9,10 +9,12 @@ import comfy.samplers
 import pytest
 import tiny
 import torch
+from attention_director.bridge.convert import psnr
 from attention_director.bridge.demo import model as demo_model
 from attention_director.bridge.errors import DirectorError
-from attention_director.bridge.inversion.invert import Wish, invert, psnr, reconstruct
+from attention_director.bridge.inversion.invert import InversionSettings, invert, reconstruct
 from attention_director.core.inversion import ddim_inversion
+from attention_director.core.noise import EPS
 from pictures import CAPTION, PlainVae, inverted, kind_of_model, made_on, picture
 from scene import assert_differs, encode, family, frozen, host_encode
 
@@ -30,7 +32,7 @@ def test_the_states_are_those_of_a_loop_by_hand(kind: str) -> None:
         out = model.model.diffusion_model(x / (1 + sigma ** 2) ** 0.5, timestep, context=context)
         return sampling.calculate_denoised(level, out, x)
 
-    states = ddim_inversion(denoise, inversion.latent, inversion.sigmas)
+    states = ddim_inversion(denoise, inversion.latent, inversion.sigmas, EPS)
     torch.testing.assert_close(inversion.states, states, rtol=1e-4, atol=1e-4)
     scaled = model.model.process_latent_in(made_on(kind).samples["samples"])
     torch.testing.assert_close(inversion.latent, scaled)
@@ -131,7 +133,7 @@ def test_missing_parts_are_named() -> None:
     model, clip, _ = family()
     for vae, encoder, what in ((None, clip, "the vae input is empty"), (PlainVae(), None, "the clip input is empty")):
         with pytest.raises(DirectorError, match=what):
-            invert("Test", model, encoder, vae, picture(), CAPTION, Wish("direct", 2, "normal"))
+            invert("Test", model, encoder, vae, picture(), CAPTION, InversionSettings("direct", 2, "normal"))
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +155,8 @@ def test_on_the_demo_model_each_kind_does_what_it_is_for(world: tuple[Any, Any, 
     with torch.inference_mode():
         image, _ = load_example("Test", name)
         for method, steps in (("direct", 6), ("ddim", 20), ("edit-friendly", 6), ("null-text", 20)):
-            found[method] = invert("Test", model, clip, vae, image, name, Wish(method, steps, "normal", 7.5))
+            settings = InversionSettings(method, steps, "normal", 7.5)
+            found[method] = invert("Test", model, clip, vae, image, name, settings)
         null_text = found["null-text"].inversion
         still = null_text.unconditional[0][0].expand(20, -1, -1)
         without = reconstruct("Test", model, type(null_text)(**{**vars(null_text), "embeddings": still}))

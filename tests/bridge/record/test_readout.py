@@ -21,9 +21,9 @@ def blob(y: int, x: int, high: float = 0.3) -> torch.Tensor:
 
 
 def phrase(text: str) -> Any:
-    from attention_director.bridge.text.words import phrase_of
+    from attention_director.bridge.text.words import phrase_without_clip
 
-    return phrase_of(text)
+    return phrase_without_clip(text)
 
 
 @pytest.fixture
@@ -90,15 +90,15 @@ def test_one_step(scene: Any) -> None:
     from dataclasses import replace
 
     scene.keep(heat=replace(scene.heat, steps={}))
-    says("this run kept only the mean of its maps, 8 steps of 2 phrases were too many; set step to -1 or record fewer "
-         "phrases.", scene, step=3)
+    says("this run kept only the mean of its maps, because 8 steps of 2 phrases were too many; set step to -1 or "
+         "record fewer phrases.", scene, step=3)
 
 
 def test_landing(scene: Any) -> None:
     out = read(scene, "landing")
     assert out.masks.shape == (4, 128, 128) and set(out.masks.unique().tolist()) >= {0.0, 1.0}
-    assert 'image 1, "dog": 100% of what stands out is in its region' in out.report
-    assert 'image 2, "dog": 0% of what stands out is in its region' in out.report
+    assert 'image 1, "dog": 100% of the high attention is in its region' in out.report
+    assert 'image 2, "dog": 0% of the high attention is in its region' in out.report
     scene.keep(left={})
     says("this run had no regions with words; put Region Prompt on the model, or show heat maps.", scene,
          show="landing")
@@ -118,25 +118,25 @@ def test_what_other_nodes_left(scene: Any) -> None:
     assert mask.masks.shape == (2, 128, 128) and not mask.masks[0].any() and mask.masks[1, 32, 32] > 0.9
     assert mask.report.splitlines()[0] == "image 1, edit mask: 0.0% of the picture"
     assert read(scene, "subjects").masks.shape == (6, 128, 128)
-    says("this run left no edges; put Sketch Guidance on the model, or show something else.", scene, show="edges")
+    says("this run recorded no edges; put Sketch Guidance on the model, or show something else.", scene, show="edges")
 
 
 def test_without_an_image_and_with_one_too_few(scene: Any) -> None:
     alone = read(scene, image=None)
     assert alone.masks.shape == (4, 128, 128) and alone.image.shape[2] < read(scene).image.shape[2]
-    says("image holds 3 pictures and the run 2; wire the pictures that were decoded from samples.", scene,
+    says("image has 3 pictures and the run 2; wire the pictures decoded from samples.", scene,
          image=torch.zeros(3, 128, 128, 3))
     assert read(scene, image=IMAGE[:1]).masks.shape == (4, 128, 128)
 
 
 def test_what_cannot_be_found(scene: Any) -> None:
-    says("no record of this run is left; change the seed, and wire the sampler's own latent here, neither edited nor "
+    says("the record of this run is gone; change the seed, and wire the sampler's own latent here, unedited and not "
          "denoised_output.", scene, samples=SAMPLES + 1)
     bare = SimpleNamespace(model=SimpleNamespace(model_options={}))
-    says("the model holds no Record Attention; put one before the sampler and wire its model here as well.", bare)
+    says("the model has no Record Attention; put one before the sampler and wire its model here too.", bare)
     scene.keep(heat=None)
-    says("Record Attention saw nothing of this run; its prompt must be the sampler's positive and its window must meet "
-         "the run.", scene)
+    says("Record Attention recorded nothing in this run; its prompt must be the sampler's positive, and its window "
+         "must overlap the run.", scene)
     assert read(scene, "edit mask").score == 0.0
 
 

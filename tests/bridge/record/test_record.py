@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 import tiny
 import torch
-from foreign_packs import ImageAdapter, TextReplacer, host_attention, put
+from foreign_packs import ImageAdapter, TextReplacer, deep_shrink, host_attention, put
 from recording import assert_maps, heat_of, recorded
-from scene import PROMPT, encode, family, frozen, host_encode, left, region_prompt, regions
+from scene import PROMPT, assert_differs, encode, family, frozen, host_encode, left, region_prompt, regions
 
 pytestmark = pytest.mark.usefixtures("store")
 
@@ -68,7 +68,7 @@ def test_the_maps_are_the_hosts_own_attention() -> None:
 
     slots = [("input", n) for n in (1, 2, 4, 5, 7, 8)] + [("middle", 0)] + [("output", n) for n in range(3, 12)]
     slots += [("output", n) for n in range(3)]
-    assert positive[0][1]["attention_director"].rows[0].pieces[2:4] == ("red</w>", "hat</w>")
+    assert [w.positions for w in positive[0][1]["attention_director"].rows[0].words()[1:3]] == [(2,), (3,)]
     seen = recorded(model, positive)
     samples = tiny.sample(seen, positive, negative, steps=2)
     tiny.sample(put(model, spy, slots=slots), positive, negative, steps=2)
@@ -85,6 +85,19 @@ def test_a_patch_that_replaces_the_text_is_left_alone() -> None:
         samples = tiny.sample(recorded(patched, positive), positive, negative)
         assert torch.equal(samples, tiny.sample(patched, positive, negative))
         heat_of(recorded(patched, positive), samples)
+
+
+def test_layers_that_another_node_shrinks_for_some_steps() -> None:
+    """Deep Shrink: every step has its map, on one grid, and of the same layers."""
+    model, clip, negative = family()
+    positive = encode(clip, PROMPT)
+    shrunk = deep_shrink(model)
+    samples = tiny.sample(recorded(shrunk, positive), positive, negative, size=(32, 32))
+    assert torch.equal(samples, tiny.sample(shrunk, positive, negative, size=(32, 32)))
+    assert_differs(samples, tiny.sample(model, positive, negative, size=(32, 32)))
+    heat = heat_of(recorded(shrunk, positive), samples)
+    assert heat.seen == (1, 2, 3, 4) and {maps.shape for maps in heat.steps.values()} == {(1, 2, 32, 32)}
+    assert all((maps > 0).all() and (maps < 1).all() for maps in heat.steps.values())
 
 
 def test_rows_are_known_by_their_words() -> None:
@@ -226,16 +239,16 @@ def test_what_cannot_be_recorded_is_refused_before_step_one() -> None:
     seen = recorded(model, positive)
     spread = seen.clone()
     spread.model_options["multigpu_clones"] = {torch.device("cpu"): spread}
-    with pytest.raises(ValueError, match=r"^AttnDirRecord: the run is spread over several devices, where attention "
-                                         r"cannot be recorded; take the multi-GPU node away or bypass this one\.$"):
+    with pytest.raises(ValueError, match=r"^AttnDirRecord: it records attention, which works on one GPU only; bypass "
+                                         r"the multi-GPU node or this one\.$"):
         tiny.sample(spread, positive, negative)
     windowed = ContextWindowsManualNode.execute(seen, 2, 0, "standard_static", 1, False, "flat", 0, False).args[0]
-    with pytest.raises(ValueError, match=r"^AttnDirRecord: a context window over the batch splits its maps; take it "
-                                         r"away\.$"):
+    with pytest.raises(ValueError, match=r"^AttnDirRecord: a context window over the batch splits its maps; bypass "
+                                         r"it\.$"):
         tiny.sample(windowed, positive, negative, batch=4)
     area = ConditioningSetArea().append(positive, 64, 64, 0, 0, 1.0)[0]
-    with pytest.raises(ValueError, match=r"^AttnDirRecord: its positive was limited to an area; this node cannot "
-                                         r"follow it there, take ConditioningSetArea away\.$"):
+    with pytest.raises(ValueError, match=r"^AttnDirRecord: its positive is limited to an area; this node cannot "
+                                         r"follow it there; remove ConditioningSetArea\.$"):
         tiny.sample(seen, area, negative)
 
 

@@ -37,8 +37,8 @@ def test_two_branches_that_draw_the_same_picture_keep_their_own_maps() -> None:
     assert heat_of(hat, samples).phrases[0].text == "red hat" and heat_of(dog, samples).phrases[0].text == "blue dog"
 
 
-NO_RECORD = ("AttnDirReadout: no record of this run is left; change the seed, and wire the sampler's own latent here, "
-             "neither edited nor denoised_output.")
+NO_RECORD = ("AttnDirReadout: the record of this run is gone; change the seed, and wire the sampler's own latent here, "
+             "unedited and not denoised_output.")
 
 
 def assert_lost(model: Any, samples: Any) -> None:

@@ -21,9 +21,9 @@ def gradient(*shape: int) -> torch.Tensor:
 
 
 def phrase(text: str) -> Any:
-    from attention_director.bridge.text.words import phrase_of
+    from attention_director.bridge.text.words import phrase_without_clip
 
-    return phrase_of(text)
+    return phrase_without_clip(text)
 
 
 def read_file(file: dict[str, str]) -> np.ndarray:
@@ -87,13 +87,13 @@ def halves() -> torch.Tensor:
 
 
 def test_every_byte_survives_the_hosts_way_of_saving() -> None:
-    from attention_director.bridge.record.map_atlas import Pack
+    from attention_director.bridge.record.map_atlas import MapAtlas
 
-    pack = Pack()
-    pack.add(torch.zeros(3, 5))
-    block = pack.add(torch.arange(256).reshape(1, 16, 16) / 255)
-    assert (block["at"], pack.nbytes) == (15, 271)
-    picture = read_file(pack.saved()).ravel()
+    atlas = MapAtlas()
+    atlas.add(torch.zeros(3, 5))
+    block = atlas.add(torch.arange(256).reshape(1, 16, 16) / 255)
+    assert (block["at"], atlas.nbytes) == (15, 271)
+    picture = read_file(atlas.saved()).ravel()
     assert picture[15:271].tolist() == list(range(256)) and not picture[271:].any()
 
 
@@ -113,7 +113,7 @@ def test_heat_maps_are_shares_of_their_phrases_highest(show: Any) -> None:
 
 
 def test_scores_are_those_of_the_sheet(show: Any) -> None:
-    from attention_director.bridge.record.readout import places_of
+    from attention_director.bridge.record.readout import scores_of
     from attention_director.bridge.record.store import RunRecord
 
     mean, step = gradient(2, 2, 16, 16), gradient(1, 2, 2, 16, 16)[0].half()
@@ -122,7 +122,7 @@ def test_scores_are_those_of_the_sheet(show: Any) -> None:
     landing = show(heat, left).values["heat"]["landing"]
     record = RunRecord(frozenset(), {}, left)
     for number, maps in enumerate((mean, step.float())):
-        wanted = [(p.image, p.score) for p in places_of(record, heat, maps)]
+        wanted = [(p.image, p.score) for p in scores_of(record, heat, maps)]
         assert len(wanted) == 4
         assert [(p["image"], p["scores"][number]) for p in landing["places"]] == [
             (i, pytest.approx(score, abs=1e-4)) for i, score in wanted]

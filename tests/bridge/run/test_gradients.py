@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 
 import pytest
-import tiny
 import torch
 from attention_director.bridge.run import gradients as g
 
@@ -60,8 +62,8 @@ def test_no_weight_is_copied_and_all_are_put_back() -> None:
     assert objects(net) == before
 
 
-def test_stand_ins_are_known_again_until_a_weight_moves() -> None:
-    net, known = network(), g.StandIns()
+def test_aliases_are_known_again_until_a_weight_moves() -> None:
+    net, known = network(), g.WeightAliases()
     held = []
     for moved in (False, False, True):
         if moved:
@@ -149,6 +151,36 @@ def test_recomputed_blocks_give_the_same_gradient_and_options_as_they_were() -> 
     assert torch.equal(plain, again) and seen == ["a", "b", "b", "a"]
 
 
+def test_recomputed_blocks_find_what_they_depend_on_as_it_was() -> None:
+    """A block that counts its calls computes the same again, though others have counted on meanwhile."""
+    calls = {"count": 0}
+
+    @contextmanager
+    def back(count: int) -> Iterator[None]:
+        before, calls["count"] = calls["count"], count
+        try:
+            yield
+        finally:
+            calls["count"] = before
+
+    class Block(torch.nn.Module):
+        def forward(self, value: torch.Tensor) -> torch.Tensor:
+            calls["count"] += 1
+            return (calls["count"] * value).sin()
+
+    blocks = [Block(), Block()]
+
+    def slope(blocks_kept: list[torch.nn.Module]) -> torch.Tensor:
+        calls["count"] = 0
+        with g.checkpointed(blocks_kept, lambda: partial(back, calls["count"])):
+            point = g.trainable(x())
+            found, = torch.autograd.grad(blocks[1](blocks[0](point)).sum(), point)
+        return found
+
+    with torch.inference_mode(), g.gradients():
+        assert torch.equal(slope([]), slope(blocks)) and calls["count"] == 2
+
+
 def test_half_precision_is_scaled_into_its_range() -> None:
     """A gradient that float16 would lose, small and large, comes out with the direction of float64."""
     point, weight = x(), torch.linspace(0.5, 2, 2, dtype=torch.float64)[:, None, None]
@@ -171,68 +203,11 @@ def test_a_gradient_that_overflows_is_tried_again_smaller_and_then_given_up() ->
     assert g.gradient_of([leaf / 0], leaf, [torch.ones(4)]) is None
 
 
-@pytest.mark.parametrize("most", [0, g.MOST_PROBABILITIES], ids=["fused", "explicit"])
-def test_the_hosts_network_has_a_gradient_with_any_back_end(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    """Attention with a backward stands in wherever the host's options reach; the picture stays the same."""
-    model = tiny.model().model
-    options = g.with_differentiable_attention({"transformer_options": {"kept": 1}})["transformer_options"]
-    assert options["kept"] == 1
-    used: list[str] = []
-    monkeypatch.setattr(g, "MOST_PROBABILITIES", most)
-    for name in ("attention_pytorch", "_explicit"):
-        real = getattr(g, name)
-        monkeypatch.setattr(g, name, lambda *a, name=name, real=real, **k: used.append(name) or real(*a, **k))
-    context = torch.randn(1, 77, 32)
-    with torch.inference_mode(), g.gradients(model.diffusion_model):
-        point = g.trainable(torch.randn(1, 4, 8, 8))
-        out = model.diffusion_model(point, torch.tensor([500.0]), context, transformer_options=options)
-        found, = torch.autograd.grad(out.square().sum(), point)
-    assert found.isfinite().all() and float(found.abs().max()) > 0
-    assert used == ["_explicit" if most else "attention_pytorch"] * 2 * 16
-
-
-@pytest.mark.parametrize("skip_reshape", [False, True])
-@pytest.mark.parametrize("skip_output", [False, True])
-def test_explicit_attention_is_the_hosts_with_its_gradient(skip_reshape: bool, skip_output: bool) -> None:
-    from comfy.ldm.modules.attention import attention_pytorch, optimized_attention
-
-    torch.manual_seed(2)
-    shapes = [(2, 4, n, 8) if skip_reshape else (2, n, 32) for n in (9, 7, 7)]
-    ours, theirs = ([t.clone().requires_grad_() for t in made] for made in [[torch.randn(s) for s in shapes]] * 2)
-    options = g.with_differentiable_attention({})["transformer_options"]
-    layout = {"skip_reshape": skip_reshape, "skip_output_reshape": skip_output}
-    found = optimized_attention(*ours, 4, transformer_options=options, **layout)
-    wanted = attention_pytorch(*theirs, 4, **layout)
-    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
-    for a, b in zip(torch.autograd.grad(found.square().sum(), ours),
-                    torch.autograd.grad(wanted.square().sum(), theirs), strict=True):
-        torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
-
-
-def test_attention_with_a_mask_or_a_scale_or_too_wide_is_left_to_the_fused_kernel(
-        monkeypatch: pytest.MonkeyPatch) -> None:
-    from comfy.ldm.modules.attention import optimized_attention
-
-    def refuse(*_: object) -> None:
-        raise AssertionError("explicit")
-
-    monkeypatch.setattr(g, "_explicit", refuse)
-    options = g.with_differentiable_attention({})["transformer_options"]
-    q = torch.randn(1, 5, 16)
-    mask = torch.zeros(5, 5)
-    optimized_attention(q, q, q, 2, mask, transformer_options=options)
-    optimized_attention(q, q, q, 2, mask=mask, transformer_options=options)
-    with pytest.raises(AssertionError, match="explicit"):
-        optimized_attention(q, q, q, 2, transformer_options=options)
-    monkeypatch.setattr(g, "MOST_PROBABILITIES", 49)
-    optimized_attention(q, q, q, 2, transformer_options=options)
-
-
-def test_strangers_can_be_left_out_and_are_known_when_they_come() -> None:
+def test_foreign_tensors_can_be_left_out_and_are_known_when_they_come() -> None:
     with torch.inference_mode():
         factor = x() + 1
-    with torch.inference_mode(), g.gradients(strangers=False):
+    with torch.inference_mode(), g.gradients(foreign_tensors=False):
         point = g.trainable(x())
         with pytest.raises(RuntimeError) as refusal:
             (point * factor).sum().backward()
-    assert g.met_a_stranger(refusal.value) and not g.met_a_stranger(RuntimeError("out of memory"))
+    assert g.is_inference_error(refusal.value) and not g.is_inference_error(RuntimeError("out of memory"))

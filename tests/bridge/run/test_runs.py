@@ -128,7 +128,7 @@ def test_a_batch_of_masks_of_another_size_is_refused() -> None:
     model, clip, negative = family()
     graph = region_prompt(model, clip, parts=regions(("red hat", left().repeat(3, 1, 1))))
     refused_before_step_one(graph, graph.positive, negative, batch=4, message=(
-        "RegionPrompt: the masks hold 3 layouts and the run 4 images; give one layout, or one an image."))
+        "RegionPrompt: the masks have 3 layouts and the run 4 images; give one layout, or one per image."))
     plain = host_encode(clip, PROMPT)
     assert tiny.sample(graph.model, plain, negative, batch=4).isfinite().all(), "another prompt is none of its business"
 
@@ -138,8 +138,8 @@ def test_an_area_on_our_positive_is_refused() -> None:
 
     model, clip, negative = family()
     graph = region_prompt(model, clip)
-    sentence = ("RegionPrompt: its positive was limited to an area; the regions already say what goes where, take "
-                "ConditioningSetArea away.")
+    sentence = ("RegionPrompt: its positive is limited to an area; the regions already say what goes where; remove "
+                "ConditioningSetArea.")
     for limited in (ConditioningSetArea().append(graph.positive, 64, 64, 0, 0, 1.0)[0],
                     ConditioningSetAreaPercentage().append(graph.positive, 0.5, 0.5, 0.0, 0.0, 1.0)[0]):
         refused_before_step_one(graph, limited, negative, sentence)

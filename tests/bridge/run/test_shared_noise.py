@@ -139,8 +139,8 @@ def test_noise_that_cannot_be_shared_is_refused() -> None:
 
     model, clip, _ = family()
     graph = attention_edit(model, clip)
-    with refused("AttentionEdit: s_churn is 1.5, which draws noise we cannot share between source and targets; set it "
-                 "to 0.", model):
+    with refused("AttentionEdit: s_churn is 1.5, which adds noise that cannot be shared between source and targets; "
+                 "set it to 0.", model):
         custom_run(graph, ksampler("euler", {"s_churn": 1.5}))
 
     class TheirSampler(Sampler):
@@ -150,8 +150,8 @@ def test_noise_that_cannot_be_shared_is_refused() -> None:
         return x
 
     for sampler, name in ((TheirSampler(), "TheirSampler"), (KSAMPLER(their_function), "their_function")):
-        with refused(f"AttentionEdit: this sampler ({name}) draws noise we cannot share between source and targets; "
-                     "use one of the host's, such as euler or dpmpp_2m_sde.", model):
+        with refused(f"AttentionEdit: this sampler ({name}) adds noise that cannot be shared between source and "
+                     "targets; use one of ComfyUI's, such as euler or dpmpp_2m_sde.", model):
             custom_run(graph, sampler)
     plain = graph._replace(positive=encode(clip, f"{SOURCE}\n{SWAP}", lines=True))
     assert custom_run(plain, ksampler("euler", {"s_churn": 1.5})).isfinite().all(), "not its prompt"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import tiny
@@ -54,7 +57,7 @@ def test_says_that_no_step_fell_into_its_window(lines) -> None:
     model, clip, negative = family()
     graph = region_prompt(model, clip, preset=custom(start_percent=0.9, end_percent=0.91))
     tiny.sample(graph.model, graph.positive, negative)
-    assert lines() == ["RegionPrompt: nothing happened: no step fell into 90% to 91% of the run"]
+    assert lines() == ["RegionPrompt: nothing happened: no step of the run lies between 90% and 91%"]
 
 
 def test_each_node_of_a_chain_has_its_line_and_a_silent_one_none(lines) -> None:
@@ -65,3 +68,41 @@ def test_each_node_of_a_chain_has_its_line_and_a_silent_one_none(lines) -> None:
     tiny.sample(second.model, second.positive, negative)
     assert len(lines()) == 2
     assert "steps 1-4 of 4" in lines()[0] and "steps 1-2 of 4" in lines()[1]
+
+
+def test_an_inversion_beside_an_edit_has_a_sentence_of_its_own(lines) -> None:
+    """A run that begins past the edit's windows: only the inversion is at work, and only it is called active."""
+    from edit_scene import attention_edit, run
+    from pictures import made_on
+
+    model, clip, _ = family()
+    graph = attention_edit(model, clip, cross_end_percent=0.3, self_end_percent=0.2,
+                           inversion=made_on("sd15").inversion)
+    run(graph, denoise=0.5)
+    assert re.match(r"AttentionEdit: nothing happened: the run began at \d\d%; this node's window ends at 30%; "
+                    r"inversion: active in steps 1-4 of 4; direct inversion", lines()[-1])
+    run(graph)
+    assert re.match(r"AttentionEdit: active in steps? 1.* of 4; 1 replace.*; inversion: active in steps 1-4 of 4; "
+                    r"direct", lines()[-1])
+
+
+class FakeServer:
+    """What is read of the host's server. client_id: who queued the prompt that runs."""
+
+    def __init__(self, client_id: str | None) -> None:
+        self.client_id = client_id
+        self.sent: list[tuple] = []
+
+    def send_sync(self, *sent: Any) -> None:
+        self.sent.append(sent)
+
+
+@pytest.mark.parametrize("client", ["me", None])
+def test_only_the_client_that_queued_is_told(client: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A prompt queued without a client has no listener; the host would send to everybody then."""
+    from attention_director.bridge.run.status import EVENT, send_status
+
+    server = FakeServer(client)
+    monkeypatch.setitem(sys.modules, "server", SimpleNamespace(PromptServer=SimpleNamespace(instance=server)))
+    send_status("4:2/abc", "RegionPrompt", "active")
+    assert server.sent == ([] if client is None else [(EVENT, {"node": "4:2", "text": "active"}, "me")])

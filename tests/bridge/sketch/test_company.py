@@ -232,7 +232,7 @@ def test_a_gradient_that_is_no_number_stops_the_run(monkeypatch: pytest.MonkeyPa
 
 
 def test_what_cannot_be_is_refused_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    from attention_director.bridge.sketch import method as sketch_guidance
+    from attention_director.bridge.families import differentiable_attention
     from comfy_extras.nodes_model_advanced import ModelSamplingSD3
 
     model, positive, negative = scene()
@@ -256,7 +256,7 @@ def test_what_cannot_be_is_refused_with_a_sentence(monkeypatch: pytest.MonkeyPat
 
     def attention_sage() -> None: ...
 
-    monkeypatch.setattr(sketch_guidance, "optimized_attention", attention_sage)
+    monkeypatch.setattr(differentiable_attention, "optimized_attention", attention_sage)
     with pytest.raises(ValueError, match="calls attention_sage, which has no gradient"):
         tiny.sample(replaced, positive, negative, **FEW)
     tiny.sample(s.sketch(model), positive, negative, **FEW)

@@ -1,4 +1,4 @@
-"""The guided forward's ways: without a look at strangers where none can be, with one where one was met."""
+"""The guided forward's ways: without a look at foreign tensors where none can be, with one where one was met."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ PROMPT = "a red hat and a blue dog"
 
 @pytest.fixture
 def looked(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether each graph was made with a look at strangers."""
+    """Whether each graph was made with a look at foreign tensors."""
     from attention_director.bridge.sketch import guided_forward
 
     seen: list[bool] = []
     real = guided_forward.gradients
 
-    def noted(*modules: Any, strangers: bool = True, **rest: Any) -> Any:
-        seen.append(strangers)
-        return real(*modules, strangers=strangers, **rest)
+    def noted(*modules: Any, foreign_tensors: bool = True, **rest: Any) -> Any:
+        seen.append(foreign_tensors)
+        return real(*modules, foreign_tensors=foreign_tensors, **rest)
 
     monkeypatch.setattr(guided_forward, "gradients", noted)
     return seen
@@ -38,7 +38,7 @@ def test_a_plain_run_looks_at_no_arguments_and_draws_the_same(looked: list[bool]
     plain = tiny.sample(s.sketch(model), positive, negative)
     assert looked and not any(looked)
     looked.clear()
-    monkeypatch.setattr(guided_forward, "has_strangers", lambda _options: True)
+    monkeypatch.setattr(guided_forward, "has_foreign", lambda _options: True)
     assert torch.equal(plain, tiny.sample(s.sketch(model), positive, negative)) and all(looked)
 
 
@@ -56,7 +56,7 @@ def test_a_patch_in_the_forward_is_looked_at_from_the_first_step(looked: list[bo
     assert looked and all(looked)
 
 
-def test_a_stranger_met_unannounced_is_looked_at_from_then_on(looked: list[bool]) -> None:
+def test_a_foreign_tensor_met_unannounced_is_looked_for_from_then_on(looked: list[bool]) -> None:
     """A hook on a module is in no option of the host."""
     model, clip, negative = family("sd15")
     positive = host_encode(clip, PROMPT)
@@ -88,11 +88,11 @@ def test_other_errors_come_through(monkeypatch: pytest.MonkeyPatch) -> None:
         hook.remove()
 
 
-def test_wrappers_of_others_are_strangers_and_our_own_is_none() -> None:
-    from attention_director.bridge.sketch.guided_forward import WRAPPER_KEY, has_strangers
+def test_wrappers_of_others_are_foreign_and_our_own_is_not() -> None:
+    from attention_director.bridge.sketch.guided_forward import WRAPPER_KEY, has_foreign
 
-    assert not has_strangers({}) and not has_strangers({"patches": {}, "patches_replace": {"attn1": {}, "attn2": {}}})
-    assert not has_strangers({"wrappers": {"diffusion_model": {WRAPPER_KEY: [print]}}})
-    assert has_strangers({"wrappers": {"diffusion_model": {WRAPPER_KEY: [print], "other": [print]}}})
-    assert has_strangers({"patches": {"attn1_patch": [print]}})
-    assert has_strangers({"patches_replace": {"attn2": {("input", 1): print}}})
+    assert not has_foreign({}) and not has_foreign({"patches": {}, "patches_replace": {"attn1": {}, "attn2": {}}})
+    assert not has_foreign({"wrappers": {"diffusion_model": {WRAPPER_KEY: [print]}}})
+    assert has_foreign({"wrappers": {"diffusion_model": {WRAPPER_KEY: [print], "other": [print]}}})
+    assert has_foreign({"patches": {"attn1_patch": [print]}})
+    assert has_foreign({"patches_replace": {"attn2": {("input", 1): print}}})

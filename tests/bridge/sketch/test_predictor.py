@@ -225,6 +225,15 @@ def test_what_cannot_be_trained_is_refused_first() -> None:
         train(model=ModelSamplingSD3().patch(s.model(), 3.0)[0])
 
 
+def test_a_model_whose_timesteps_are_logarithms_can_be_trained_on() -> None:
+    """CosXL's kind: its timesteps are no numbers from 0 to 999."""
+    from comfy_extras.nodes_model_advanced import ModelSamplingContinuousEDM
+
+    model = ModelSamplingContinuousEDM().patch(s.model(), "v_prediction", 120.0, 0.002)[0]
+    pred, losses, _ = train(3, model=model)
+    assert pred.steps == 3 and all(0 < loss < 1e6 for loss in losses["loss"])
+
+
 def test_opencv_is_asked_for_only_where_edges_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 

@@ -13,7 +13,8 @@ from stories import SCENES, SUBJECT, shared
 FULL: dict[str, Any] = dict(injection_start_percent=0.0, injection_end_percent=0.9, query_blend_end_percent=0.9)
 
 
-def drawn(told: Any, negative: list, positive: list | None = None, model: Any = None, **options: Any) -> torch.Tensor:
+def generated(told: Any, negative: list, positive: list | None = None, model: Any = None,
+              **options: Any) -> torch.Tensor:
     return tiny.sample(model or told.model, positive or told.positive, negative, latent=told.latent, **options)
 
 
@@ -44,10 +45,10 @@ def test_the_forward_for_plain_queries_has_its_own_control() -> None:
     hook = model.model.diffusion_model.middle_block[-1].register_forward_hook(
         lambda _module, _inputs, out: out + residual(out))
     try:
-        assert_same(found, drawn(told, negative))
+        assert_same(found, generated(told, negative))
     finally:
         hook.remove()
-    assert_differs(found, drawn(told, negative))
+    assert_differs(found, generated(told, negative))
 
 
 def test_regions_before_or_after_are_the_same() -> None:
@@ -59,10 +60,10 @@ def test_regions_before_or_after_are_the_same() -> None:
     told = shared(first.model, clip, first.positive, **FULL)
     after = shared(model, clip, rows, **FULL)
     second = region_prompt(after.model, clip, after.positive, parts)
-    found = drawn(told, negative)
+    found = generated(told, negative)
     assert_same(found, tiny.sample(second.model, second.positive, negative, latent=told.latent))
-    assert_differs(found, drawn(told, negative, first.positive, first.model), least=0.02)
-    assert_differs(found, drawn(shared(model, clip, rows, **FULL), negative), least=0.02)
+    assert_differs(found, generated(told, negative, first.positive, first.model), least=0.02)
+    assert_differs(found, generated(shared(model, clip, rows, **FULL), negative), least=0.02)
 
 
 def test_another_packs_self_attention_is_added_as_a_residual() -> None:
@@ -79,9 +80,9 @@ def test_another_packs_self_attention_is_added_as_a_residual() -> None:
     for patcher in (both, alone):
         for block in (3, 4, 5, 8):
             patcher.set_model_attn1_replace(adds, "output", block)
-    found = drawn(told, negative, model=both)
-    assert_differs(found, drawn(told, negative), least=0.02)
-    assert_differs(found, drawn(told, negative, model=alone), least=0.02)
+    found = generated(told, negative, model=both)
+    assert_differs(found, generated(told, negative), least=0.02)
+    assert_differs(found, generated(told, negative, model=alone), least=0.02)
 
 
 def refused(told: Any, negative: list, model: Any, sentence: str, latent: dict | None = None) -> None:
@@ -102,10 +103,10 @@ def test_what_hides_steps_or_pictures_is_refused() -> None:
     model, clip, negative = family()
     told = shared(model, clip)
     cached = EasyCacheNode.execute(told.model, 0.2, 0.0, 1.0, False).args[0]
-    refused(told, negative, cached, "EasyCache and LazyCache skip steps")
+    refused(told, negative, cached, "EasyCache or LazyCache skips steps; bypass the cache")
     spread = told.model.clone()
     spread.model_options["multigpu_clones"] = {torch.device("cpu"): spread}
-    refused(told, negative, spread, "must be drawn on one GPU")
+    refused(told, negative, spread, "works on one GPU only")
     six = {"samples": told.latent["samples"].repeat(2, 1, 1, 1)}
     refused(told, negative, told.model, "6 latents for 3 scenes; connect this node's latent output", six)
     windows = ContextWindowsManualNode.execute(told.model, 2, 0, "standard_static", 1, False, "flat", 0, False).args[0]
@@ -114,12 +115,12 @@ def test_what_hides_steps_or_pictures_is_refused() -> None:
 
 SLIPS: dict[str, tuple[dict, str]] = {
     "absent": (dict(text="a red cat\na blue dog"), 'scene 2 "a blue dog" lacks the subject "red cat"'),
-    "one scene": (dict(text="a red cat"), "one scene has nobody to share its subject with"),
+    "one scene": (dict(text="a red cat"), "a single scene has no other to share its subject with; write a second line"),
     "anchors": (dict(anchors=4), "4 anchors for 3 scenes; use 3 or fewer"),
-    "no scene": (dict(text=" \n"), "there is no scene"),
-    "no subject": (dict(subjects=" \n"), "there is no subject"),
-    "empty subject": (dict(subjects="()"), "holds no word"),
-    "latents": (dict(latent={"samples": torch.zeros(2, 4, 16, 16)}), "2 latents for 3 scenes; give one, or one a"),
+    "no scene": (dict(text=" \n"), "there is no scene; write one per line"),
+    "no subject": (dict(subjects=" \n"), "subjects is empty; write the words"),
+    "empty subject": (dict(subjects="()"), "contains no word"),
+    "latents": (dict(latent={"samples": torch.zeros(2, 4, 16, 16)}), "give one, or one per scene"),
     "strength": (dict(strength=float("nan")), "strength is nan; give a number from 0 to 2"),
     "window": (dict(start_percent=0.6, end_percent=0.5), "start_percent 0.6 lies after end_percent 0.5"),
     "linked": (dict(injection_end_percent=1.5), "injection_end_percent is 1.5; give a number from 0 to 1"),
@@ -138,9 +139,9 @@ def test_slips_are_told_in_the_node(slip: str) -> None:
 def test_two_nodes_on_one_model_are_refused() -> None:
     model, clip, _ = family()
     told = shared(model, clip)
-    with pytest.raises(ValueError, match="the model already shares subjects"):
+    with pytest.raises(ValueError, match="the model already shares subjects; .* one per line"):
         shared(told.model, clip, told.positive)
-    with pytest.raises(ValueError, match="prefix and suffix go round typed scenes"):
+    with pytest.raises(ValueError, match="prefix and suffix apply only to typed scenes"):
         shared(model, clip, told.positive, prefix="a drawing of")
 
 
@@ -154,39 +155,33 @@ def test_prefix_and_suffix_go_round_every_scene() -> None:
 
 
 def test_an_empty_mask_falls_back_and_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Maps of one value: nobody knows where the subject is, so every picture is drawn alone, and the line says so."""
+    """Maps of one value: nobody knows where the subject is, so nothing is shared, and the line says so."""
     from attention_director.bridge.run import status
-    from attention_director.bridge.subject import sampling_pass as subject_pass
+    from attention_director.bridge.subject import map_reader
 
     lines: list[str] = []
     monkeypatch.setattr(status, "send_status", lambda key, label, line: lines.append(line))
-    real = subject_pass.subject_maps
+    real = map_reader.subject_maps
     model, clip, negative = family()
     told = shared(model, clip, injection=0.0)
-    plain = drawn(told, negative, model=model)
-    assert not torch.equal(drawn(told, negative), plain) and "alone" not in lines[-1]
-    monkeypatch.setattr(subject_pass, "subject_maps", lambda *args: torch.ones_like(real(*args)))
-    assert torch.equal(drawn(told, negative), plain)
-    assert "9 of 9 picture steps were drawn alone" in lines[-1] and "3 scenes, 2 anchors" in lines[-1]
+    plain = generated(told, negative, model=model)
+    assert not torch.equal(generated(told, negative), plain) and "shared" not in lines[-1]
+    monkeypatch.setattr(map_reader, "subject_maps", lambda *args: torch.ones_like(real(*args)))
+    assert torch.equal(generated(told, negative), plain)
+    assert "3 scenes, 2 anchors; in 9 of 9 picture steps nothing was shared, because the subject was not" in lines[-1]
 
 
-def test_records_of_a_run() -> None:
-    from attention_director.bridge.subject.method import SharedSubject
-    from attention_director.bridge.subject.sampling_pass import SubjectPass
-
-    left_behind: list[dict] = []
-    real = SharedSubject._leave
-
-    def listening(self, call, last: SubjectPass, samples, tag):
-        real(self, call, last, samples, tag)
-        left_behind.append(dict(last.records(None)))
+def test_records_of_a_run(store: Any) -> None:
+    """Of two passes, and of one by itself."""
+    from attention_director.nodes.record import AttnDirRecord
 
     model, clip, negative = family()
-    told = shared(model, clip, **FULL)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SharedSubject, "_leave", listening)
-        drawn(told, negative)
-    found = left_behind[0]
-    assert found["subject_masks"].shape == (3, 16, 16) and found["subject_masks"].dtype == torch.bool
-    assert found["subject_links"].shape == found["subject_links_open"].shape == (3, 256)
-    assert found["subject_links_grid"] == (16, 16) and found["subject_links"].max() < 2 * 256
+    for mode in ("two-pass", "one-pass"):
+        told = shared(model, clip, mode=mode, **FULL)
+        recorded = AttnDirRecord.execute(told.model, told.positive).args[0]
+        assert torch.equal(generated(told, negative, model=recorded), generated(told, negative))
+        found = {name: value for name, (value,) in list(store)[-1].left.items()}
+        assert found["subject_masks"].shape == (3, 16, 16) and found["subject_masks"].dtype == torch.bool
+        assert found["subject_masks_by_step"].shape == (3, 3, 16, 16), "the first step has no masks yet"
+        assert found["subject_links"].shape == found["subject_links_open"].shape == (3, 256)
+        assert found["subject_links_grid"] == (16, 16) and found["subject_links"].max() < 2 * 256

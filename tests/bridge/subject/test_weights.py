@@ -11,6 +11,7 @@ from scene import assert_differs, assert_same, family, options_seen
 from stories import shared
 
 FULL: dict[str, Any] = dict(injection_start_percent=0.0, injection_end_percent=0.9, query_blend_end_percent=0.9)
+# Two passes, and every hook, for nothing; test_shared_subject.py says what their equality takes.
 NEUTRAL: dict[str, Any] = dict(start_percent=0.0, end_percent=0.0, injection=1e-40, injection_start_percent=0.0,
                                injection_end_percent=1.0)
 Keyframes = tuple[tuple[float, float], ...]  # (from this percent on, strength)
@@ -48,7 +49,7 @@ def hooked(model: Any, positive: list, keyframes: Keyframes = ((0.0, 1.0),)) -> 
     return comfy.hooks.set_hooks_for_conditioning(positive, group)
 
 
-def drawn(model: Any, told: Any, negative: list, positive: list | None = None, **options: Any) -> torch.Tensor:
+def generated(model: Any, told: Any, negative: list, positive: list | None = None, **options: Any) -> torch.Tensor:
     return tiny.sample(model, positive or told.positive, negative, latent=told.latent, **options)
 
 
@@ -57,10 +58,10 @@ def test_a_lora_before_or_after_the_node(name: str) -> None:
     model, clip, negative = family(name)
     styled = with_lora(model, clip)
     before = shared(styled, clip, **FULL)
-    found = drawn(before.model, before, negative)
+    found = generated(before.model, before, negative)
     told = shared(model, clip, **FULL)
-    assert torch.equal(found, drawn(with_lora(told.model, clip), told, negative))
-    for other in (drawn(styled, told, negative), drawn(told.model, told, negative)):
+    assert torch.equal(found, generated(with_lora(told.model, clip), told, negative))
+    for other in (generated(styled, told, negative), generated(told.model, told, negative)):
         for row in range(3):
             assert_differs(found[row], other[row], least=0.02)
 
@@ -68,13 +69,13 @@ def test_a_lora_before_or_after_the_node(name: str) -> None:
 def test_strength_zero_leaves_a_lora_alone_and_the_weights_come_back() -> None:
     model, clip, negative = family()
     told = shared(model, clip, **FULL)
-    plain = drawn(told.model, told, negative)
+    plain = generated(told.model, told, negative)
     styled = with_lora(model, clip)
     assert shared(styled, clip, strength=0.0).model is styled
     silent = with_lora(told.model, clip, 0.0)
-    assert torch.equal(drawn(silent, told, negative), plain)
-    drawn(with_lora(told.model, clip), told, negative)
-    assert torch.equal(drawn(told.model, told, negative), plain)
+    assert torch.equal(generated(silent, told, negative), plain)
+    generated(with_lora(told.model, clip), told, negative)
+    assert torch.equal(generated(told.model, told, negative), plain)
 
 
 @pytest.mark.parametrize("name", ["sd15", "sdxl"])
@@ -85,12 +86,12 @@ def test_two_neutral_passes_with_keyframes_are_bitwise_one_run(name: str, keyfra
     told = shared(model, clip, **NEUTRAL)
     positive = hooked(model, told.positive, keyframes)
     with options_seen(model) as seen:
-        found = drawn(told.model, told, negative, positive)
+        found = generated(told.model, told, negative, positive)
         calls = len(seen)
-        expected = drawn(model, told, negative, positive)
+        expected = generated(model, told, negative, positive)
     assert torch.equal(found, expected)
     assert calls == 2 * (len(seen) - calls), "it was two passes"
-    assert_differs(expected, drawn(model, told, negative), least=0.02)
+    assert_differs(expected, generated(model, told, negative), least=0.02)
 
 
 def test_sharing_with_a_hooked_lora_follows_its_keyframes() -> None:
@@ -98,15 +99,15 @@ def test_sharing_with_a_hooked_lora_follows_its_keyframes() -> None:
     told = shared(model, clip, **FULL)
 
     def run(*keyframes: tuple[float, float]) -> torch.Tensor:
-        return drawn(told.model, told, negative, hooked(model, told.positive, keyframes))
+        return generated(told.model, told, negative, hooked(model, told.positive, keyframes))
 
     late, always = run(*LATE), run((0.0, 1.0))
-    plain = drawn(told.model, told, negative)
+    plain = generated(told.model, told, negative)
     assert_same(run((0.0, 0.0)), plain)
-    for other in (always, plain, drawn(model, told, negative, hooked(model, told.positive, LATE))):
+    for other in (always, plain, generated(model, told, negative, hooked(model, told.positive, LATE))):
         assert_differs(late, other, least=0.02)
     assert torch.equal(late, run(*LATE)), "queued twice"
-    assert torch.equal(plain, drawn(told.model, told, negative)), "the hook's weights are gone again"
+    assert torch.equal(plain, generated(told.model, told, negative)), "the hook's weights are gone again"
 
 
 def test_a_lora_for_both_prompts_by_hooks_is_the_lora_on_the_model() -> None:
@@ -114,4 +115,4 @@ def test_a_lora_for_both_prompts_by_hooks_is_the_lora_on_the_model() -> None:
     model, clip, negative = family()
     told = shared(model, clip, **FULL)
     found = tiny.sample(told.model, hooked(model, told.positive), hooked(model, negative), latent=told.latent)
-    assert_same(found, drawn(with_lora(told.model, clip), told, negative))
+    assert_same(found, generated(with_lora(told.model, clip), told, negative))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import tiny
 import torch
+from embeddings import with_embedding
 from scene import encode, host_encode
 
 FAMILIES = pytest.mark.parametrize("name", ["sd15", "sdxl"])
@@ -16,10 +17,9 @@ LONG = " ".join(f"{kind} thing," for kind in KINDS * 4)
 
 def find(clip: Any, text: str, phrase: str) -> tuple[int, ...]:
     from attention_director.bridge.text.prompt import encode as tagged
-    from attention_director.bridge.text.prompt import phrase as spoken
-    from attention_director.bridge.text.prompt import tag_of
+    from attention_director.bridge.text.prompt import tag_of, tokenise_phrase
 
-    return tag_of(tagged(clip, text, "test")).find(spoken(clip, phrase, "test"))[0]
+    return tag_of(tagged(clip, text, "test")).find(tokenise_phrase(clip, phrase, "test"))[0]
 
 
 def ids(clip: Any, text: str, positions: tuple[int, ...]) -> list[list[Any]]:
@@ -94,23 +94,6 @@ def test_a_word_of_several_tokens_is_one_word() -> None:
         find(clip, "an unbelievableness here", "unbelievable")
 
 
-def with_embedding(clip: Any, folder: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
-    """A clone of the CLIP whose tokenizers look for embeddings in a folder."""
-    import copy
-
-    from safetensors.torch import save_file
-
-    save_file(tensors, folder / f"{name}.safetensors")
-    made = clip.clone()
-    made.tokenizer = copy.copy(clip.tokenizer)
-    for key in ("clip_l", "clip_g"):
-        if hasattr(made.tokenizer, key):
-            part = copy.copy(getattr(made.tokenizer, key))
-            part.embedding_directory = str(folder)
-            setattr(made.tokenizer, key, part)
-    return made
-
-
 @FAMILIES
 def test_a_textual_inversion_is_found_by_its_name(name: str, tmp_path) -> None:
     vectors = {"clip_l": torch.randn(2, tiny.WIDTH), "clip_g": torch.randn(2, tiny.WIDTH)}
@@ -157,7 +140,7 @@ def test_lines_become_rows_that_say_what_each_says_alone(name: str) -> None:
         assert torch.equal(joined[row:row + 1], cond.repeat(1, joined.shape[1] // cond.shape[1], 1))
         assert torch.equal(values["pooled_output"][row:row + 1], expected["pooled_output"])
     assert [row.text for row in values["attention_director"].rows] == lines
-    assert [len(row.pieces) for row in values["attention_director"].rows] == lengths
+    assert [len(row.tokens) for row in values["attention_director"].rows] == lengths
 
 
 def test_one_line_is_one_prompt() -> None:

@@ -72,8 +72,8 @@ def test_a_long_prompt_is_changed_where_the_phrase_stands() -> None:
     model, clip, _ = family()
     text = " ".join(["tree"] * 90) + " a red hat"
     linked = encode(clip, text)
-    positions = [p for p, piece in enumerate(linked[0][1]["attention_director"].rows[0].pieces)
-                 if piece in ("red</w>", "hat</w>")]
+    positions = [p for word in linked[0][1]["attention_director"].rows[0].words() if word.text in ("red", "hat")
+                 for p in word.positions]
     changed = region_prompt(model, clip, linked, regions(("red hat", left())), preset=PAPER).positive[0][0]
     assert changed.shape[1] == 154 and min(positions) > 77
     torch.testing.assert_close(changed[0, positions], alone(clip, "red hat")[1:3])

@@ -1,4 +1,5 @@
-import { EMPTY, MAX_REGIONS, parse, region, serialise } from "../../../web/regions/drawing.js";
+import { shortened } from "../../../web/regions/paint.js";
+import { cut, EMPTY, MAX_REGIONS, parse, region, serialise } from "../../../web/regions/drawing.js";
 import { added, bound, duplicated, removed, reordered, weighted } from "../../../web/regions/edits.js";
 import { bounds, covers, moved, refitted, regionAt, stretched } from "../../../web/regions/shapes.js";
 import { adding, growing, nudging } from "../../../web/regions/keyboard_edits.js";
@@ -112,4 +113,12 @@ test("the keyboard works on the latent grid", () => {
   const wider = growing(start, 0, { x: 1, y: 0 }, size, true).regions[0].boxes[0];
   expect((wider[2] - start.regions[0].boxes[0][2]) * 512).toBeCloseTo(32);
   expect(wider[3]).toBeCloseTo(start.regions[0].boxes[0][3]);
+});
+
+test("a phrase and a label are cut between characters, never within one", () => {
+  expect(cut("🐱".repeat(600))).toBe("🐱".repeat(500));
+  const to = { measureText: (text) => ({ width: 10 * text.length }) };
+  expect(shortened(to, "кот 👩‍🚀👩‍🚀", 120)).toBe("кот 👩‍🚀…");
+  expect(shortened(to, "кот 👩‍🚀👩‍🚀", 90)).toBe("кот …");
+  expect(shortened(to, "猫", 10)).toBe("猫");
 });

@@ -20,7 +20,36 @@ test("files that register themselves lie at the top and register once", () => {
   for (const name of found) expect(source(name).match(/registerExtension/g)).toHaveLength(1);
 });
 
+test.each(files)("%s names nothing that is not published with it", (name) => {
+  expect(source(name)).not.toMatch(/\b(tests|lab)\//);
+});
+
 test.each(files)("%s builds no markup and calls nothing from outside", (name) => {
   expect(source(name)).not.toMatch(/innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|https?:\/\/(?!www\.w3\.org)/);
   for (const [, from] of source(name).matchAll(/from "([^"]+)"/g)) expect(from).toMatch(/^\.\.?\//);
+});
+
+// As for Python in tests/test_architecture.py: about 25 lines a function, and never more than these.
+const MAX_FUNCTION = 40;
+const modules = join(process.env.VITE_CACHE ?? "", "../node_modules");
+const { parseAst } = await import(/* @vite-ignore */ join(modules, "rolldown/dist/parse-ast-index.mjs"));
+
+/** Every function in a text with its first line and its length; a function within another counts in both. */
+function functions(text) {
+  const lineOf = (at) => text.slice(0, at).split("\n").length;
+  const inside = (node) => {
+    if (!node || typeof node !== "object") return [];
+    const own = /Function/.test(node.type ?? "") ? [{ line: lineOf(node.start), lines: lineOf(node.end) - lineOf(node.start) + 1 }] : [];
+    return [...own, ...Object.values(node).flatMap(inside)];
+  };
+  return inside(parseAst(text));
+}
+
+test("functions are measured, whatever their form", () => {
+  const text = "function a() {\n}\nconst b = () => ({\n  c(x) {\n    return `}\n`; // }\n  },\n});\n";
+  expect(functions(text)).toEqual([{ line: 1, lines: 2 }, { line: 3, lines: 6 }, { line: 4, lines: 4 }]);
+});
+
+test.each(files)("the functions of %s are short", (name) => {
+  expect(functions(source(name)).filter(({ lines }) => lines > MAX_FUNCTION)).toEqual([]);
 });

@@ -109,18 +109,18 @@ test("one region a picture, in front, and a sentence about the rest", () => {
 
 test("pictures without a mask are named", () => {
   const none = withMasks(EMPTY, [white("black.png", () => false)].map(read));
-  expect(none).toEqual({ drawing: EMPTY, warns: true, said: '"black.png" has no white area, so it holds no mask.' });
+  expect(none).toEqual({ drawing: EMPTY, warns: true, said: '"black.png" has no white area, so it contains no mask.' });
   const one = withMasks(EMPTY, [white("a", () => true), { name: "torn.png", pixels: null }, { name: "x", pixels: null }].map(read));
   expect(one.drawing.regions).toHaveLength(1);
   expect(one.said).toContain('"torn.png" cannot be opened, and 1 more.');
   expect(withMasks(EMPTY, []).said).toContain("no picture to read");
 });
 
-test("no more regions than a drawing holds", () => {
+test("no more regions than a drawing can have", () => {
   const full = { size: null, regions: Array(MAX_REGIONS - 1).fill(region({})) };
   const found = withMasks(full, Array(3).fill(white("a", () => true)).map(read));
   expect(found.drawing.regions).toHaveLength(MAX_REGIONS);
   expect(found.said).toContain("1 region from 1 mask");
-  expect(found.said).toContain(`2 left out: a drawing holds ${MAX_REGIONS} regions.`);
+  expect(found.said).toContain(`2 left out: a drawing can have ${MAX_REGIONS} regions.`);
   expect(found.warns).toBe(true);
 });

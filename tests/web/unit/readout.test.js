@@ -60,7 +60,7 @@ test("the line says what is under the mouse, else what one sees", () => {
   const choice = { ...asked(data), kind: "heat maps", step: 0 };
   const grey = Uint8Array.from({ length: 64 }, () => 255);
   expect(lineOf(data, grey, choice, { image: 1, x: 0.5, y: 0.5 })).toBe("image 2: 30% of this pixel's attention");
-  expect(lineOf(data, grey, choice, null)).toBe("where the phrase was read");
+  expect(lineOf(data, grey, choice, null)).toBe("where the picture attended to the phrase");
   expect(lineOf(data, grey, { ...choice, kind: "landing" }, null)).toBe("worst: hat, image 2: 40% in its region");
   expect(lineOf({ ...data, all: 40 }, grey, choice, null)).toMatch(/^the first 2 of 40 images; /);
 });

@@ -50,7 +50,7 @@ test("a phrase under the mouse or with the focus is shown, a click keeps it, ano
   dog.dispatchEvent(new Event("blur"));
   expect([marked(), choice().item]).toEqual([[false, true], 1]);
   dog.click();
-  expect([marked(), choice().item, line()]).toEqual([[false, false], -1, "point at a phrase to see where it was read"]);
+  expect([marked(), choice().item, line()]).toEqual([[false, false], -1, "point at a phrase to see where the picture attended to it"]);
 });
 
 test("everything by keyboard, and no key reaches the graph", () => {
@@ -118,8 +118,8 @@ test("another run keeps what one looks at, unless the node was set to something 
 
 test("without a run there is one line", () => {
   const { view, all } = viewer(null);
-  view.empty("Queue to see what the run looked at.");
-  expect(all(".ad-notice")[0].textContent).toBe("Queue to see what the run looked at.");
+  view.empty("Queue to see what the run attended to.");
+  expect(all(".ad-notice")[0].textContent).toBe("Queue to see what the run attended to.");
   expect([".ad-kinds", ".ad-items", ".ad-steps", ".ad-legend"].map((s) => all(s)[0].hidden)).toEqual([true, true, true, true]);
   view.empty("gone", true);
   expect(all(".ad-notice")[0].classList.contains("ad-warn")).toBe(true);

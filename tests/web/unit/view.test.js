@@ -117,7 +117,7 @@ test("a linked prompt marks nothing and says why", () => {
 test("a saved text that cannot be read is kept until something is drawn", () => {
   const { view, root, press, now } = editor("{broken");
   expect(view.getValue()).toBe("{broken");
-  expect(shownText(root, ".ad-notice")).toContain("cannot be read: it is no JSON");
+  expect(shownText(root, ".ad-notice")).toContain("cannot be read: it is not JSON");
   press("n");
   expect(now()).toHaveLength(1);
 });
@@ -201,7 +201,7 @@ test("wired regions are shown, and copied behind the drawn ones with their wire 
   view.setValue(saved(...Array(63).fill("dog")));
   row.querySelector("button").click();
   expect(now()).toHaveLength(63);
-  expect(shownText(root, ".ad-notice")).toContain("holds 64 regions");
+  expect(shownText(root, ".ad-notice")).toContain("can have 64 regions");
   expect(seen.unlinked).toBe(1);
 });
 

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { wiredBoxes } from "../../../web/regions/box_source.js";
 import { NONE, ofBoxes, parseWired, wiredSentence } from "../../../web/regions/wired.js";
 
@@ -56,6 +57,14 @@ test("boxes written as text are known too", () => {
   expect(text('[{"bbox": [100, 100, 400, 400], "desc": "cat"}]')[0]).toEqual({ box: wanted[0], phrase: "cat", strength: 0.8 });
   expect(text("")).toEqual([]);
   for (const value of ["{", "[3]", '[{"x": 1}]', '[{"bbox": [1]}]', "null", '"x"', '[{"bbox": 3}]']) expect(text(value)).toBeNull();
+});
+
+const FORMATS = JSON.parse(readFileSync(new URL("../boxes.json", import.meta.url), "utf8"));
+test.each(FORMATS)("boxes as in the node: $boxes", ({ boxes, found }) => {
+  const t = ["PrimitiveString", { value: JSON.stringify(boxes) }];
+  const read = wiredBoxes(graph({ p: PROMPT, b: BOXES({ phrases: "" }), t }, [toPrompt, ["t", 0, "b", "bboxes"]]));
+  const near = (box) => box.map((n) => Math.round(n * 1e6) / 1e6);
+  expect(read && read.map(({ box, phrase }) => [near(box), phrase])).toEqual(found);
 });
 
 test("a chain is read front first, and only a run can tell the rest", () => {

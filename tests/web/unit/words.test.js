@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { completions, find, inserted, phraseOf, splitOccurrence, spoken, tokenise, tokeniseRows, units } from "../../../web/regions/words.js";
+import { completions, find, inserted, phraseOf, splitOccurrence, spoken, tokenise, tokeniseRows, units } from "../../../web/shared/words.js";
 
 const text = (prompt, span) => span && prompt.slice(span.start, span.end);
 const locate = (prompt, phrase) => text(prompt, find(tokenise(prompt), phrase)[0] ?? null);
@@ -11,9 +11,30 @@ const named = (prompt, first, last) => {
 
 test("words as the text encoder cuts them", () => {
   expect(tokenise("A red-haired man's 24k ring, 猫が").map((t) => t.text))
-    .toEqual(["a", "red", "-", "haired", "man", "'s", "2", "4", "k", "ring", ",", "猫が"]);
+    .toEqual(["a", "red", "-", "haired", "man", "'s", "2", "4", "k", "ring", ",", "猫", "が"]);
   expect(tokenise("Café naïve").map((t) => t.text)).toEqual(["café", "naïve"]);
   expect(tokenise("embedding:my_style, hat").map((t) => t.text)).toEqual(["embedding:my_style", ",", "hat"]);
+});
+
+test("words of every script are shown and picked whole", () => {
+  const shown = (prompt) => units(tokenise(prompt)).map((u) => prompt.slice(u.start, u.end));
+  expect(shown("рыжий кот, на крыше.")).toEqual(["рыжий", "кот", "на", "крыше"]);
+  expect(shown("一只红色的猫，坐着")).toEqual(["一", "只", "红", "色", "的", "猫", "坐", "着"]);
+  expect(shown("a 🐱, two 👩‍🚀 and 🇯🇵!")).toEqual(["a", "🐱", "two", "👩‍🚀", "and", "🇯🇵"]);
+  expect(shown("हिन्दी नमस्ते cafe\u0301")).toEqual(["हिन्दी", "नमस्ते", "cafe\u0301"]);
+  expect(locate("cafe\u0301 noir", "café")).toBe("cafe\u0301");
+  expect(named("一只红色的猫", 2, 5)).toBe("红色的猫");
+  expect(named("(红色:1.2)的猫", 0, 3)).toBe("红色 的猫");
+  expect(locate("(红色:1.2)的猫", "红色 的猫")).toBe("红色:1.2)的猫");
+  expect(named("1girl, red_hair", 1, 2)).toBe("red hair");
+});
+
+test("suggestions are words of the prompt, whatever signs are typed", () => {
+  const offered = (prompt, typed) => completions(prompt, tokenise(prompt), typed);
+  expect(offered("1girl, red_hair, blue_eyes", "red_")).toEqual(["red hair"]);
+  expect(offered("рыжий кот", "ры")).toEqual(["рыжий", "рыжий кот"]);
+  expect(offered("红色的猫，坐", "红色")).toEqual(["红色的", "红色的猫"]);
+  expect(inserted("a dog", "red hat,")).toBe("a dog, red hat");
 });
 
 test("weights and comments are not spoken, and no place moves", () => {
@@ -106,6 +127,11 @@ test("a phrase goes to the end of the prompt, where it is then found", () => {
 });
 
 const CASES = JSON.parse(readFileSync(new URL("../phrases.json", import.meta.url), "utf8"));
+const PASTED = JSON.parse(readFileSync(new URL("../pasted.json", import.meta.url), "utf8"));
+test.each(PASTED)("as people paste it: $phrase in $prompt", ({ prompt, phrase, found }) => {
+  expect(locate(prompt, phrase)).toBe(found);
+});
+
 test.each(CASES)("as in the nodes: $phrase in $prompt", ({ prompt, phrase, found }) => {
   expect(find(tokenise(prompt), phrase).length > 0).toBe(found);
 });

@@ -4,8 +4,18 @@
 /** @typedef {{ start: number, end: number, first: number, last: number }} Unit a word as a person sees it, and its tokens */
 /** @typedef {{ start: number, end: number, first: number, last: number, uncertain: boolean }} Span */
 
-// As CLIP's tokenizer cuts: letters together, each digit alone, signs together.
-const PIECE = /embedding:[^\s,()]+|'(?:s|t|re|ve|m|ll|d)(?!\p{L})|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+/giu;
+// Scripts that put no space between words: there each letter is a token, so that a phrase is found wherever it stands.
+const UNSPACED = "[\\p{scx=Han}\\p{scx=Hira}\\p{scx=Kana}\\p{scx=Thai}\\p{scx=Laoo}\\p{scx=Khmr}\\p{scx=Mymr}]";
+const LONE_LETTER = `(?=\\p{L})${UNSPACED}\\p{M}*`;
+const EMOJI = "\\p{Extended_Pictographic}(?:\\uFE0F|\\p{Emoji_Modifier}|\\u200D\\p{Extended_Pictographic})*|\\p{RI}{2}";
+// Nearly as CLIP's tokenizer cuts: letters together, each digit and each sign alone.
+const PIECE = new RegExp([
+  "embedding:[^\\s,()]+", "'(?:s|t|re|ve|m|ll|d)(?!\\p{L})", LONE_LETTER, `(?:(?!${UNSPACED})\\p{L}\\p{M}*)+`, "\\p{N}", EMOJI, "\\S",
+].join("|"), "giu");
+const LONE = new RegExp(`^${LONE_LETTER}$`, "u");
+const WORDLIKE = new RegExp(`[\\p{L}\\p{N}\\p{M}]|${EMOJI}`, "u");
+const UNDERSCORE = /embedding:[^\s,()]+|_/gi;
+const COMMAS = /^[\s,;，；]+|[\s,;，；]+$/g;
 const COMMENT = /\/\*[\s\S]*?\*\/|\/\/[^\n]*/g;
 const WEIGHT = /:\s*[+-]?(?:\d+\.?\d*|\.\d+)\s*$/;
 const blank = (/** @type {string} */ text) => text.replace(/[^\n]/g, " ");
@@ -32,15 +42,16 @@ export function spoken(text) {
   return chars.join("");
 }
 
-/** @param {string} text @returns {Token[]} */
+/** The pieces of a text that count; an underscore counts as a space. @param {string} text @returns {Token[]} */
 export function tokenise(text) {
   const plain = spoken(text);
   let depth = 0;
   let at = 0;
-  return [...plain.replace(/[{}|]/g, " ").matchAll(PIECE)].map((match) => {
+  const written = plain.replace(/[{}|]/g, " ").replace(UNDERSCORE, (found) => (found === "_" ? " " : found));
+  return [...written.matchAll(PIECE)].map((match) => {
     for (; at < match.index; at++) depth += plain[at] === "{" ? 1 : plain[at] === "}" ? -1 : 0;
     const end = match.index + match[0].length;
-    return { start: match.index, end, text: match[0].toLowerCase(), chosen: depth > 0, row: 0 };
+    return { start: match.index, end, text: match[0].toLowerCase().normalize("NFC"), chosen: depth > 0, row: 0 };
   });
 }
 
@@ -54,17 +65,28 @@ export function tokeniseRows(rows) {
   });
 }
 
+/** @param {Token} token */
+const isSign = (token) => !WORDLIKE.test(token.text);
+
+/** The tokens without the signs before and behind them; signs alone stay. @param {Token[]} tokens */
+function withoutEnds(tokens) {
+  const first = tokens.findIndex((token) => !isSign(token));
+  const last = tokens.findLastIndex((token) => !isSign(token));
+  return first < 0 ? tokens : tokens.slice(first, last + 1);
+}
+
 /** Words a person can point at: tokens that no gap parts, without signs at their ends. @param {Token[]} tokens @returns {Unit[]} */
 export function units(tokens) {
   /** @type {Unit[]} */
   const out = [];
-  const sign = (/** @type {number} */ i) => !/[\p{L}\p{N}]/u.test(tokens[i].text);
+  const joins = (/** @type {Token} */ token, /** @type {Token | undefined} */ next) =>
+    next?.start === token.end && !LONE.test(token.text) && !LONE.test(next.text);
   for (let i = 0; i < tokens.length; ) {
     let [first, last] = [i, i];
-    while (last + 1 < tokens.length && tokens[last + 1].start === tokens[last].end) last++;
+    while (joins(tokens[last], tokens[last + 1])) last++;
     i = last + 1;
-    while (first <= last && sign(first)) first++;
-    while (last >= first && sign(last)) last--;
+    while (first <= last && isSign(tokens[first])) first++;
+    while (last >= first && isSign(tokens[last])) last--;
     if (first <= last) out.push({ start: tokens[first].start, end: tokens[last].end, first, last });
   }
   return out;
@@ -86,15 +108,20 @@ function occurrences(tokens, wanted) {
     (begins(token, i) ? [{ first: i, number: (counts[token.row] = (counts[token.row] ?? 0) + 1) }] : []));
 }
 
-/** Where a phrase stands: once in each prompt that has it. @param {Token[]} tokens @param {string} phrase @returns {Span[]} */
+/** Where a phrase stands: once in each prompt that has it. Signs at its ends do not count. @param {Token[]} tokens @param {string} phrase @returns {Span[]} */
 export function find(tokens, phrase) {
   const { words, occurrence } = splitOccurrence(phrase);
-  const wanted = tokenise(words).map((token) => token.text);
+  const wanted = withoutEnds(tokenise(words)).map((token) => token.text);
   return occurrences(tokens, wanted).filter(({ number }) => number === occurrence).map(({ first }) => {
     const last = first + wanted.length - 1;
     const uncertain = tokens.slice(first, last + 1).some((token) => token.chosen);
     return { start: tokens[first].start, end: tokens[last].end, first, last, uncertain };
   });
+}
+
+/** Tokens as they are written, a space for each gap. @param {string} text @param {Token[]} tokens */
+function spelt(text, tokens) {
+  return tokens.map(({ start, end }, i) => `${i && start > tokens[i - 1].end ? " " : ""}${text.slice(start, end)}`).join("");
 }
 
 /**
@@ -105,9 +132,8 @@ export function phraseOf(text, tokens, first, last) {
   while (tokens[last].row > tokens[first].row) last--;
   const [start, end] = [tokens[first].start, tokens[last].end];
   const raw = text.slice(start, end);
-  const clean = spoken(text).slice(start, end) === raw && !/[{}|]/.test(raw);
-  const words = clean ? raw.replace(/\s+/g, " ")
-    : tokens.slice(first, last + 1).map((token) => text.slice(token.start, token.end)).join(" ");
+  const clean = spoken(text).slice(start, end) === raw && !/[{}|_]/.test(raw);
+  const words = clean ? raw.replace(/\s+/g, " ") : spelt(text, tokens.slice(first, last + 1));
   const wanted = tokens.slice(first, last + 1).map((token) => token.text);
   const number = occurrences(tokens, wanted).find((found) => found.first === first)?.number ?? 1;
   return number > 1 ? `${words}#${number}` : words;
@@ -118,7 +144,7 @@ export function phraseOf(text, tokens, first, last) {
  * @param {string} text @param {Token[]} tokens its own @param {string} typed @param {number} most
  */
 export function completions(text, tokens, typed, most = 6) {
-  const wanted = typed.trim().toLowerCase().replace(/\s+/g, " ");
+  const wanted = typed.toLowerCase().replace(/[\s_]+/g, " ").replace(COMMAS, "");
   /** @type {string[]} */
   const found = [];
   const words = units(tokens);
@@ -126,7 +152,7 @@ export function completions(text, tokens, typed, most = 6) {
     for (let i = 0; i + length <= words.length; i++) {
       const phrase = phraseOf(text, tokens, words[i].first, words[i + length - 1].last);
       const key = phrase.toLowerCase();
-      if (key !== wanted && key.startsWith(wanted) && !/[,.;|]/.test(phrase) && !found.includes(phrase)) {
+      if (key !== wanted && key.startsWith(wanted) && !/[,.;|，。、；]/.test(phrase) && !found.includes(phrase)) {
         found.push(phrase);
       }
     }
@@ -136,7 +162,7 @@ export function completions(text, tokens, typed, most = 6) {
 
 /** The prompt with a phrase at its end. @param {string} text @param {string} phrase */
 export function inserted(text, phrase) {
-  const { words } = splitOccurrence(phrase);
+  const words = splitOccurrence(phrase).words.replace(COMMAS, "");
   const before = text.replace(/[\s,]+$/, "");
   return before ? `${before}, ${words}` : words;
 }

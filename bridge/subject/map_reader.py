@@ -1,0 +1,40 @@
+"""Method: ConsiStory (arXiv 2402.03286), maps of the subjects. Written from the paper; no code copied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from ...core.call import Attend, AttentionCall, RowSpan
+from ...core.network import LayerAddress
+from ...core.subject_masks import subject_columns, subject_maps
+from ...core.text import columns
+from .sampling_pass import Part
+
+
+@dataclass(frozen=True, eq=False)
+class MapReader(Part):
+    """Reads where the pictures attend to the subjects' words. Changes nothing."""
+
+    def selects(self, layer: LayerAddress) -> bool:
+        return layer in self.sampling.layers.maps
+
+    def __call__(self, call: AttentionCall, attend: Attend) -> torch.Tensor:
+        this = self.sampling
+        if this.fits(call) and call.grid == this.layers.map_grid:
+            for span in this.ours(call.rows):
+                maps = subject_maps(call, span, *self._columns(call, span))
+                this.state(call.scratch).maps.add(span.images, maps, this.images)
+        return attend(call)
+
+    def _columns(self, call: AttentionCall, span: RowSpan) -> tuple[torch.Tensor, torch.Tensor]:
+        """Where the subjects stand among the call's keys, once a run: the host may repeat a short prompt there."""
+        def find() -> tuple[torch.Tensor, torch.Tensor]:
+            text, tag = call.keys.of("text")[0], span.tag
+            assert tag is not None
+            tokens = [[columns(tag, image % len(tag.rows), phrase, text) for phrase in self.sampling.phrases]
+                      for image in span.images]
+            return subject_columns(tokens, call.q.device)
+
+        return call.scratch.once(("subject columns", self.key, id(span.tag), call.keys), find)

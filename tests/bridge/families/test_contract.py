@@ -1,0 +1,281 @@
+"""What every family promises, on tiny networks of random weights: one entry in tests/families.py adds a family.
+
+The methods here are made for the test: they see every layer, and change what can be computed by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+import tiny
+import torch
+from attention_director.bridge.families import FAMILIES, family_of
+from attention_director.bridge.run.gradients import gradients, trainable
+from attention_director.bridge.run.install import install
+from attention_director.bridge.text.prompt import TAG_KEY, tokenise_phrase
+from attention_director.core.call import AttentionCall, LowRankBias
+from attention_director.core.method import spans_of
+from attention_director.core.schedule import Schedule
+from attention_director.core.text import PromptTag, columns
+from families import ENTRIES, Entry
+from scene import PROMPT, assert_differs, encode, frozen, host_encode
+
+KEY = "1/contract"
+GRID = (16, 16)
+LONG = "a tree by the water " * 80  # so long that the host evaluates it apart from a short prompt
+entries = pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
+
+
+@dataclass(frozen=True, eq=False)
+class Everywhere:
+    """Acts on the rows of its prompt in every layer. change: what it does to a call."""
+
+    change: Callable[[AttentionCall, Any], torch.Tensor]
+    key: str = KEY
+    label: str = "Contract"
+    schedule: Schedule = field(default_factory=Schedule)
+
+    def acts_on(self, rows: Any) -> bool:
+        return bool(spans_of(self.key, rows))
+
+    def selects(self, layer: Any) -> bool:
+        return True
+
+    def __call__(self, call: AttentionCall, attend: Any) -> torch.Tensor:
+        return self.change(call, attend)
+
+
+def plain(call: AttentionCall, attend: Any) -> torch.Tensor:
+    return attend(call)
+
+
+def halved(call: AttentionCall, attend: Any) -> torch.Tensor:
+    """Half of what the rows of our prompt attend to."""
+    factors = torch.ones(call.q.shape[0], 1, 1, 1)
+    for span in spans_of(KEY, call.rows):
+        factors[span.start:span.stop] = 0.5
+    return attend(call) * factors
+
+
+def ours(conditioning: list) -> list:
+    """The conditioning with the test's key on its tag."""
+    return [[cond, {**values, TAG_KEY: values[TAG_KEY].with_key(KEY)}] for cond, values in conditioning]
+
+
+def run(model: Any, positive: list, negative: list, **options: Any) -> torch.Tensor:
+    return tiny.sample(model, positive, negative, **({"steps": 1, "size": GRID} | options))
+
+
+@contextmanager
+def forwards_of(model: Any) -> Iterator[list[tuple[list[int], torch.Tensor]]]:
+    """(list of each row: 0 the positive, output) of every forward of the network in the block."""
+    seen: list[tuple[list[int], torch.Tensor]] = []
+
+    def note(_module: Any, args: tuple, kwargs: dict, output: torch.Tensor) -> None:
+        lists = kwargs["transformer_options"]["cond_or_uncond"]
+        seen.append(([i for i in lists for _ in range(len(output) // len(lists))], output.clone()))
+
+    hook = model.model.diffusion_model.register_forward_hook(note, with_kwargs=True)
+    try:
+        yield seen
+    finally:
+        hook.remove()
+
+
+def rows_of(forwards: list[tuple[list[int], torch.Tensor]], which: int) -> torch.Tensor:
+    return torch.stack([row for lists, output in forwards for number, row in zip(lists, output, strict=True)
+                        if number == which])
+
+
+def calls_of(entry: Entry, text: str = PROMPT, **options: Any) -> list[AttentionCall]:
+    """Every call of a layer in one step at cfg 1."""
+    calls: list[AttentionCall] = []
+
+    def note(call: AttentionCall, attend: Any) -> torch.Tensor:
+        calls.append(call)
+        return attend(call)
+
+    clip = tiny.clip(entry.tiny)
+    run(install(tiny.model(entry.tiny), Everywhere(note)), ours(encode(clip, text)), host_encode(clip, ""),
+        **({"cfg": 1.0} | options))
+    return calls
+
+
+@entries
+def test_one_family_owns_it_and_a_stranger_is_refused(entry: Entry) -> None:
+    network = tiny.model(entry.tiny).model.diffusion_model
+    assert [family.owns(network) for family in FAMILIES].count(True) == 1
+    assert family_of(tiny.model(entry.tiny), "Contract").owns(network)
+    assert not any(family.owns(torch.nn.Linear(1, 1)) for family in FAMILIES)
+
+
+@entries
+def test_passing_on_is_bitwise_the_host(entry: Entry) -> None:
+    model, clip = tiny.model(entry.tiny), tiny.clip(entry.tiny)
+    positive, negative = ours(encode(clip, PROMPT)), host_encode(clip, "")
+    assert torch.equal(run(install(model, Everywhere(plain)), positive, negative), run(model, positive, negative))
+
+
+@entries
+def test_every_planned_layer_is_called_once_in_order(entry: Entry) -> None:
+    model = tiny.model(entry.tiny)
+    planned = family_of(model, "Contract").network(model.model.diffusion_model, GRID).layers
+    assert len(set(planned)) == len(planned) > 0
+    assert [call.layer for call in calls_of(entry)] == list(planned)
+
+
+@entries
+@pytest.mark.parametrize("size", [(16, 16), (9, 15)])
+def test_axes_add_up(entry: Entry, size: tuple[int, int]) -> None:
+    for call in calls_of(entry, size=size):
+        assert call.latent_grid == size
+        assert (call.queries.length, call.keys.length) == (call.q.shape[2], call.k.shape[2])
+        for axis in (call.queries, call.keys):
+            stops = [0, *(segment.stop for segment in axis.segments)]
+            assert all(before <= segment.start < segment.stop <= axis.length
+                       for before, segment in zip(stops, axis.segments, strict=False))
+            assert all(s.grid is not None and s.grid[0] * s.grid[1] == s.length for s in axis.of("image"))
+        assert sum(s.length for s in call.keys.of("text")) % entry.text_grid == 0
+        assert all(bool(call.blocks(a, b)) == call.layer.reads(a, b)
+                   for a in ("image", "text") for b in ("image", "text"))
+
+
+@entries
+@pytest.mark.parametrize("other, cfg", [("", 5.0), (LONG, 5.0), ("", 1.0)], ids=["together", "apart", "cfg 1"])
+def test_only_tagged_rows_change(entry: Entry, other: str, cfg: float) -> None:
+    model, clip = tiny.model(entry.tiny), tiny.clip(entry.tiny)
+    positive, negative = ours(encode(clip, PROMPT)), host_encode(clip, other)
+    with forwards_of(model) as host:
+        run(model, positive, negative, cfg=cfg, batch=2)
+    with forwards_of(model) as directed:
+        run(install(model, Everywhere(halved)), positive, negative, cfg=cfg, batch=2)
+    assert [lists for lists, _ in host] == [lists for lists, _ in directed]
+    assert len(host) == (2 if other else 1)
+    assert bool((rows_of(host, 0) - rows_of(directed, 0)).abs().amax((1, 2, 3)).min() > 1e-4)
+    if cfg != 1.0:
+        torch.testing.assert_close(rows_of(directed, 1), rows_of(host, 1), rtol=0, atol=1e-6)
+
+
+@entries
+def test_unequal_prompts_of_a_batch_are_as_each_alone(entry: Entry) -> None:
+    model, clip = tiny.model(entry.tiny), tiny.clip(entry.tiny)
+    lines, negative = [PROMPT, "a red hat in the rain " + "tree " * 80], host_encode(clip, "")
+    directed = install(model, Everywhere(halved))
+    batch = run(directed, ours(encode(clip, "\n".join(lines), lines=True)), negative, batch=2)
+    for row, line in enumerate(lines):
+        alone = run(directed, ours(encode(clip, line)), negative, batch=2)
+        torch.testing.assert_close(batch[row], alone[row], rtol=1e-4, atol=1e-3)
+    assert_differs(batch[0], run(directed, ours(encode(clip, lines[1])), negative, batch=2)[0], least=0.05)
+
+
+@entries
+def test_a_bias_on_a_regions_words_is_the_naive_mask(entry: Entry) -> None:
+    """Pixels of the left half read "red hat" three nats more: as a dense mask in an explicit softmax."""
+    clip, met = tiny.clip(entry.tiny), []
+    wanted = tokenise_phrase(clip, "red hat", "Contract")
+
+    def biased(call: AttentionCall, attend: Any) -> torch.Tensor:
+        blocks = call.blocks("image", "text")
+        if not blocks:
+            return attend(call)
+        left = torch.zeros(call.q.shape[0], 1, call.q.shape[2], 1)
+        right = torch.zeros(call.q.shape[0], 1, call.k.shape[2], 1)
+        for block in blocks:
+            height, width = block.queries.grid
+            half = (torch.arange(width) < (width + 1) // 2).float().repeat(height)
+            for span in spans_of(KEY, call.rows):
+                left[span.start:span.stop, 0, block.queries.slice, 0] = 3.0 * half
+                right[span.start:span.stop, 0, list(columns(span.tag, 0, wanted, block.keys)), 0] = 1.0
+        heads = call.q.shape[1]
+        out = attend(replace(call, bias=LowRankBias(left.expand(-1, heads, -1, -1), right) + call.bias))
+        mask = left @ right.transpose(-1, -2)
+        scores = call.q.double() @ call.k.double().transpose(-1, -2) * call.q.shape[-1] ** -0.5 + mask
+        torch.testing.assert_close(out, (scores.softmax(-1) @ call.v.double()).float(), rtol=1e-4, atol=1e-5)
+        met.append(bool(mask.any()))
+        return out
+
+    run(install(tiny.model(entry.tiny), Everywhere(biased)), ours(encode(clip, PROMPT)), host_encode(clip, ""))
+    assert met and all(met)
+
+
+@entries
+def test_another_packs_patch_composes_in_any_order(entry: Entry) -> None:
+    model, clip = tiny.model(entry.tiny), tiny.clip(entry.tiny)
+    positive, negative = ours(encode(clip, PROMPT)), host_encode(clip, "")
+    ours_first = run(entry.foreign(install(model, Everywhere(halved))), positive, negative)
+    theirs_first = run(install(entry.foreign(model), Everywhere(halved)), positive, negative)
+    assert torch.equal(ours_first, theirs_first)
+    for alone in (install(model, Everywhere(halved)), entry.foreign(model)):
+        assert_differs(ours_first, run(alone, positive, negative), least=0.05)
+
+
+@entries
+def test_a_gradient_is_the_slope(entry: Entry) -> None:
+    """Through the network with our methods in it, in float64, against a finite difference."""
+    model, clip = tiny.model(entry.tiny), tiny.clip(entry.tiny)
+    network = entry.in_float64(model.model.diffusion_model)
+    draw = torch.Generator().manual_seed(0)
+    x, to, towards = (torch.randn(1, 4, 8, 8, dtype=torch.float64, generator=draw) for _ in range(3))
+
+    def loss(point: torch.Tensor) -> torch.Tensor:
+        return (network_call(model, network, point, encode(clip, PROMPT)) * to).sum()
+
+    with torch.inference_mode(), gradients(network):
+        point = trainable(x)
+        slope, = torch.autograd.grad(loss(point), point)
+        step = 1e-5 * towards
+        expected = (loss(point + step) - loss(point - step)).detach() / 2e-5
+        assert float((slope * towards).sum()) == pytest.approx(float(expected), rel=1e-6)
+        assert abs(float(expected)) > 1e-2
+
+
+def network_call(model: Any, network: torch.nn.Module, x: torch.Tensor, positive: list) -> torch.Tensor:
+    """One forward of a network as the host calls it, with a method's bias in every layer."""
+    from attention_director.core.call import RowSpan, Scratch, Step
+    from attention_director.core.method import Chain, ModelCall
+
+    tag: PromptTag = positive[0][1][TAG_KEY].with_key(KEY)
+    chain = Chain((Everywhere(halved_with_bias),))
+    call = ModelCall((RowSpan(0, 1, tag),), Step(1.0, 0.5), chain, Scratch())
+    options = family_of(model, "Contract").install(network, {}, call)
+    label = network.num_classes and torch.zeros(1, model.model.adm_channels, dtype=torch.float64)
+    return network(x, torch.tensor([500.0], dtype=torch.float64), positive[0][0].double(), y=label,
+                   transformer_options=options)
+
+
+def halved_with_bias(call: AttentionCall, attend: Any) -> torch.Tensor:
+    left = torch.linspace(-1, 1, call.q.shape[2], dtype=call.q.dtype)[None, None, :, None].expand(*call.q.shape[:3], 1)
+    right = torch.linspace(0, 1, call.k.shape[2], dtype=call.q.dtype)[None, None, :, None]
+    return 0.5 * attend(replace(call, bias=LowRankBias(left, right) + call.bias))
+
+
+@entries
+def test_an_interrupted_run_leaves_everything_as_it_was(entry: Entry) -> None:
+    from comfy.model_management import InterruptProcessingException
+
+    model, clip = tiny.model(entry.tiny), tiny.clip(entry.tiny)
+    positive, negative = ours(encode(clip, PROMPT)), host_encode(clip, "")
+    calls = iter(range(5))
+
+    def stop(call: AttentionCall, attend: Any) -> torch.Tensor:
+        if next(calls, None) is None:
+            raise InterruptProcessingException
+        return attend(call)
+
+    patched, network = install(model, Everywhere(stop)), model.model.diffusion_model
+    plain_picture = run(model, positive, negative)
+    before = held_by(network), frozen(model.model_options), frozen(patched.model_options)
+    with pytest.raises(InterruptProcessingException):
+        run(patched, positive, negative)
+    assert (held_by(network), frozen(model.model_options), frozen(patched.model_options)) == before
+    assert torch.equal(run(model, positive, negative), plain_picture)
+
+
+def held_by(network: torch.nn.Module) -> list[tuple]:
+    """Of each module: which weights and buffers it holds, its hooks, and whether its forward was replaced."""
+    return [([id(v) for store in (m._parameters, m._buffers) for v in store.values()],
+             [*m._forward_hooks, *m._forward_pre_hooks], "forward" in vars(m)) for m in network.modules()]

@@ -1,0 +1,79 @@
+// Everything around the canvas: tools above it; words, regions, the selected region and a sentence below.
+import { completions } from "../shared/words.js";
+import { createChips } from "./chips.js";
+import { weighted } from "./edits.js";
+import { createInspector } from "./inspector.js";
+import { createNotice } from "./notice.js";
+import { createPromptStrip } from "./prompt_strip.js";
+import { refitted } from "./shapes.js";
+import { beforeInsert, committed, isTurned, picked, rebound, selectedRegion, spansOf, staleOf } from "./state.js";
+import { createToolbar } from "./toolbar.js";
+
+/** @typedef {import("./state.js").State} State */
+/** @typedef {import("../shared/store.js").Store<State>} Store */
+/** @typedef {import("./view.js").ViewEvents} ViewEvents */
+/**
+ * @typedef {object} Around
+ * @property {(order: import("./keys.js").Command) => void} act
+ * @property {() => void} leave back to the canvas
+ * @property {(from: string | File[]) => void} masks
+ */
+
+/** @typedef {ReturnType<typeof createPanels>} Panels */
+/** @param {Store} store @param {ViewEvents} on @param {Around} around */
+export function createPanels(store, on, around) {
+  return {
+    toolbar: toolbarOf(store, on, around),
+    strip: createPromptStrip({ pick: (first, last) => store.set(picked(store.get(), first, last)), leave: around.leave }),
+    chips: createChips((index) => store.set(committed(store.get(), store.get().drawing, index))),
+    inspector: inspectorOf(store, on, around),
+    notice: createNotice({
+      keep: () => store.set(committed(store.get(), refitted(store.get().drawing, store.get().size))),
+      stretch: () => store.set(committed(store.get(), { ...store.get().drawing, size: store.get().size })),
+    }),
+  };
+}
+
+/** @param {Store} store @param {ViewEvents} on @param {Around} around */
+function toolbarOf(store, on, around) {
+  return createToolbar({
+    tool: (tool) => around.act({ do: "tool", tool }),
+    width: (brushWidth) => store.hold({ ...store.get(), brushWidth }),
+    snap: () => around.act({ do: "snap" }),
+    command: (name) => around.act({ do: name }),
+    background: on.background, upload: on.upload, pictures: on.pictures, masks: around.masks,
+  });
+}
+
+/** @param {Store} store @param {ViewEvents} on @param {Around} around */
+function inspectorOf(store, on, around) {
+  return createInspector({
+    phrase: (phrase) => store.set(rebound(store.get(), phrase)),
+    strength: (strength) => store.set(committed(store.get(), weighted(store.get().drawing, store.get().selected, strength))),
+    command: (name) => {
+      if (name === "forward" || name === "backward") around.act({ do: "order", by: name === "forward" ? -1 : 1 });
+      else around.act({ do: name });
+    },
+    insert: (phrase) => {
+      store.set(beforeInsert(store.get(), phrase));
+      on.insert(phrase);
+    },
+    suggest: (typed) => completions(store.get().text, store.get().tokens, typed),
+    leave: around.leave,
+  });
+}
+
+/** @param {Panels} panels @param {State} state */
+export function showPanels({ toolbar, strip, chips, inspector, notice }, state) {
+  const { drawing, selected, prompt } = state;
+  const spans = spansOf(state);
+  const stale = staleOf(state, spans);
+  const uncertain = !!spans[selected]?.some((span) => span.uncertain);
+  toolbar.show(state.tool, state.brushWidth, state.snaps, state.picture);
+  strip.show({ text: state.text, tokens: state.tokens, spans, selected, empty: prompt.note || "Type a prompt above; its words appear here." });
+  chips.show(drawing.regions, selected, stale);
+  inspector.element.hidden = !drawing.regions.length;
+  inspector.show(selectedRegion(state), selected, !!stale[selected], prompt.editable && !prompt.note);
+  notice.show({ drawing, selected, stale, uncertain, problem: state.problem, said: state.said, alarmed: state.alarmed,
+    waiting: state.waiting, turned: isTurned(state) });
+}

@@ -1,0 +1,110 @@
+// What the canvas of regions holds, and what each event makes of it. A state in, a state out; no DOM.
+import { find, phraseOf, splitOccurrence, tokeniseRows } from "../shared/words.js";
+import { EMPTY, MAX_CHARACTERS, parse, serialise } from "./drawing.js";
+import { bound } from "./edits.js";
+
+/** @typedef {import("./drawing.js").Drawing} Drawing */
+/** @typedef {import("../shared/prompts.js").Prompt} Prompt */
+/** @typedef {import("../shared/words.js").Span} Span */
+/**
+ * @typedef {object} State
+ * @property {Drawing} drawing
+ * @property {Drawing | null} draft the drawing during a drag
+ * @property {string} value the drawing as the node saves it
+ * @property {number} edits finished here
+ * @property {string} problem the saved text cannot be read
+ * @property {string} said an answer to the last command
+ * @property {boolean} alarmed that answer says what went wrong
+ * @property {Prompt} prompt
+ * @property {string} text its rows, a line each
+ * @property {import("../shared/words.js").Token[]} tokens of that text
+ * @property {[number, number]} size of the picture
+ * @property {import("./gestures.js").Tool} tool
+ * @property {number} selected index of a region, or -1
+ * @property {boolean} snaps
+ * @property {number} brushWidth a share of the width
+ * @property {string} waiting words without a region yet
+ * @property {string} picture the chosen background
+ */
+
+/** @type {State} */
+export const FIRST = {
+  drawing: EMPTY, draft: null, value: "", edits: 0, problem: "", said: "", alarmed: false,
+  prompt: { rows: [], editable: true, note: "" }, text: "", tokens: [], size: [1024, 1024],
+  tool: "box", selected: -1, snaps: true, brushWidth: 0.08, waiting: "", picture: "",
+};
+
+/** The drawing on the page. @param {State} state */
+export const shownDrawing = (state) => state.draft ?? state.drawing;
+
+/** The selected region of the drawing, if any. @param {State} state */
+export const selectedRegion = ({ drawing, selected }) => drawing.regions[selected];
+
+/** Width by height. @param {State} state */
+export const aspectOf = ({ size }) => size[0] / size[1];
+
+/** Where each region's phrase stands in the prompt. @param {State} state @returns {Span[][]} */
+export const spansOf = (state) => shownDrawing(state).regions.map((region) => find(state.tokens, region.phrase));
+
+/** Which regions have a phrase that the prompt lacks. @param {State} state @param {Span[][]} spans */
+export function staleOf(state, spans) {
+  return shownDrawing(state).regions.map(({ phrase }, i) => !!phrase && !spans[i].length && !state.prompt.note);
+}
+
+/** Was the drawing made for a picture of another shape? @param {State} state */
+export function isTurned(state) {
+  const { size, regions } = state.drawing;
+  return !!size && !!regions.length && Math.abs(size[0] / size[1] / aspectOf(state) - 1) > 0.01;
+}
+
+/** With a sentence for the person. @param {State} state @param {string} said @param {boolean} alarmed @returns {State} */
+export const told = (state, said, alarmed = false) => ({ ...state, said, alarmed });
+
+/** After an edit. @param {State} state @param {Drawing} drawing @param {number} select @returns {State} */
+export function committed(state, drawing, select = state.selected) {
+  /** @type {State} */
+  const next = { ...state, draft: null, selected: Math.min(select, drawing.regions.length - 1) };
+  if (drawing === state.drawing) return next;
+  const sized = drawing.size === state.drawing.size && !isTurned(state) ? { ...drawing, size: state.size } : drawing;
+  const value = serialise(sized);
+  if (value.length > MAX_CHARACTERS) return told(next, "The drawing is full: remove something first.");
+  return { ...next, drawing: sized, value, problem: "", edits: state.edits + 1 };
+}
+
+/** With the selected region bound to other words. @param {State} state @param {string} phrase */
+export const rebound = (state, phrase) => committed(state, bound(state.drawing, state.selected, phrase));
+
+/**
+ * After tokens of the prompt were picked: they become the selected region's words; without one, the region that has
+ * them is selected, or they wait for the next region. @param {State} state @param {number} first @param {number} last
+ */
+export function picked(state, first, last) {
+  const phrase = phraseOf(state.text, state.tokens, first, last);
+  if (selectedRegion(state)) return rebound(state, phrase);
+  const owner = spansOf(state).findIndex((found) => found.some((span) => span.first <= first && span.last >= last));
+  return { ...state, selected: owner, waiting: owner < 0 ? phrase : "" };
+}
+
+/** Before these words go into the prompt: there they stand once. @param {State} state @param {string} phrase */
+export function beforeInsert(state, phrase) {
+  return selectedRegion(state)?.phrase === phrase ? state : rebound(state, splitOccurrence(phrase).words);
+}
+
+/** With the text that a node has saved. @param {State} state @param {unknown} saved @returns {State} */
+export function withValue(state, saved) {
+  const value = typeof saved === "string" ? saved : "";
+  const { drawing, error } = parse(value);
+  return { ...state, value, drawing, problem: error, draft: null, selected: Math.min(state.selected, drawing.regions.length - 1) };
+}
+
+/** @param {State} state @param {Prompt} prompt @returns {State} */
+export function withPrompt(state, prompt) {
+  if (JSON.stringify(prompt) === JSON.stringify(state.prompt)) return state;
+  return { ...state, prompt, text: prompt.rows.join("\n"), tokens: tokeniseRows(prompt.rows) };
+}
+
+/** @param {State} state @param {number} width @param {number} height @returns {State} */
+export function withSize(state, width, height) {
+  const same = width === state.size[0] && height === state.size[1];
+  return width > 0 && height > 0 && !same ? { ...state, size: [width, height] } : state;
+}
