@@ -39,6 +39,22 @@ def row_range(q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
     return out
 
 
+def log_mass(q: torch.Tensor, k: torch.Tensor, bias: LowRankBias | None = None) -> torch.Tensor:
+    """logsumexp_j of q k^T / sqrt(D) + bias for each query, streamed: [B, H, Nq] in float32 or better.
+
+    q: [B, H, Nq, D]; k: [B, H, Nk, D].
+    """
+    wide = torch.promote_types(q.dtype, torch.float32)
+    out = torch.empty(q.shape[:3], device=q.device, dtype=wide)
+    keys = k.transpose(-1, -2)
+    for part in _query_chunks(q, k.shape[2]):
+        scores = (q[:, :, part] @ keys).to(wide) * q.shape[-1] ** -0.5
+        if bias is not None:
+            scores = scores + bias.left[:, :, part].to(wide) @ bias.right.to(wide).transpose(-1, -2)
+        out[:, :, part] = scores.logsumexp(-1)
+    return out
+
+
 def explicit_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
                        bias: LowRankBias | None = None) -> torch.Tensor:
     """softmax(q k^T / sqrt(D) + bias) v in chunks of queries; the softmax in float32 or better.

@@ -143,3 +143,11 @@ class ReadsFeatures(Protocol):
     def features_wanted(self, call: ModelCall) -> str: ...
 
     def read_features(self, features: torch.Tensor, call: ModelCall) -> None: ...
+
+
+@runtime_checkable
+class ActsInJointLayers(Protocol):
+    """Can act where text and image share one attention."""
+
+    @property
+    def acts_in_joint_layers(self) -> bool: ...

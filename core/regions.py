@@ -106,7 +106,8 @@ class RegionAttention:
         return {"regions": (self.phrases, regions.half())}
 
     def selects(self, layer: LayerAddress) -> bool:
-        return any(layer.reads("image", keys) and strength > 0.0 for keys, strength in self._strengths)
+        joint = layer.reads("text", "image")  # JointRegionAttention's
+        return not joint and any(layer.reads("image", keys) and strength > 0.0 for keys, strength in self._strengths)
 
     @property
     def _strengths(self) -> tuple[tuple[Kind, float], ...]:
@@ -169,17 +170,26 @@ class RegionAttention:
     def _row_geometry(self, block: Block, tag: PromptTag, image: int, pixels: torch.Tensor) -> _Geometry | None:
         """One image's geometry; None where its prompt lacks the phrase of every region."""
         prompt = image % len(tag.rows)
-        there = torch.tensor([tag.find(phrase)[prompt] is not None for phrase in self.phrases])
-        if not there.any():
+        if not self._there(tag, prompt).any():
             return None
-        pixels = pixels & there[:, None]
-        if self.rule.background:
-            pixels = with_background(pixels[None])[0]
+        pixels = self.pixel_members(tag, prompt, pixels)
         if block.keys.kind == "image":
             part = image_geometry(pixels)
         else:
             part = text_geometry(pixels, self.token_members(tag, prompt, block.keys.length), len(self.phrases))
         return replace(part, factor=self._factor(pixels))
+
+    def _there(self, tag: PromptTag, prompt: int) -> torch.Tensor:
+        """Which regions a prompt has words for: bool [R]; a region without words of its own is always there."""
+        return torch.tensor([tag.find(phrase)[prompt] is not None for phrase in self.phrases])
+
+    def pixel_members(self, tag: PromptTag, prompt: int, pixels: torch.Tensor) -> torch.Tensor:
+        """Which pixels belong to which region that the prompt has words for, bool [R, N] to [R or R + 1, N].
+
+        Where the rule has a background, it is one more region.
+        """
+        there = pixels & self._there(tag, prompt)[:, None]
+        return with_background(there[None])[0] if self.rule.background else there
 
     def _factor(self, pixels: torch.Tensor) -> torch.Tensor:
         """(1 - size_adaptation S_i) times the strength at each pixel: [N]."""

@@ -6,19 +6,25 @@ from typing import Any
 
 from ..errors import DirectorError
 from .family import Family
+from .flux import FluxFamily
+from .nextdit import NextDiTFamily
 from .unet import UNetFamily
 
-FAMILIES: tuple[Family, ...] = (UNetFamily(),)
+FAMILIES: tuple[Family, ...] = (UNetFamily(), FluxFamily(), NextDiTFamily())
 
 
-def family_of(model: Any, node: str) -> Family:
-    """The family of a MODEL. Raises DirectorError, naming the model's class, where none owns it."""
+def family_of(model: Any, node: str, joint: bool = False) -> Family:
+    """The family of a MODEL. Raises DirectorError, naming the model's class, where none owns it.
+
+    joint: the node can act where text and image share one attention; others refuse such models.
+    """
     network = getattr(model.model, "diffusion_model", None)
-    for family in FAMILIES:
+    fitting = [family for family in FAMILIES if joint or not family.joint]
+    for family in fitting:
         if family.owns(network):
             return family
     kind = type(getattr(model.model, "model_config", model.model)).__name__
-    known = " or ".join(family.name for family in FAMILIES)
+    known = " or ".join(family.name for family in fitting)
     raise DirectorError(node, f"this model is {kind}; the node works with {known}.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,6 +13,26 @@ from ...core.network import LayerAddress, Network, SubjectLayers
 
 CALL_KEY = "attention_director_call"
 
+log = logging.getLogger("attention_director")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Shapes of what the network is given in one call.
+
+    latent: (h, w) of x; text: tokens of the encoded prompt; references: (h, w) of each reference latent.
+    """
+
+    latent: tuple[int, int]
+    text: int = 0
+    references: tuple[tuple[int, int], ...] = ()
+
+
+def inputs_of(x: torch.Tensor, context: torch.Tensor | None, references: Any) -> Inputs:
+    """What a call of the network is given, as shapes."""
+    sizes = tuple((int(r.shape[-2]), int(r.shape[-1])) for r in references or ())
+    return Inputs((int(x.shape[-2]), int(x.shape[-1])), 0 if context is None else int(context.shape[1]), sizes)
+
 
 @dataclass(eq=False)
 class LayersMet:
@@ -21,12 +42,21 @@ class LayersMet:
     left_out: set[LayerAddress] = field(default_factory=set)
 
 
+def note(call: ModelCall, layer: LayerAddress, acted: bool) -> None:
+    """Count the layer for every method that wants it, and warn once of each that has to stand aside."""
+    for method in call.chain.wanting(layer):
+        met = call.scratch.of(method.key, LayersMet)
+        if not acted and not met.left_out:
+            log.warning("%s: another node rearranges the pixels at %s; it does nothing there.", method.label, layer)
+        (met.acted if acted else met.left_out).add(layer)
+
+
 class FamilyNetwork(Network, Protocol):
     """A loaded network and latents of one size, for those who also run it."""
 
     @property
-    def subject(self) -> SubjectLayers:
-        """Which layers share a subject, and where its features are read."""
+    def subject(self) -> SubjectLayers | None:
+        """Which layers share a subject, and where its features are read; None where none can yet."""
         ...
 
     def projections(self, layer: LayerAddress) -> tuple[torch.nn.Module, torch.nn.Module]:
@@ -42,6 +72,11 @@ class Family(Protocol):
         """As a message says it."""
         ...
 
+    @property
+    def joint(self) -> bool:
+        """True where text and image share one attention, in which only some methods can act."""
+        ...
+
     def owns(self, network: Any) -> bool:
         """True for a network whose attention layers are known here."""
         ...
@@ -50,7 +85,7 @@ class Family(Protocol):
         """What the layers of a loaded network do for latents of (h, w)."""
         ...
 
-    def install(self, network: Any, options: dict[str, Any], call: ModelCall) -> dict[str, Any]:
+    def install(self, network: Any, options: dict[str, Any], call: ModelCall, inputs: Inputs) -> dict[str, Any]:
         """A copy of one model call's options in which the call's methods act."""
         ...
 

@@ -14,6 +14,7 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, ResBlock,
 
 from ...core.method import ModelCall
 from ...core.network import LayerAddress, Layers, SubjectLayers
+from .family import Inputs
 from .unet_slots import SlotAddress, with_slots
 from .unet_subject import subject_layers
 
@@ -154,6 +155,7 @@ class UNetFamily:
     """The UNets of the host's class UNetModel that have attention layers."""
 
     name: str = "Stable Diffusion 1.x, 2.x and SDXL"
+    joint: bool = False
 
     def owns(self, network: Any) -> bool:
         return isinstance(network, UNetModel) and bool(_layers(network))
@@ -161,7 +163,7 @@ class UNetFamily:
     def network(self, network: Any, latent_grid: tuple[int, int]) -> UNetNetwork:
         return UNetNetwork(network, latent_grid)
 
-    def install(self, network: Any, options: dict[str, Any], call: ModelCall) -> dict[str, Any]:
+    def install(self, network: Any, options: dict[str, Any], call: ModelCall, inputs: Inputs) -> dict[str, Any]:
         slots = call.scratch.once(("slots", id(network)),
                                   lambda: {layer.slot: layer.address for layer in _layers(network)})
         return with_slots(options, slots, call)

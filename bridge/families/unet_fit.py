@@ -6,7 +6,6 @@ Other packs' patches stand before the slot where our methods act. Pixels that we
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,9 +14,6 @@ import torch
 from ...core.method import ModelCall
 from ...core.network import LayerAddress
 from ..errors import DirectorError
-from .family import LayersMet
-
-log = logging.getLogger("attention_director")
 
 Patches = Mapping[str, Sequence[Callable[..., Any]]]
 _BEFORE = {"self": "attn1_patch", "cross": "attn2_patch"}
@@ -56,15 +52,6 @@ def name_of(foreign: Any) -> str:
 def label_of(call: ModelCall, layer: LayerAddress) -> str:
     """The node to sign a message with: the first whose method wants the layer."""
     return next((method.label for method in call.chain.wanting(layer)), "Attention Director")
-
-
-def note(call: ModelCall, layer: LayerAddress, acted: bool) -> None:
-    """Count the layer for every method that wants it, and warn once of each that has to stand aside."""
-    for method in call.chain.wanting(layer):
-        met = call.scratch.of(method.key, LayersMet)
-        if not acted and not met.left_out:
-            log.warning("%s: another node rearranges the pixels at %s; it does nothing there.", method.label, layer)
-        (met.acted if acted else met.left_out).add(layer)
 
 
 def _regrouped(q: torch.Tensor, options: dict[str, Any], rows: int) -> bool:

@@ -15,9 +15,9 @@ from ...core.network import LayerAddress
 from ...core.sequence import image_axis, text_axis
 from ..errors import DirectorError
 from . import unet_foreign as other
-from .family import CALL_KEY
+from .family import CALL_KEY, note
 from .kernel import join_heads, split_heads
-from .unet_fit import fits, grid_of, label_of, name_of, note
+from .unet_fit import fits, grid_of, label_of, name_of
 
 # (slot of the host's patches_replace, key in it)
 SlotAddress = tuple[str, tuple[str, int, int]]

@@ -13,6 +13,7 @@ from ...core.hooks import AddsForwards, BeginsCall, EditsOutputs, ReadsFeatures,
 from ...core.method import Chain, ModelCall, ObservesAttention
 from ...core.network import LayerAddress
 from ..errors import DirectorError
+from ..families.family import inputs_of
 from .parts import is_area, refuse_split_batch, refuse_tiles
 
 RUN_KEY = "attention_director_run"
@@ -55,12 +56,12 @@ def apply_model(executor: Any, x: torch.Tensor, t: torch.Tensor, c_concat: Any =
     for method in call.chain.methods:
         if isinstance(method, BeginsCall):
             method.begin_call(call)
-    network = executor.class_obj.diffusion_model
+    network, inputs = executor.class_obj.diffusion_model, inputs_of(x, c_crossattn, kwargs.get("ref_latents"))
     with _without_compiled_graphs(options):
         for extra in extra_calls(call):
-            its_options = run.family.install(network, options, extra)
+            its_options = run.family.install(network, options, extra, inputs)
             executor(x, t, c_concat, c_crossattn, copy_of_control(control), its_options, **kwargs)
-        options = run.family.install(network, options, call)
+        options = run.family.install(network, options, call, inputs)
         return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
 
 

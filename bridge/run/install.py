@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from comfy.patcher_extension import WrappersMP
 
+from ...core.hooks import ActsInJointLayers
 from ...core.method import Chain, Method
 from ..families import family_of
 from .dispatch import apply_model
@@ -30,7 +31,8 @@ def install(model: Any, *methods: Method) -> Any:
 
     Raises DirectorError for a model of no known family.
     """
-    family_of(model, methods[0].label)
+    joint = all(isinstance(m, ActsInJointLayers) and m.acts_in_joint_layers for m in methods)
+    family_of(model, methods[0].label, joint)
     clone = model.clone()
     options = clone.model_options["transformer_options"]
     chain: Chain = options.get(CHAIN_KEY) or Chain()

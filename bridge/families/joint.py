@@ -1,0 +1,92 @@
+"""What all families with joint attention share: one override of the host's attention for one model call.
+
+The host asks ``transformer_options["optimized_attention_override"]`` at every attention, with q and k after their
+rotary positions. There is one such slot: what stands in it already becomes our innermost kernel.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ...core.attention import attend_with_bias
+from ...core.call import AttentionCall
+from ...core.method import ModelCall
+from ...core.network import LayerAddress
+from ...core.sequence import Axis, Segment
+from .family import CALL_KEY, note
+from .kernel import join_heads, split_heads
+
+OVERRIDE = "optimized_attention_override"
+# (options of the call, how many attentions were called before it) -> the layer, None for one that is not ours
+Address = Callable[[dict[str, Any], int], LayerAddress | None]
+
+
+def joint_axis(text: int, grid: tuple[int, int], references: tuple[tuple[int, int], ...] = ()) -> Axis:
+    """Text, then the image, then reference images, each with its grid of tokens."""
+    segments = [Segment("text", 0, text), Segment("image", text, text + grid[0] * grid[1], grid)]
+    for number, own in enumerate(references):
+        start = segments[-1].stop
+        segments.append(Segment("reference", start, start + own[0] * own[1], own, number))
+    return Axis(tuple(segments), segments[-1].stop)
+
+
+def with_override(options: dict[str, Any], axis: Axis, latent_grid: tuple[int, int], address: Address,
+                  call: ModelCall) -> dict[str, Any]:
+    """A shallow copy of one model call's options in which the call's methods act."""
+    override = Override(axis, latent_grid, address, call, options.get(OVERRIDE))
+    return {**options, OVERRIDE: override, CALL_KEY: call}
+
+
+@dataclass(frozen=True, eq=False)
+class Override:
+    """Stands in the host's slot; ``foreign`` is what stood there before."""
+
+    axis: Axis
+    latent_grid: tuple[int, int]
+    address: Address
+    call: ModelCall
+    foreign: Any = None
+    calls: Iterator[int] = field(default_factory=itertools.count)
+
+    def __call__(self, func: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int, *args: Any,
+                 **kwargs: Any) -> torch.Tensor:
+        layer = self.address(kwargs.get("transformer_options") or {}, next(self.calls))
+        chain = self.call.chain
+        if layer is None or not (chain.selects(layer) or chain.observers(layer)):
+            return self._host(func)(q, k, v, heads, *args, **kwargs)
+        fits = _lengths(q, k, kwargs) == (self.axis.length, self.axis.length)
+        note(self.call, layer, fits)
+        if not fits:
+            return self._host(func)(q, k, v, heads, *args, **kwargs)
+        return self._attend(layer, func, q, k, v, heads, args, kwargs)
+
+    def _host(self, func: Any) -> Any:
+        return func if self.foreign is None else lambda *args, **kwargs: self.foreign(func, *args, **kwargs)
+
+    def _attend(self, layer: LayerAddress, func: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int,
+                args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
+        """Through the chain; the host's mask, precision and back end stay the innermost kernel's."""
+        host, packed = self._host(func), not kwargs.get("skip_reshape", False)
+        if packed:
+            q, k, v = (split_heads(x, x.shape[-1] * heads // q.shape[-1]) for x in (q, k, v))
+        if k.shape[1] != q.shape[1]:  # grouped queries
+            k, v = (x.repeat_interleave(q.shape[1] // k.shape[1], 1) for x in (k, v))
+        own = {**kwargs, "skip_reshape": True, "skip_output_reshape": True, "enable_gqa": False}
+
+        def kernel(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+            return host(q, k, v, q.shape[1], *args, **own)
+
+        call = AttentionCall(q, k, v, layer, self.axis, self.axis, self.latent_grid, self.call.rows, self.call.step,
+                             self.call.scratch)
+        out = self.call.chain.attend(call, lambda c: attend_with_bias(c.q, c.k, c.v, c.bias, kernel))
+        return out if kwargs.get("skip_output_reshape", False) else join_heads(out)
+
+
+def _lengths(q: torch.Tensor, k: torch.Tensor, kwargs: dict[str, Any]) -> tuple[int, int]:
+    at = 2 if kwargs.get("skip_reshape", False) else 1
+    return q.shape[at], k.shape[at]

@@ -1,0 +1,210 @@
+"""Methods on tiny random networks with joint attention, in the host's own sampler."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+import tiny
+import tiny_joint
+import torch
+from layouts import padded, pieces
+
+SIZE = (7, 10)  # an odd height: the network pads it to its patch of 2
+WORDS = 12
+TEXT = "a red hat and a dog"
+
+
+def tagged(tokens: int = WORDS, key: str = "1/x", **values: Any) -> list[list[Any]]:
+    from attention_director.bridge.text.prompt import TAG_KEY
+    from attention_director.core.text import PromptTag
+
+    tag = PromptTag((padded(TEXT, tokens),), frozenset({key}))
+    return tiny_joint.conditioning(tokens, 5, **{TAG_KEY: tag}, **values)
+
+
+def sample(model: Any, positive: Any, negative: Any = None, **more: Any) -> torch.Tensor:
+    options = {"scheduler": "simple", "steps": 3, "cfg": 3.0, "size": SIZE} | more
+    latent = {"samples": torch.zeros(options.pop("batch", 1), 16, *options.pop("size"))}
+    return tiny.sample(model, positive, negative or tiny_joint.conditioning(WORDS, 6), latent=latent, **options)
+
+
+@dataclass(frozen=True, eq=False)
+class Watcher:
+    """Selects every layer, changes nothing (or what ``change`` does), and notes each call."""
+
+    seen: list = field(default_factory=list)
+    change: Any = None
+    key: str = "1/x"
+    label: str = "Watcher"
+    acts_in_joint_layers: bool = True
+
+    @property
+    def schedule(self) -> Any:
+        from attention_director.core.schedule import Schedule
+
+        return Schedule()
+
+    def acts_on(self, rows: Any) -> bool:
+        from attention_director.core.method import spans_of
+
+        return bool(spans_of(self.key, rows))
+
+    def selects(self, layer: Any) -> bool:
+        return True
+
+    def __call__(self, call: Any, attend: Any) -> torch.Tensor:
+        self.seen.append(call)
+        return attend(self.change(call) if self.change else call)
+
+
+def watched(watcher: Any, model: Any) -> Any:
+    from attention_director.bridge.run.install import install
+
+    return install(model, watcher)
+
+
+@pytest.mark.parametrize("name", tiny_joint.CONFIGS)
+def test_handing_on_is_bitwise_the_host(name: str) -> None:
+    model, watcher = tiny_joint.model(name), Watcher()
+    assert torch.equal(sample(watched(watcher, tiny_joint.model(name)), tagged()), sample(model, tagged()))
+    layers = family_network(name).layers
+    assert [call.layer for call in watcher.seen] == 3 * list(layers) and len(set(layers)) == len(layers) > 3
+
+
+def family_network(name: str) -> Any:
+    from attention_director.bridge.families import family_of
+
+    model = tiny_joint.model(name)
+    return family_of(model, "test", joint=True).network(model.model.diffusion_model, SIZE)
+
+
+@pytest.mark.parametrize("name", ["lumina", "zimage"])
+@pytest.mark.parametrize("tokens", [9, 20, 32])
+def test_text_before_the_image_with_learned_padding(name: str, tokens: int) -> None:
+    """20 image tokens: at 20 text tokens a refiner's calls are as long as each other's."""
+    watcher = Watcher()
+    sample(watched(watcher, tiny_joint.model(name)), tagged(tokens), cfg=1.0)
+    call, padded = watcher.seen[0], name == "zimage"
+    text, image = call.queries.segments
+    assert (text.start, text.stop, image.start) == (0, tokens, 32 if padded else tokens)
+    assert image.grid == (4, 5) and call.q.shape[2] == call.queries.length == (64 if padded else tokens + 20)
+
+
+def test_axes_say_what_stands_where() -> None:
+    name, watcher = "flux", Watcher()
+    reference = torch.randn(1, 16, 5, 6, generator=torch.Generator().manual_seed(1))
+    sample(watched(watcher, tiny_joint.model(name)), tagged(reference_latents=[reference]))
+    call = watcher.seen[0]
+    kinds = [(s.kind, s.length, s.grid) for s in call.queries.segments]
+    assert kinds == [("text", WORDS, None), ("image", 20, (4, 5)), ("reference", 9, (3, 3))]
+    assert call.q.shape[2] == call.k.shape[2] == call.queries.length == 41
+    assert call.latent_grid == SIZE and call.grid == (4, 5)
+
+
+@pytest.mark.parametrize("name", tiny_joint.CONFIGS)
+def test_only_our_rows_are_touched_also_where_lengths_differ_and_at_cfg_1(name: str) -> None:
+    from attention_director.core.call import LowRankBias
+
+    def towards_text(call: Any) -> Any:
+        left = torch.zeros(*call.q.shape[:3], 1)
+        for span in call.rows:
+            if span.tag is not None:
+                left[span.start:span.stop] = 3.0
+        right = torch.zeros(1, 1, call.k.shape[2], 1)
+        right[:, :, :4] = 1.0
+        return replace(call, bias=LowRankBias(left, right))
+
+    model = tiny_joint.model(name)
+    changed = watched(Watcher(change=towards_text), model)
+    for negative, cfg in ((None, 3.0), (tiny_joint.conditioning(9, 6), 3.0), (None, 1.0)):
+        plain = sample(model, tagged(), negative, cfg=cfg)
+        assert float((sample(changed, tagged(), negative, cfg=cfg) - plain).abs().max()) > 0.05
+        others = tagged(key="another")
+        assert torch.equal(sample(changed, others, negative, cfg=cfg), sample(model, others, negative, cfg=cfg))
+        swapped = sample(changed, negative or tiny_joint.conditioning(WORDS, 6), tagged(), cfg=cfg)
+        assert torch.equal(swapped, sample(model, negative or tiny_joint.conditioning(WORDS, 6), tagged(), cfg=cfg))
+
+
+@pytest.mark.parametrize("name", tiny_joint.CONFIGS)
+def test_a_bias_is_the_hosts_own_mask(name: str) -> None:
+    """The same numbers added to the logits by the host's attention mask."""
+    from attention_director.core.call import LowRankBias
+
+    watcher = Watcher()
+    sample(watched(watcher, tiny_joint.model(name)), tagged(), steps=1, cfg=1.0)
+    total = watcher.seen[0].queries.length
+    words = torch.zeros(1, 1, total, 1)
+    words[:, :, 2:5] = -2.0
+
+    def held_back(call: Any) -> Any:
+        return replace(call, bias=LowRankBias(torch.ones(*call.q.shape[:3], 1), words))
+
+    def masked(func: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int, *args: Any,
+               **kwargs: Any) -> torch.Tensor:
+        from comfy.ldm.modules.attention import attention_pytorch
+
+        calls[0] += 1
+        if (calls[0] - 1) % refined[1] < refined[0]:
+            return func(q, k, v, heads, *args, **kwargs)
+        mask = words[:, :, :, 0][:, :, None].expand(1, 1, total, total)
+        return attention_pytorch(q, k, v, heads, **{**kwargs, "mask": mask})
+
+    network = tiny_joint.model(name).model.diffusion_model
+    before = 0 if name == "flux" else len(network.context_refiner) + len(network.noise_refiner)
+    calls, refined = [0], (before, before + len(family_network(name).layers))
+    ours = sample(watched(Watcher(change=held_back), tiny_joint.model(name)), tagged(), cfg=1.0)
+    theirs = tiny_joint.model(name).clone()
+    theirs.model_options["transformer_options"]["optimized_attention_override"] = masked
+    torch.testing.assert_close(ours, sample(theirs, tagged(), cfg=1.0), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", tiny_joint.CONFIGS)
+def test_another_packs_override_becomes_the_innermost_kernel(name: str) -> None:
+    def halved(func: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int, *args: Any,
+               **kwargs: Any) -> torch.Tensor:
+        return 0.5 * func(q, k, v, heads, *args, **kwargs)
+
+    other = tiny_joint.model(name).clone()
+    other.model_options["transformer_options"]["optimized_attention_override"] = halved
+    assert torch.equal(sample(watched(Watcher(), other), tagged()), sample(other, tagged()))
+
+
+@pytest.mark.parametrize("name", tiny_joint.CONFIGS)
+def test_windows_open_where_the_hosts_percents_do(name: str) -> None:
+    watcher = Watcher()
+    sample(watched(watcher, tiny_joint.model(name)), tagged(), steps=4, cfg=1.0)
+    progress = sorted({round(call.step.progress, 3) for call in watcher.seen})
+    assert progress == [0.0, 0.25, 0.5, 0.75]
+
+
+@pytest.mark.parametrize("name", tiny_joint.CONFIGS)
+@pytest.mark.parametrize("share", ["keep", "raise"])
+def test_regions_pull_their_words_into_their_boxes(name: str, share: str) -> None:
+    """With words that mean nothing yet a box still changes its own pixels most."""
+    from attention_director.bridge.run.install import install
+    from attention_director.core.joint_regions import JointRegionAttention, JointRule
+    from attention_director.core.schedule import Schedule
+    from attention_director.core.text import Phrase
+
+    masks = torch.zeros(1, 2, 8, 10, dtype=torch.bool)
+    masks[0, 0, :, :5], masks[0, 1, :, 5:] = True, True
+    phrases = tuple(Phrase(t, pieces(*t.split())) for t in ("red hat", "dog"))
+    method = JointRegionAttention("1/x", phrases, masks, (1.0, 1.0), JointRule(share=share), Schedule(0.0, 0.5))
+    model = tiny_joint.model(name)
+    directed = sample(install(model, method), tagged())
+    plain = sample(model, tagged())
+    assert directed.isfinite().all() and float((directed - plain).abs().max()) > 0.01
+    assert torch.equal(directed, sample(install(model, method), tagged())), "queueing twice gives the same picture"
+    empty = replace(method, schedule=Schedule(0.0, 0.0))
+    assert torch.equal(sample(install(model, empty), tagged()), plain)
+
+
+@pytest.mark.parametrize("name", tiny_joint.CONFIGS)
+def test_methods_made_for_cross_attention_are_refused(name: str) -> None:
+    from attention_director.bridge.run.install import install
+
+    other = replace(Watcher(), acts_in_joint_layers=False)
+    with pytest.raises(ValueError, match="Watcher: this model is .*; the node works with Stable Diffusion 1.x"):
+        install(tiny_joint.model(name), other)

@@ -1,0 +1,63 @@
+"""Tiny random models of the families with joint attention."""
+
+from __future__ import annotations
+
+import atexit
+from functools import cache
+from typing import Any
+
+import torch
+
+WIDTH = 24  # of the text
+FLUX = {"image_model": "flux", "in_channels": 16, "out_channels": 16, "patch_size": 2, "vec_in_dim": None,
+        "context_in_dim": WIDTH, "hidden_size": 64, "mlp_ratio": 2.0, "num_heads": 2, "depth": 2,
+        "depth_single_blocks": 3, "axes_dim": [8, 12, 12], "theta": 10000, "qkv_bias": True, "guidance_embed": False,
+        "txt_ids_dims": []}
+LUMINA = {"image_model": "lumina2", "patch_size": 2, "in_channels": 16, "dim": 96, "n_layers": 4,
+          "n_refiner_layers": 2, "n_heads": 4, "n_kv_heads": 2, "multiple_of": 32, "ffn_dim_multiplier": 1.0,
+          "qk_norm": True, "cap_feat_dim": WIDTH, "axes_dims": [8, 8, 8], "axes_lens": [300, 512, 512],
+          "rope_theta": 10000.0}
+Z_IMAGE = LUMINA | {"dim": 256, "n_kv_heads": 4, "axes_dims": [16, 24, 24], "rope_theta": 256.0,
+                    "z_image_modulation": True, "time_scale": 1000.0, "pad_tokens_multiple": 32}
+CONFIGS = {"flux": ("FluxSchnell", FLUX), "lumina": ("Lumina2", LUMINA), "zimage": ("ZImage", Z_IMAGE)}
+
+
+@cache
+def model(name: str = "flux", seed: int = 0):
+    """A ModelPatcher of a family's layout with random weights."""
+    import comfy.model_patcher
+    import comfy.supported_models as supported
+
+    torch.manual_seed(seed)
+    kind, sizes = CONFIGS[name]
+    config = getattr(supported, kind)(dict(sizes))
+    config.set_inference_dtype(torch.float32, None)
+    network = config.get_model({}, "", device=torch.device("cpu"))
+    draw_weights(network.diffusion_model)
+    cpu = torch.device("cpu")
+    return comfy.model_patcher.ModelPatcher(network, load_device=cpu, offload_device=cpu)
+
+
+def draw_weights(network: torch.nn.Module) -> None:
+    """Random weights; the norms of q and k around 2, so that wrong positions show in the picture."""
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(False)
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
+        elif "norm" in name:
+            torch.nn.init.normal_(parameter, mean=2.0 if "q_norm" in name or "k_norm" in name or
+                                  "query_norm" in name or "key_norm" in name else 1.0, std=0.1)
+        else:
+            torch.nn.init.normal_(parameter, std=0.1)
+
+
+def context(tokens: int, seed: int = 5, rows: int = 1) -> torch.Tensor:
+    """What a text encoder might give: [rows, tokens, C]."""
+    return torch.randn(rows, tokens, WIDTH, generator=torch.Generator().manual_seed(seed))
+
+
+def conditioning(tokens: int, seed: int = 5, **values: Any) -> list[list[Any]]:
+    return [[context(tokens, seed), values]]
+
+
+atexit.register(model.cache_clear)
