@@ -157,4 +157,4 @@ def boxes_of(masks: torch.Tensor) -> torch.Tensor:
 
 def to_bytes(pictures: torch.Tensor) -> np.ndarray:
     """Pictures [B, 3, H, W] in 0..1 as uint8 [B, H, W, 3]."""
-    return (pictures.clamp(0, 1) * 255).round().to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy()
+    return (pictures.clamp(0, 1) * 255).round().to("cpu", torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
