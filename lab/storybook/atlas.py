@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from .cast import CLASSES, COLOURS, HELD_OUT_EVERY, PEOPLE, look_of
 
 FILE = Path(__file__).with_name("atlas.npz")
+Which = Literal["trained", "held out", "all"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,18 +26,14 @@ class Atlas:
     phrases: tuple[str, ...]
     names: tuple[str, ...]
     held_out: frozenset[int]
-    _looks: dict[tuple[str, bool], tuple[int, ...]]
+    _looks: dict[tuple[str, Which], tuple[int, ...]]
 
     def __len__(self) -> int:
         return len(self.phrases)
 
-    def looks(self, phrase: str, held_out: bool = False) -> tuple[int, ...]:
-        """Sprites a phrase may show: of people the trained ones, or with ``held_out`` the others."""
-        return self._looks[phrase, held_out]
-
-    def every_look(self, phrase: str) -> tuple[int, ...]:
-        """All sprites of a phrase, held out or not."""
-        return tuple(i for i, own in enumerate(self.phrases) if own == phrase)
+    def looks(self, phrase: str, which: Which = "trained") -> tuple[int, ...]:
+        """Sprites a phrase may show: of people those that are trained on, those that never are, or all."""
+        return self._looks[phrase, which]
 
     def class_of(self, sprite: int) -> int:
         return CLASSES.index(look_of(self.phrases[sprite])[0])
@@ -53,9 +51,10 @@ def read_atlas(path: Path = FILE) -> Atlas:
         pixels, phrases, names = file["sprites"], file["phrases"].tolist(), file["looks"].tolist()
     people = [i for i, phrase in enumerate(phrases) if phrase in PEOPLE]
     held = frozenset(people[::HELD_OUT_EVERY])
-    looks = {}
+    looks: dict[tuple[str, Which], tuple[int, ...]] = {}
     for phrase in dict.fromkeys(phrases):
         own = [i for i, other in enumerate(phrases) if other == phrase]
-        looks[phrase, False] = tuple(i for i in own if i not in held)
-        looks[phrase, True] = tuple(i for i in own if i in held) if phrase in PEOPLE else looks[phrase, False]
+        looks[phrase, "all"] = tuple(own)
+        looks[phrase, "trained"] = tuple(i for i in own if i not in held)
+        looks[phrase, "held out"] = tuple(i for i in own if i in held) if phrase in PEOPLE else tuple(own)
     return Atlas(pixels, tuple(phrases), tuple(names), held, looks)

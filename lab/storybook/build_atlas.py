@@ -33,7 +33,7 @@ class Pictures:
     """The package's pictures by code point."""
 
     def __init__(self, archive: Path) -> None:
-        self.tar = tarfile.open(archive)
+        self.tar = tarfile.open(archive)  # noqa: SIM115  (open as long as the builder runs)
         self.names = set(self.tar.getnames())
 
     def has(self, code: str) -> bool:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 from .atlas import Atlas
 from .cast import PLACES
-from .scene import CANVAS_PX, DICE, MOST_THINGS, Scene
+from .scene import CANVAS_PX, DICE, MOST_THINGS, Scene, arrays
 
 GRID = 32  # cells a side: those of a latent
 EDGE_PX = 1.5  # softness of horizons and of sun and moon
@@ -54,16 +54,7 @@ class SceneBatch:
 
 def stack(scenes: Sequence[Scene]) -> SceneBatch:
     """Scenes side by side."""
-    sprite = np.full((len(scenes), MOST_THINGS), -1, np.int64)
-    pose = np.zeros((len(scenes), MOST_THINGS, 5), np.float32)
-    pose[..., 2:4] = 1
-    for b, scene in enumerate(scenes):
-        for i, thing in enumerate(scene.things):
-            sprite[b, i] = thing.sprite
-            pose[b, i] = thing.x, thing.y, thing.size, -1 if thing.flipped else 1, thing.turn
-    place = np.array([NAMES.index(scene.place) for scene in scenes], np.int64)
-    dice = np.array([scene.dice for scene in scenes], np.float32).reshape(len(scenes), DICE)
-    return SceneBatch(*(torch.from_numpy(value) for value in (sprite, pose, place, dice)))
+    return SceneBatch(**{name: torch.from_numpy(value) for name, value in arrays(scenes).items()})
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from .atlas import Atlas
+import numpy as np
+
+from .atlas import Atlas, Which
 from .cast import COLOURED, PEOPLE, PHRASES, PLACES, TURNED, WITH_LOOKS, look_of
 
 CANVAS_PX = 256
@@ -83,29 +85,27 @@ def sample_phrases(rng: Random, count: int) -> list[str]:
     return out
 
 
-def sample_sprites(rng: Random, phrases: Sequence[str], atlas: Atlas, held_out: bool, twins: bool) -> list[int]:
+def sample_sprites(rng: Random, phrases: Sequence[str], atlas: Atlas, which: Which, twins: bool) -> list[int]:
     """A look for each phrase. ``twins``: the first two things are one look."""
-    sprites = [rng.choice(atlas.looks(phrase, held_out)) for phrase in phrases]
+    sprites = [rng.choice(atlas.looks(phrase, which)) for phrase in phrases]
     return [sprites[0], sprites[0], *sprites[2:]] if twins else sprites
 
 
-def sample_scene(rng: Random, atlas: Atlas, count: int | None = None, held_out: bool = False,
-                 place: str | None = None) -> Scene:
+def sample_scene(rng: Random, atlas: Atlas, count: int | None = None, which: Which = "trained") -> Scene:
     """A random scene.
 
-    count: how many things; random when None. held_out: people wear the looks that are never trained on, else
-    only the others.
+    count: how many things; random when None. which: looks of people, those that are trained on by default.
     """
     count = count or rng.choices(list(COUNTS), list(COUNTS.values()))[0]
     phrases = sample_phrases(rng, count)
     twins = count > 1 and rng.random() < TWINS / (1 - COUNTS[1])
     if twins:
         phrases[:2] = [rng.choices(WITH_LOOKS, [weight(word) for word in WITH_LOOKS])[0]] * 2
-    sprites = sample_sprites(rng, phrases, atlas, held_out, twins)
+    sprites = sample_sprites(rng, phrases, atlas, which, twins)
     things = [Thing(sprite, phrase, x, y, size, rng.random() < 0.5, rng.uniform(-TURN, TURN))
               for sprite, phrase, (x, y, size) in zip(sprites, phrases, place_things(rng, count), strict=True)]
     rng.shuffle(things)
-    return Scene(place or rng.choice(list(PLACES)), tuple(things), tuple(rng.random() for _ in range(DICE)))
+    return Scene(rng.choice(list(PLACES)), tuple(things), tuple(rng.random() for _ in range(DICE)))
 
 
 @dataclass(frozen=True)
@@ -116,10 +116,25 @@ class Scenes:
     seed: int
     kind: str = "train"
     count: int | None = None
-    held_out: bool = False
+    which: Which = "trained"
 
     def __getitem__(self, index: int) -> Scene:
-        return sample_scene(Random(f"{self.seed}/{self.kind}/{index}"), self.atlas, self.count, self.held_out)
+        return sample_scene(Random(f"{self.seed}/{self.kind}/{index}"), self.atlas, self.count, self.which)
 
     def some(self, start: int, stop: int) -> list[Scene]:
         return [self[index] for index in range(start, stop)]
+
+
+def arrays(scenes: Sequence[Scene]) -> dict[str, np.ndarray]:
+    """Scenes side by side, B of them, as SceneBatch names and shapes them."""
+    sprite = np.full((len(scenes), MOST_THINGS), -1, np.int64)
+    pose = np.zeros((len(scenes), MOST_THINGS, 5), np.float32)
+    pose[..., 2:4] = 1
+    for b, scene in enumerate(scenes):
+        for i, thing in enumerate(scene.things):
+            sprite[b, i] = thing.sprite
+            pose[b, i] = thing.x, thing.y, thing.size, -1 if thing.flipped else 1, thing.turn
+    names = list(PLACES)
+    place = np.array([names.index(scene.place) for scene in scenes], np.int64)
+    dice = np.array([scene.dice for scene in scenes], np.float32).reshape(len(scenes), DICE)
+    return {"sprite": sprite, "pose": pose, "place": place, "dice": dice}

@@ -59,14 +59,18 @@ class Words:
         return len(self.ids) + 1
 
     def encode(self, captions: Sequence[Caption | None]) -> tuple[np.ndarray, np.ndarray]:
-        """(rows int16 [B, length], parts int8 [B, length]: the part a token names, or NOBODY); None is the empty one."""
+        """Rows int16 [B, length] and parts int8 [B, length]: the part a token names, or NOBODY. None is the empty one.
+
+        Raises ValueError for a caption that is too long.
+        """
         rows = np.full((len(captions), self.layout.length), self.pad, np.int16)
         parts = np.full((len(captions), self.layout.length), NOBODY, np.int8)
         for b, caption in enumerate(captions):
             pairs = [(row, part) for word, part in (caption.words() if caption else ()) for row in self.rows[word]]
             line = [*((row, NOBODY) for row in self.begin), *pairs, (self.end, NOBODY)]
             if len(line) > self.layout.length:
-                raise ValueError(f"{caption and caption.text!r} has {len(line)} tokens; {self.layout.length} is the most")
+                text = caption.text if caption else ""
+                raise ValueError(f"{text!r} has {len(line)} tokens; {self.layout.length} is the most")
             rows[b, :len(line)], parts[b, :len(line)] = zip(*line, strict=True)
         return rows, parts
 

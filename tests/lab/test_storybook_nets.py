@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-
 from storybook.nets.clip import Clip
 from storybook.nets.flux import Flux, FluxConfig
 from storybook.nets.t5 import T5

@@ -9,7 +9,6 @@ from random import Random
 import numpy as np
 import pytest
 import torch
-
 from storybook import caption as captions
 from storybook.atlas import read_atlas
 from storybook.cast import CLASSES, COLOURED, COLOURS, PEOPLE, PHRASES, PLACES, WITH_LOOKS, look_of
@@ -54,7 +53,7 @@ def test_one_person_in_seven_is_held_out_and_never_sampled() -> None:
     seen = {thing.sprite for scene in SOME for thing in scene.things}
     assert not seen & ATLAS.held_out
     assert len(seen) > 0.97 * (len(ATLAS) - len(ATLAS.held_out))
-    others = Scenes(ATLAS, 0, held_out=True).some(0, 600)
+    others = Scenes(ATLAS, 0, which="held out").some(0, 600)
     worn = {thing.sprite for scene in others for thing in scene.things if thing.phrase in PEOPLE}
     assert worn and worn <= ATLAS.held_out
 
@@ -137,7 +136,6 @@ def test_the_word_table_says_what_the_stock_tokenizers_say() -> None:
 
     from comfy.sd1_clip import SDTokenizer
     from comfy.text_encoders.sd3_clip import T5XXLTokenizer
-
     from storybook.words import FILE
 
     assert json.loads(FILE.read_text()) == stock_tables()

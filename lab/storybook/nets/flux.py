@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -37,6 +38,7 @@ class FluxConfig:
         return self.hidden // sum(self.axes)
 
 
+@lru_cache(maxsize=8)
 def rotary(text: int, grid: tuple[int, int], config: FluxConfig, device: torch.device | None = None) -> torch.Tensor:
     """Cosines and sines of T text tokens at 0 and h * w image tokens at (0, y, x): float [T + N, D / 2, 2, 2]."""
     y, x = torch.meshgrid(torch.arange(grid[0]), torch.arange(grid[1]), indexing="ij")

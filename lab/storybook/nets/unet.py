@@ -41,7 +41,8 @@ class UnetConfig:
 class ResBlock(nn.Module):
     def __init__(self, channels: int, out: int, time: int) -> None:
         super().__init__()
-        self.in_layers = nn.Sequential(nn.GroupNorm(GROUPS, channels), nn.SiLU(), nn.Conv2d(channels, out, 3, padding=1))
+        self.in_layers = nn.Sequential(nn.GroupNorm(GROUPS, channels), nn.SiLU(),
+                                       nn.Conv2d(channels, out, 3, padding=1))
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(time, out))
         self.out_layers = nn.Sequential(nn.GroupNorm(GROUPS, out), nn.SiLU(), nn.Identity(),
                                         nn.Conv2d(out, out, 3, padding=1))
@@ -162,7 +163,8 @@ class Unet(nn.Module):
                 if level and number == blocks:
                     layers.append(Upsample(width))
                 self.output_blocks.append(nn.ModuleList(layers))
-        self.out = nn.Sequential(nn.GroupNorm(GROUPS, width), nn.SiLU(), nn.Conv2d(width, config.channels, 3, padding=1))
+        self.out = nn.Sequential(nn.GroupNorm(GROUPS, width), nn.SiLU(),
+                                 nn.Conv2d(width, config.channels, 3, padding=1))
         nn.init.zeros_(self.out[-1].weight)
         nn.init.zeros_(self.out[-1].bias)
 
