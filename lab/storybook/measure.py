@@ -20,7 +20,7 @@ BATCH = 32
 
 
 def measure_oracle(oracle: Oracle, renderer: Renderer, atlas: Atlas, vaes: dict[str, Vae],
-                   count: int = 1000) -> dict[str, dict[str, float | int]]:
+                   count: int = 1000, views: int = 4, looks_every: int = 1) -> dict[str, dict[str, float | int]]:
     """Rows ``oracle_render`` and ``oracle_vae_<model>`` (things right, mean IoU, places right) and ``looks``.
 
     Looks of people that the models never train on are among them: the oracle knows them all.
@@ -28,7 +28,7 @@ def measure_oracle(oracle: Oracle, renderer: Renderer, atlas: Atlas, vaes: dict[
     scenes = Scenes(atlas, 1, "measure", which="all")
     ways: dict[str, Vae | None] = {"oracle_render": None} | {f"oracle_vae_{name}": vae for name, vae in vaes.items()}
     rows = {name: things_right(oracle, renderer, scenes, vae, count) for name, vae in ways.items()}
-    return rows | {"looks": looks_right(oracle, renderer, atlas, count)}
+    return rows | {"looks": looks_right(oracle, renderer, atlas, count, views, looks_every)}
 
 
 def things_right(oracle: Oracle, renderer: Renderer, scenes: Scenes, vae: Vae | None,
@@ -103,16 +103,17 @@ def nearest(look: np.ndarray, among: Sequence[int], known: dict[int, np.ndarray]
     return max(there, key=lambda sprite: float(known[sprite] @ look)) if there else None
 
 
-def looks_right(oracle: Oracle, renderer: Renderer, atlas: Atlas, count: int) -> dict[str, float | int]:
+def looks_right(oracle: Oracle, renderer: Renderer, atlas: Atlas, count: int, views: int,
+                looks_every: int = 1) -> dict[str, float | int]:
     """How often the nearest of a line-up is the right one, for looks in scenes of one to four things."""
-    with_looks = [i for word in WITH_LOOKS for i in atlas.looks(word, "all")]
-    known = gallery(oracle, renderer, atlas, with_looks)
+    with_looks = [i for word in WITH_LOOKS for i in atlas.looks(word, "all")][::looks_every]
+    known = gallery(oracle, renderer, atlas, with_looks, views=views)
     scenes, rng = Scenes(atlas, 2, "looks", which="all"), Random("line-ups")
     right: list[bool] = []
-    number = 0
+    number, batch = 0, min(BATCH, 4 * count)
     while len(right) < count and number < 50 * count:
-        some = scenes.some(number, number + BATCH)
-        number += BATCH
+        some = scenes.some(number, number + batch)
+        number += batch
         rendered = renderer(some)
         for seen, scene, boxes in zip(oracle.look(rendered.pictures), some, rendered.boxes.tolist(), strict=True):
             for thing, own in zip(scene.things, matched(seen.found, boxes[:len(scene.things)]), strict=True):

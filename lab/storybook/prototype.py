@@ -1,7 +1,7 @@
 """Turn the weights of the project's prototype into a storybook file: a stand-in until the real ones are trained.
 
-``python3 lab/run.py train world --from-prototype stage_flux.safetensors`` writes it into the cache folder. The prototype
-has heads of 64, its vocabulary is nearly today's, and what it generates is rough: it is for trying, not for shipping.
+``python3 lab/run.py train storybook --from-prototype stage_flux.safetensors`` writes it into the cache folder. The
+prototype has heads of 64, its vocabulary is nearly today's, and what it generates is rough: for trying, not shipping.
 """
 
 from __future__ import annotations

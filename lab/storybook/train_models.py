@@ -91,7 +91,8 @@ def train_model(folder: Path, name: str, net: nn.ModuleDict, data: TrainingSet, 
                 batch: int, seed: int, begin: dict[str, torch.Tensor] | None = None) -> dict[str, Any]:
     """Train (or go on training) ``net`` ("model" and "text"); returns the averaged weights."""
     device = data.latents.device
-    net.to(device)
+    last = name == "unet" and device.type == "cuda"
+    net.to(device, memory_format=torch.channels_last if last else torch.preserve_format)
     if begin is not None:
         begin_with(net, begin, log)
     course = Course(folder, name, net, budget, log, seed)

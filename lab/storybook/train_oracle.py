@@ -65,11 +65,12 @@ def train_oracle(folder: Path, name: str, net: Detector, renderer: Renderer, sce
         terms = losses(votes, net.prototypes, rendered, some, answers)
         course.learn(sum(terms.values(), torch.zeros((), device=device)))
         course.tell(100, **terms)
-    course.finish()
+    course.settle()
     settle_norms(net, renderer, known, vaes, batch)
     oracle = Oracle(net, SURE, device)
     oracle.threshold = calibrate(oracle, renderer, Scenes(scenes.atlas, scenes.seed, "calibrate", which="all"), vaes,
-                                 max(8, min(400, pool // 8)))
+                                 max(2, min(400, pool // 8)))
+    course.finish()
     log.say(f"{name}: sure from {oracle.threshold:.3f} on")
     oracle.save(folder / "oracle.safetensors")
     return oracle

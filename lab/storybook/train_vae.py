@@ -55,7 +55,8 @@ def train_vae(folder: Path, name: str, net: Vae, renderer: Renderer, scenes: Sce
     course.settle()
     measure(net, renderer, known[slice(0, max(2, pool // 8))])
     course.finish()
-    log.say(f"{name}: {psnr(net, renderer, stack(scenes.some(pool, pool + 16))):.2f} dB, mean {float(net.mean):.3f}, "
+    unseen = stack(scenes.some(pool, pool + max(2, min(16, pool // 8))))
+    log.say(f"{name}: {psnr(net, renderer, unseen):.2f} dB, mean {float(net.mean):.3f}, "
             f"deviation {float(net.std):.3f}")
     return net.eval()
 
