@@ -41,7 +41,7 @@ while [ $# -gt 0 ]; do
     case $step in
         transformer) model=transformer parts=(vae latents model file look) begin_file=${BEGIN_TRANSFORMER:-} ;;
         unet) model=unet parts=(vae latents model file look) begin_file=${BEGIN_UNET:-} ;;
-        vaes) model=unet parts=(vae) begin_file= ;;
+        vae-unet|vae-transformer) model=${step#vae-} parts=(vae) begin_file= ;;
         oracle) model=transformer parts=(oracle measure) begin_file= ;;
         *) echo "on_device.sh: there is no step $step" >&2; exit 2 ;;
     esac
