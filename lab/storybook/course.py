@@ -1,7 +1,7 @@
 """A resumable training with a clock: steps, learning rate, moving average, saved state, log.
 
 A course ends after its steps or its seconds, whichever comes first, and its learning rate follows the nearer end.
-What was interrupted goes on where it was, seconds included.
+What was interrupted goes on where it was, with the seconds it is given then.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Log:
 
 @dataclass(frozen=True)
 class Budget:
-    """At most so many steps and so many seconds. flat: the share of the course before the rate falls."""
+    """At most so many steps in all, and so many seconds from now on. flat: the share before the rate falls."""
 
     steps: int
     seconds: float = math.inf
@@ -85,11 +85,12 @@ class Course:
         self.average = [p.detach().clone() for p in self.parameters]
         self.step, self.spent, self.gradient = 0, 0.0, torch.zeros(())
         self.resume()
+        self.seconds = self.spent + budget.seconds
 
     @property
     def done(self) -> float:
         """The share of the course that is over."""
-        return max(self.step / max(1, self.budget.steps), self.spent / max(1e-9, self.budget.seconds))
+        return max(self.step / max(1, self.budget.steps), self.spent / max(1e-9, self.seconds))
 
     def __iter__(self) -> Iterator[int]:
         last = saved = time.monotonic()

@@ -215,14 +215,12 @@ def run(shop: Workshop, wanted: Sequence[str]) -> None:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    import host
-
     parser = argparse.ArgumentParser(prog="python3 lab/run.py train world", description=__doc__)
     parser.add_argument("--model", choices=MODELS, default="transformer")
     parser.add_argument("--part", nargs="+", choices=[*PARTS, "all"], default=USUAL)
     parser.add_argument("--seconds", type=float, help="the time all parts together may take; as long as it takes")
-    parser.add_argument("--folder", type=Path, default=host.cache_folder() / "storybook",
-                        help="where files lie; what is there is gone on with")
+    parser.add_argument("--folder", type=Path,
+                        help="where files lie, by default in the cache; what is there is gone on with")
     parser.add_argument("--from", dest="begin", type=Path, metavar="FILE",
                         help="a storybook file: its VAE is kept, and what fits of its model is begun with")
     parser.add_argument("--seed", type=int, default=0)
@@ -235,7 +233,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def main(arguments: Sequence[str]) -> None:
     """``arguments``: those after ``train world``."""
+    import host
+
     wanted = parse(arguments)
+    folder = wanted.folder or host.cache_folder() / ("storybook-tiny" if wanted.tiny else "storybook")
     if wanted.sheet:
         from .sheet import world_sheet
 
@@ -244,12 +245,11 @@ def main(arguments: Sequence[str]) -> None:
     if wanted.from_prototype:
         from .prototype import convert
 
-        print("wrote", convert(wanted.from_prototype, wanted.folder / "prototype.safetensors"))
+        print("wrote", convert(wanted.from_prototype, folder / "prototype.safetensors"))
         return
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     fast_matmuls(device)
     clock = Clock(wanted.seconds)
-    folder = wanted.folder / "tiny" if wanted.tiny else wanted.folder
     shop = Workshop(folder, wanted.model, device, sizes(device, wanted.tiny), clock,
                     Log(folder / f"training-{wanted.model}.log", clock), wanted.seed, wanted.begin)
     run(shop, PARTS if "all" in wanted.part else wanted.part)

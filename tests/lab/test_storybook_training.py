@@ -125,8 +125,9 @@ def line(folder: Path, log: Log, steps: int, stop_after: int = 10**9) -> tuple[C
 
 
 def test_a_course_that_was_cut_off_ends_where_an_unbroken_one_does(tmp_path: Path, log: Log) -> None:
-    _, whole = line(tmp_path / "whole", log, 60) if (tmp_path / "whole").mkdir() is None else (None, None)
-    (tmp_path / "cut").mkdir()
+    for name in ("whole", "cut"):
+        (tmp_path / name).mkdir()
+    _, whole = line(tmp_path / "whole", log, 60)
     line(tmp_path / "cut", log, 60, stop_after=25)
     course, resumed = line(tmp_path / "cut", log, 60)
     assert course.step == 60 and torch.equal(whole, resumed)
@@ -137,10 +138,11 @@ def test_a_course_that_was_cut_off_ends_where_an_unbroken_one_does(tmp_path: Pat
 
 def test_a_course_ends_after_its_seconds_and_counts_those_before_a_stop(tmp_path: Path, log: Log) -> None:
     course = Course(tmp_path, "timed", torch.nn.Linear(1, 1), Budget(10**9, 1000.0), log)
-    course.spent = 999.0
+    course.spent = 999.0  # of a thousand
     course.save()
-    again = Course(tmp_path, "timed", torch.nn.Linear(1, 1), Budget(10**9, 998.0), log)
-    assert again.done > 1 and list(again) == []
+    again = Course(tmp_path, "timed", torch.nn.Linear(1, 1), Budget(10**9, 1.0), log)
+    assert again.done == pytest.approx(0.999)
+    assert list(Course(tmp_path, "timed", torch.nn.Linear(1, 1), Budget(10**9, 0.0), log)) == []
 
 
 def test_begin_with_takes_what_fits(log: Log) -> None:
@@ -164,15 +166,14 @@ def test_full_size_models_fit_their_files() -> None:
 def test_every_part_runs_at_toy_size_and_what_is_there_is_not_made_again(
         tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["--model", "transformer", "--tiny", "--part", "all", "--folder", str(tmp_path)])
-    folder = tmp_path / "tiny"
-    made = {path.name for path in folder.iterdir()}
+    made = {path.name for path in tmp_path.iterdir()}
     assert {"vae-transformer.safetensors", "latents-transformer.pt", "transformer.safetensors", "look-transformer.png",
             "storybook_transformer.safetensors", "oracle.safetensors", "measure.json",
             "gate-transformer.json", "training-transformer.log"} <= made
     assert not any(name.endswith((".state", ".partial")) for name in made)
-    assert set(json.loads((folder / "measure.json").read_text())) == {"oracle_render", "oracle_vae_transformer",
+    assert set(json.loads((tmp_path / "measure.json").read_text())) == {"oracle_render", "oracle_vae_transformer",
                                                                       "looks"}
-    row = json.loads((folder / "gate-transformer.json").read_text())
+    row = json.loads((tmp_path / "gate-transformer.json").read_text())
     assert row["model"] == "transformer" and row["n"] == TINY.gate and 0 <= row["one"] <= 1
     said = capsys.readouterr().out
     assert all(f"{part} took" in said for part in SHARES)
