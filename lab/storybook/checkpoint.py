@@ -63,7 +63,7 @@ def configuration(weights: Weights, facts: dict[str, str], prefix: str) -> Any:
         extra = {"num_heads": sizes["heads"], "num_head_channels": -1}
         kind = type("StorybookUnet", (StorybookUnet,), {"unet_extra_config": extra})
         return kind(detect_unet_config(weights, prefix))
-    config = model_config_from_unet(weights, prefix)
+    config: Any = model_config_from_unet(weights, prefix)
     if list(sizes["axes"]) != config.unet_config["axes_dim"]:  # heads narrower than the host assumes
         heads = sizes["hidden"] // sum(sizes["axes"])
         config.unet_config |= {"axes_dim": list(sizes["axes"]), "num_heads": heads}

@@ -115,7 +115,8 @@ class Course:
         if self.step % AVERAGE_EVERY == 0:
             decay = min(AVERAGE_DECAY ** AVERAGE_EVERY, 1 - 8 / (self.step + 10))
             with torch.no_grad():
-                torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - decay)
+                now = [p.detach() for p in self.parameters]
+                torch._foreach_lerp_(self.average, now, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
 
     def tell(self, every: int = 100, **losses: torch.Tensor) -> None:
         """Log the losses now and then; reading them waits for the device."""

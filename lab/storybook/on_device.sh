@@ -47,7 +47,7 @@ while [ $# -gt 0 ]; do
     esac
     [ -n "$begin_file" ] && begin=(--from "$begin_file")
     echo "== $step: $share s"
-    python3 lab/train.py storybook --model "$model" --part "${parts[@]}" --seconds "$share" --folder "$folder" \
+    "${PYTHON:-python3}" lab/train.py storybook --model "$model" --part "${parts[@]}" --seconds "$share" --folder "$folder" \
         "${begin[@]}" ${STORYBOOK_FLAGS:-} || failed=1
     deliver
 done

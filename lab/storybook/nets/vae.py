@@ -37,17 +37,17 @@ def up() -> list[nn.Module]:
 class Vae(nn.Module):
     """mean, std: of the encoder's output over the world; ``latents`` and ``pictures`` work on standardised latents."""
 
+    mean: torch.Tensor
+    std: torch.Tensor
+
     def __init__(self, channels: int) -> None:
         super().__init__()
+        self.channels = channels
         self.taesd_encoder = nn.Sequential(conv(3, WIDTH), Block(), *down(), *down(), *down(), conv(WIDTH, channels))
         self.taesd_decoder = nn.Sequential(Clamp(), conv(channels, WIDTH), nn.ReLU(), *up(), *up(), *up(), Block(),
                                            conv(WIDTH, 3))
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("std", torch.ones(()))
-
-    @property
-    def channels(self) -> int:
-        return self.taesd_encoder[-1].out_channels
 
     def latents(self, pictures: torch.Tensor) -> torch.Tensor:
         """Pictures [B, 3, 8h, 8w] in 0..1 to standardised latents [B, C, h, w]."""
