@@ -18,6 +18,7 @@ import torch
 from .atlas import Atlas
 from .caption import PLACE_PART, Caption, any_caption
 from .oracle import Oracle, Seen, shows
+from .render import to_bytes
 from .scene import CANVAS_PX, Scenes
 
 COUNTS = {1: "one", 2: "two", 3: "three"}
@@ -81,16 +82,24 @@ def score(jobs: Sequence[Job], seen: Sequence[Seen]) -> dict[str, float | int]:
 Generator = Callable[[Sequence[Job]], torch.Tensor]
 
 
-def measure_gate(generate: Generator, oracle: Oracle, some: Sequence[Job],
-                 batch: int = 16) -> tuple[dict[str, float | int], list[np.ndarray]]:
-    """The row and the pictures, uint8 [256, 256, 3] each. generate: jobs to pictures [B, 3, H, W] in 0..1."""
+@dataclass(frozen=True, eq=False)
+class Gated:
+    """row: the gate's numbers. pictures: uint8 [n, 256, 256, 3]. seen: what the oracle saw in each."""
+
+    row: dict[str, float | int]
+    pictures: np.ndarray
+    seen: tuple[Seen, ...]
+
+
+def measure_gate(generate: Generator, oracle: Oracle, some: Sequence[Job], batch: int = 16) -> Gated:
+    """Generate and look. generate: jobs to pictures [B, 3, H, W] in 0..1."""
     seen: list[Seen] = []
     pictures: list[np.ndarray] = []
     for start in range(0, len(some), batch):
         made = generate(some[start:start + batch])
         seen += oracle.look(made)
-        pictures += list((made.clamp(0, 1) * 255).round().to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy())
-    return score(some, seen), pictures
+        pictures.append(to_bytes(made))
+    return Gated(score(some, seen), np.concatenate(pictures), tuple(seen))
 
 
 def host_generator(path: Path, settings: Settings) -> Generator:

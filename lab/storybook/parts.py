@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from . import storage
@@ -32,6 +31,7 @@ SHARES = {"vae": 0.17, "latents": 0.13, "model": 0.68, "file": 0.005, "oracle": 
 PARTS = tuple(SHARES)
 USUAL = ("vae", "latents", "model", "file")
 KEPT_AT_MOST = 2 << 30  # bytes of latents worth writing
+BY_EYE = 100  # generated pictures on which the oracle is checked by a person
 
 
 @dataclass(eq=False)
@@ -174,27 +174,32 @@ def make_look(shop: Workshop) -> None:
 
     path = shop.file("oracle")
     oracle = Oracle.read(path, shop.device) if path.exists() else Oracle(Detector(len(shop.atlas), 16))
-    row, pictures = measure_gate(own, oracle, some)
-    sheet(np.stack(pictures), [job.caption.text for job in some], 8).save(shop.file("look"))
+    gated = measure_gate(own, oracle, some)
+    sheet(gated.pictures, [job.caption.text for job in some], 8).save(shop.file("look"))
     shop.log.say(f"look: {shop.file('look')}")
-    for line in report(row) if path.exists() else ():
+    for line in report(gated.row) if path.exists() else ():
         shop.log.say(f"look: {line}")
 
 
 def make_gate(shop: Workshop) -> None:
-    """The gate through the host's own sampler."""
+    """The gate through the host's own sampler; and a sheet on which the oracle is checked by eye."""
     import engine
 
     engine.enter()
     from .gate import SETTINGS, host_generator, jobs, measure_gate, report
     from .oracle import Oracle
+    from .sheet import seen_sheet
 
     settings = replace(SETTINGS[shop.model], steps=shop.sizes.gate_steps)
     oracle = Oracle.read(shop.file("oracle"), shop.device)
-    row, _ = measure_gate(host_generator(shop.file("file"), settings), oracle, jobs(shop.atlas, shop.sizes.gate))
-    for line in report(row):
+    some = jobs(shop.atlas, shop.sizes.gate)
+    gated = measure_gate(host_generator(shop.file("file"), settings), oracle, some)
+    for line in report(gated.row):
         shop.log.say(f"gate: {line}")
-    shop.file("gate").write_text(json.dumps({"model": shop.model} | row, indent=1), encoding="utf-8")
+    first = slice(0, BY_EYE)
+    seen_sheet(gated.pictures[first], [job.caption.text for job in some[first]], gated.seen[first], 10).save(
+        shop.file("gate").with_suffix(".png"))
+    shop.file("gate").write_text(json.dumps({"model": shop.model} | gated.row, indent=1), encoding="utf-8")
 
 
 def run(shop: Workshop, wanted: Sequence[str]) -> None:

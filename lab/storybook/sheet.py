@@ -1,8 +1,10 @@
-"""Contact sheets: ``python3 lab/run.py train world --sheet FILE.png`` shows what the world looks like."""
+"""Contact sheets: ``python3 lab/run.py train storybook --sheet FILE.png`` shows what the world looks like."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import torch
@@ -10,6 +12,7 @@ from PIL import Image, ImageDraw
 
 from .atlas import read_atlas
 from .caption import training_caption
+from .oracle import Seen
 from .render import Renderer, to_bytes
 from .scene import CANVAS_PX, Scenes
 
@@ -28,19 +31,26 @@ def sheet(pictures: np.ndarray, captions: list[str], columns: int) -> Image.Imag
     return out
 
 
-def world_sheet(path: Path, count: int = 24, seed: int = 0, boxes: bool = False) -> Path:
-    """Rendered scenes with one of their captions, and the boxes of their things where asked for."""
-    from random import Random
+def seen_sheet(pictures: np.ndarray, captions: list[str], seen: Sequence[Seen], columns: int) -> Image.Image:
+    """A sheet with what the oracle found, to be checked by eye: boxes and names, grey where it is unsure."""
+    out = sheet(pictures, captions, columns)
+    write = ImageDraw.Draw(out)
+    scale = pictures.shape[1] / CANVAS_PX
+    for i, picture in enumerate(seen):
+        x, y = i % columns * pictures.shape[2], i // columns * (pictures.shape[1] + LINE_PX)
+        write.text((x + 2, y + 2), picture.place, fill="black", stroke_width=1, stroke_fill="white")
+        for thing in picture.found:
+            left, top, right, bottom = (scale * edge for edge in thing.box)
+            tone = "magenta" if thing.sure else "grey"
+            write.rectangle((x + left, y + top, x + max(left, right), y + max(top, bottom)), outline=tone)
+            write.text((x + left + 2, y + top + 1), f"{thing.phrase} {thing.confidence:.2f}", fill=tone)
+    return out
 
+
+def world_sheet(path: Path, count: int = 24, seed: int = 0) -> Path:
+    """Rendered scenes with one of their captions."""
     scenes = Scenes(read_atlas(), seed, "sheet").some(0, count)
-    rendered = Renderer(read_atlas(), torch.device("cpu"))(scenes)
-    image = sheet(to_bytes(rendered.pictures), [training_caption(s, Random(i)).text for i, s in enumerate(scenes)], 6)
-    if boxes:
-        write = ImageDraw.Draw(image)
-        for i, own in enumerate(rendered.boxes.tolist()):
-            x, y = i % 6 * CANVAS_PX, i // 6 * (CANVAS_PX + LINE_PX)
-            for left, top, right, bottom in own:
-                write.rectangle((x + left, y + top, x + right, y + bottom), outline="magenta")
+    pictures = to_bytes(Renderer(read_atlas(), torch.device("cpu"))(scenes).pictures)
     path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path)
+    sheet(pictures, [training_caption(scene, Random(i)).text for i, scene in enumerate(scenes)], 6).save(path)
     return path

@@ -169,7 +169,7 @@ def test_every_part_runs_at_toy_size_and_what_is_there_is_not_made_again(
     made = {path.name for path in tmp_path.iterdir()}
     assert {"vae-transformer.safetensors", "latents-transformer.pt", "transformer.safetensors", "look-transformer.png",
             "storybook_transformer.safetensors", "oracle.safetensors", "measure.json",
-            "gate-transformer.json", "training-transformer.log"} <= made
+            "gate-transformer.json", "gate-transformer.png", "training-transformer.log"} <= made
     assert not any(name.endswith((".state", ".partial")) for name in made)
     assert set(json.loads((tmp_path / "measure.json").read_text())) == {"oracle_render", "oracle_vae_transformer",
                                                                       "looks"}
