@@ -15,7 +15,6 @@ from torch import nn
 from .atlas import Atlas
 from .cast import CLASSES, COLOURS, PLACES
 from .render import Rendered, SceneBatch
-from .scene import CANVAS_PX, MOST_THINGS
 
 CELL_PX = 8
 MIDDLE = 0.22  # a cell votes for a thing when its centre lies in this share of the box around the box's middle
@@ -153,6 +152,3 @@ def cross_entropy_of_named(logits: torch.Tensor, colour: torch.Tensor) -> torch.
     named = (colour >= 0).float()
     each = F.cross_entropy(logits, colour.clamp(min=0), reduction="none", label_smoothing=0.02)
     return (each * named).sum() / named.sum().clamp(min=1)
-
-
-assert CANVAS_PX % (4 * CELL_PX) == 0 and MOST_THINGS == 4
