@@ -54,9 +54,15 @@ def main() -> None:
 
         train_identity(sys.argv[2:])
         return
+    if sys.argv[1:2] == ["storybook"] or (sys.argv[1:2] == ["world"] and "--model" in sys.argv):
+        from storybook.parts import main as train_storybook
+
+        train_storybook(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(prog="python3 lab/run.py train", description=__doc__)
-    parser.add_argument("what", choices=["world", "predictor", "identity"],
-                        help="identity has options of its own: train identity --help")
+    parser.add_argument("what", choices=["world", "predictor", "identity", "storybook"],
+                        help="identity and storybook have options of their own: train identity --help; "
+                             "world --model unet|transformer is storybook's too")
     parser.add_argument("--folder", default=str(host.cache_folder() / "world"),
                         help="state and log; what is there is gone on with")
     parser.add_argument("--out", default=str(ASSETS / "tiny_world.safetensors"))

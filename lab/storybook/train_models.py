@@ -1,0 +1,108 @@
+"""Train the UNet and the transformer, each with its text encoder, on latents of rendered scenes.
+
+Both learn, beside denoising, that the words of a thing are read where the thing is (after TokenCompose, Wang et al.
+2023, arXiv 2312.03626, written from its idea): large models learn it from hundreds of millions of captions.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .course import Budget, Course, Log, autocast, compile_blocks
+from .data import Batch, TrainingSet
+from .words import PARTS
+
+SUPERVISION = 0.01
+EPS = 1e-4
+MIN_SNR_GAMMA = 5.0
+SNR_OF_SIGHT = 0.05  # a thing covers many latent cells: it shows through far more noise than one cell would
+SHIFT = 2.2  # of the transformer's noise levels: what goes where is decided at the noisy ones
+
+
+def reading_loss(reads: list[torch.Tensor], batch: Batch) -> torch.Tensor:
+    """Binary cross-entropy between reading and masks, inside and outside counted alike: [B].
+
+    reads: float [B, N, PARTS] of each supervised layer. Parts that no token names do not count.
+    """
+    named = batch.tokens.amax(1)
+    total = named.new_zeros(len(named))
+    masks: dict[int, torch.Tensor] = {}
+    for read in reads:
+        side = round(read.shape[1] ** 0.5)
+        if side not in masks:
+            masks[side] = F.adaptive_avg_pool2d(batch.masks, side).flatten(2).transpose(1, 2)
+        mask, share = masks[side], read.clamp(0, 1)
+        inside = -(mask * (share + EPS).log()).sum(1) / (mask.sum(1) + 1e-3)
+        outside = -((1 - mask) * (1 - share + EPS).log()).sum(1) / ((1 - mask).sum(1) + 1e-3)
+        total = total + ((inside + outside) * named).sum(1) / PARTS
+    return total / max(1, len(reads))
+
+
+def flow_losses(net: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rectified flow: from noise to latents on a straight line, the velocity the target; and the reading loss."""
+    clean = batch.latents
+    u = torch.sigmoid(torch.randn(len(clean), device=clean.device))
+    sigma = SHIFT * u / (1 + (SHIFT - 1) * u)
+    noise = torch.randn_like(clean)
+    share = sigma[:, None, None, None]
+    velocity, reads = net["model"]((1 - share) * clean + share * noise, sigma, net["text"](batch.rows), batch.tokens)
+    seen = ((1 - sigma) / sigma / 0.25).clamp(max=1.0)
+    return F.mse_loss(velocity.float(), noise - clean), (seen * reading_loss(reads, batch)).mean()
+
+
+def schedule() -> torch.Tensor:
+    """Stable Diffusion's scaled-linear schedule: products of alphas, float32 [1000]."""
+    betas = torch.linspace(0.00085 ** 0.5, 0.012 ** 0.5, 1000, dtype=torch.float64) ** 2
+    return (1 - betas).cumprod(0).float()
+
+
+def noise_losses(net: nn.Module, batch: Batch, alphas: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Epsilon prediction on Stable Diffusion's schedule; and the reading loss.
+
+    Noisy levels come more often (density 2t). min(1, 5 / snr) is min-SNR (Hang et al. 2023); sqrt(1 + 1 / snr) keeps
+    the gradient of what cannot be seen in the noisy latents equal at every level.
+    """
+    clean = batch.latents
+    step = (1000 * torch.rand(len(clean), device=clean.device).sqrt()).long().clamp(max=999)
+    alpha = alphas[step][:, None, None, None]
+    noise = torch.randn_like(clean)
+    noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
+    predicted, reads = net["model"](noisy, step, net["text"](batch.rows), batch.tokens)
+    snr = (alpha / (1 - alpha)).flatten()
+    weight = (MIN_SNR_GAMMA / snr).clamp(max=1.0) * (1 + 1 / snr).sqrt()
+    denoising = (weight * (predicted.float() - noise).square().mean((1, 2, 3))).mean()
+    return denoising, ((snr / SNR_OF_SIGHT).clamp(max=1.0) * reading_loss(reads, batch)).mean()
+
+
+def begin_with(net: nn.Module, weights: dict[str, torch.Tensor], log: Log) -> None:
+    """Take over what fits of other weights, by name and shape; the rest begins by chance."""
+    own = net.state_dict()
+    fits = {key: value for key, value in weights.items() if key in own and own[key].shape == value.shape}
+    net.load_state_dict(own | {key: value.float() for key, value in fits.items()})
+    log.say(f"begun with {len(fits)} of {len(own)} tensors")
+
+
+def train_model(folder: Path, name: str, net: nn.ModuleDict, data: TrainingSet, budget: Budget, log: Log,
+                batch: int, seed: int, begin: dict[str, torch.Tensor] | None = None) -> dict[str, Any]:
+    """Train (or go on training) ``net`` ("model" and "text"); returns the averaged weights."""
+    device = data.latents.device
+    last = name == "unet" and device.type == "cuda"
+    net.to(device, memory_format=torch.channels_last if last else torch.preserve_format)
+    if begin is not None:
+        begin_with(net, begin, log)
+    course = Course(folder, name, net, budget, log, seed)
+    compile_blocks(net["model"].blocks(), device)
+    alphas = schedule().to(device)
+    for _ in course:
+        lesson = data.batch(batch)
+        with autocast(device):
+            denoising, reading = (flow_losses(net, lesson) if name == "transformer"
+                                  else noise_losses(net, lesson, alphas))
+        course.learn(denoising + SUPERVISION * reading)
+        course.tell(loss=denoising, reading=reading)
+    return course.finish()
