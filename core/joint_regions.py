@@ -24,7 +24,7 @@ from .masks import masks_on_grid
 from .method import spans_of
 from .network import LayerAddress
 from .regions import RegionAttention, RegionRule, image_geometry, shared_regions, text_geometry
-from .sequence import Block
+from .sequence import Block, Kind
 from .text import PromptTag
 
 
@@ -72,7 +72,7 @@ class JointRegionAttention(RegionAttention):
                 bias = self._block_bias(call, spans, block, strength * weight) + bias
         return attend(replace(call, bias=bias))
 
-    def _weights(self) -> dict[tuple[str, str], float]:
+    def _weights(self) -> dict[tuple[Kind, Kind], float]:
         assert isinstance(self.rule, JointRule)
         return {("image", "text"): self.rule.cross_strength, ("text", "image"): self.rule.text_strength,
                 ("image", "image"): self.rule.self_strength}

@@ -55,8 +55,8 @@ class FamilyNetwork(Network, Protocol):
     """A loaded network and latents of one size, for those who also run it."""
 
     @property
-    def subject(self) -> SubjectLayers | None:
-        """Which layers share a subject, and where its features are read; None where none can yet."""
+    def subject(self) -> SubjectLayers:
+        """Which layers share a subject, and where its features are read. Raises LookupError where none can yet."""
         ...
 
     def projections(self, layer: LayerAddress) -> tuple[torch.nn.Module, torch.nn.Module]:

@@ -26,8 +26,12 @@ class FluxNetwork:
     flux: Flux
     latent_grid: tuple[int, int]
 
-    @cached_property
+    @property
     def layers(self) -> tuple[LayerAddress, ...]:
+        return self._layers
+
+    @cached_property
+    def _layers(self) -> tuple[LayerAddress, ...]:
         blocks = [("double", n) for n in range(len(self.flux.double_blocks))]
         blocks += [("single", n) for n in range(len(self.flux.single_blocks))]
         last = max(1, len(blocks) - 1)
@@ -47,8 +51,8 @@ class FluxNetwork:
         return self._single
 
     @property
-    def subject(self) -> SubjectLayers | None:
-        return None
+    def subject(self) -> SubjectLayers:
+        raise LookupError("joint layers do not share subjects yet")
 
     def projections(self, layer: LayerAddress) -> tuple[torch.nn.Module, torch.nn.Module]:
         raise LookupError(f"{layer} makes keys and values with its queries")
@@ -74,7 +78,8 @@ class FluxFamily:
             return -(-size[0] // patch), -(-size[1] // patch)
 
         axis = joint_axis(inputs.text, tokens(inputs.latent), tuple(map(tokens, inputs.references)))
-        layers = {(layer.stage, layer.block): layer for layer in FluxNetwork(network, inputs.latent).layers}
+        own = FluxNetwork(network, inputs.latent).layers
+        layers: dict[Any, LayerAddress] = {(layer.stage, layer.block): layer for layer in own}
 
         def address(options: dict[str, Any], count: int) -> LayerAddress | None:
             return layers.get((options.get("block_type"), options.get("block_index")))

@@ -26,8 +26,12 @@ class NextDiTNetwork:
     nextdit: NextDiT
     latent_grid: tuple[int, int]
 
-    @cached_property
+    @property
     def layers(self) -> tuple[LayerAddress, ...]:
+        return self._layers
+
+    @cached_property
+    def _layers(self) -> tuple[LayerAddress, ...]:
         last = max(1, len(self.nextdit.layers) - 1)
         return tuple(LayerAddress("joint", n, 0, "joint", n / last) for n in range(last + 1))
 
@@ -45,8 +49,8 @@ class NextDiTNetwork:
         return self._middle
 
     @property
-    def subject(self) -> SubjectLayers | None:
-        return None
+    def subject(self) -> SubjectLayers:
+        raise LookupError("joint layers do not share subjects yet")
 
     def projections(self, layer: LayerAddress) -> tuple[torch.nn.Module, torch.nn.Module]:
         raise LookupError(f"{layer} makes keys and values with its queries")
