@@ -16,6 +16,7 @@ from ...core.method import Chain
 from ...core.network import LayerAddress, Layers, Network
 from ...core.schedule import SAME_LEVEL, Schedule, step_number
 from ...core.text import Phrase, TextLayout, columns
+from ..run.checks import skips_steps
 from ..run.hooks import File, SamplerCall
 from ..run.run import Run
 from . import store
@@ -52,7 +53,7 @@ class Recorder:
         images, _, *grid = call.noise.shape
         phrases, shown = _phrases(run.chain, self)
         by_step = keeps_steps(len(phrases), len(run.sigmas) - 1, math.prod(fit_grid((grid[-2], grid[-1]))))
-        cached = "easycache" in call.extra_args["model_options"].get("transformer_options", {})
+        cached = skips_steps(call.extra_args["model_options"])
         recording = recording_of(run.scratch, self.key)
         recording.phrases, recording.shown, recording.images = phrases, shown, images
         recording.sigmas, recording.by_step = run.sigmas, by_step

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from ...core.schedule import Schedule
 from ..convert import mask_to_bhw
 from ..errors import DirectorError
 from ..families import family_of
-from ..run.install import install
+from ..run.install import install, key_of
 from ..run.run import chain_of
 from ..run.status import send_status
 from .drawing import Drawing, read_picture
@@ -50,7 +49,8 @@ def build(node: str, unique_id: str, model: Any, vae: Any, predictor: Predictor,
                       model.model.latent_format)
     if options.strength == 0 or options.start >= options.end:
         return model
-    key = f"{unique_id}/{_digest(picture, masks, predictor, options)}"
+    key = key_of(unique_id, picture, masks, predictor.fingerprint, predictor.steps, predictor.weights["last.bias"],
+                 options)
     if drawing.empty or (masks is not None and not bool((masks > 0).any())):
         what = "drawing" if drawing.empty else "mask"
         send_status(key, node, f"nothing happened: the {what} is empty")
@@ -75,13 +75,4 @@ def _check(node: str, model: Any, vae: Any, predictor: Predictor, options: Sketc
     require_match(predictor, model, node)
     chain = chain_of(model.model_options)
     if chain is not None and any(isinstance(m, SketchGuidanceMethod) for m in chain.methods):
-        raise DirectorError(node, "this model follows a drawing already; put both into one picture.")
-
-
-def _digest(picture: torch.Tensor, masks: torch.Tensor | None, predictor: Predictor, options: SketchOptions) -> str:
-    """Names this drawing; the same inputs give the same name."""
-    digest = hashlib.sha256(repr((options, predictor.fingerprint, predictor.steps)).encode())
-    for part in (picture, masks, predictor.weights["last.bias"]):
-        if part is not None:
-            digest.update(part.detach().cpu().float().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:12]
+        raise DirectorError(node, "this model already follows a drawing; combine both drawings in one picture.")

@@ -20,6 +20,7 @@ from ...core.sketch import agreement, edge_map, guided, sketched_noise
 from ..errors import DirectorError
 from ..families.differentiable_attention import backend_without_gradient
 from ..families.foreign_patches import replaces_attention
+from ..run.checks import require_one_gpu
 from ..run.hooks import CondCall, Evaluate, RunArguments, Sample, SamplerCall
 from ..run.noise_law import noise_law
 from ..run.run import Run
@@ -211,8 +212,7 @@ def positive_list(call: CondCall, positives: frozenset[Any]) -> int | None:
 def refuse(label: str, run: Run, call: SamplerCall) -> None:
     """Raise DirectorError for a run in which there is no gradient to be had."""
     options = call.extra_args["model_options"]
-    if options.get("multigpu_clones"):
-        raise DirectorError(label, "a drawing cannot be followed on several GPUs at once; bypass the multi-GPU node.")
+    require_one_gpu(label, "it follows a drawing", options)
     window = options.get("context_handler")
     if window is not None and window.dim != 0:
         raise DirectorError(label, "context windows split each picture here; bypass them.")

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import torch
 
 from ...core.method import Chain
 from ...core.text import Phrase, PhraseNotFound, PromptTag
 from ..errors import DirectorError
 from ..families.checkpoint import fingerprint
-from ..run.install import install
+from ..run.install import install, key_of
 from ..run.run import CHAIN_KEY
 from ..text.prompt import Conditioning, encode, encode_lines, take_prompt, tokenise_phrase, with_key
 from ..text.refusals import APPENDED, nearest_hint
@@ -51,7 +47,8 @@ def build(node: str, unique_id: str, model: Any, clip: Any, text: str | Conditio
     if options.strength == 0.0 or not (options.sharing or options.injecting):
         return Outputs(model, conditioning, shared)
     check_model(node, model, bank, len(phrases), options)
-    key = f"{unique_id}/{_digest(tag, phrases, options, bank)}"
+    kept = (bank.facts(), bank.tensors.get("features")) if bank else None
+    key = key_of(unique_id, [row.text for row in tag.rows], [p.text for p in phrases], options, kept)
     method = SharedSubject(key, tuple(phrases), scenes, options, bank, node)
     return Outputs(install(model, method), with_key(conditioning, tag, key), shared)
 
@@ -139,11 +136,3 @@ def check_model(node: str, model: Any, bank: SubjectBank | None, subjects: int, 
     if options.separate and len(bank.subjects) != subjects:
         raise DirectorError(node, f"the bank has {len(bank.subjects)} subjects and the scenes {subjects}; name the "
                                   "same ones in the same order, or switch separate_subjects off.")
-
-
-def _digest(tag: PromptTag, phrases: Sequence[Phrase], options: SubjectOptions, bank: SubjectBank | None) -> str:
-    """Names this binding; the same inputs give the same name."""
-    text = repr(([row.text for row in tag.rows], [p.text for p in phrases], options, bank and bank.facts()))
-    kept = bank.tensors.get("features") if bank else None
-    values = b"" if kept is None else kept.to(torch.float32).numpy().tobytes()
-    return hashlib.sha256(text.encode() + values).hexdigest()[:12]

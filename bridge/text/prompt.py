@@ -32,7 +32,17 @@ def encode(clip: Any, text: str, node: str) -> Conditioning:
 def _encode(clip: Any, text: str, node: str) -> Conditioning:
     tokens = clip.tokenize(text)
     layout = layout_of(text, tokens, clip, node)
-    return with_tag(clip.encode_from_tokens_scheduled(tokens), PromptTag((layout,)))
+    conditioning = clip.encode_from_tokens_scheduled(tokens)
+    _require_own_tokens(conditioning, len(layout.tokens), node)
+    return with_tag(conditioning, PromptTag((layout,)))
+
+
+def _require_own_tokens(conditioning: Conditioning, tokens: int, node: str) -> None:
+    """An encoder that another pack has changed may give each token twice (NegPip) or put others in between."""
+    given = next((cond.shape[1] for cond, _ in conditioning if cond.shape[1] != tokens), tokens)
+    if given != tokens:
+        raise DirectorError(node, f"the text encoder gives {given} tokens for a prompt of {tokens}, so another node "
+                                  "has changed it (NegPip does); give this node the clip from before that node.")
 
 
 def _require_clip(clip: Any, node: str) -> None:

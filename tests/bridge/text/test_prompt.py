@@ -8,6 +8,7 @@ import pytest
 import tiny
 import torch
 from embeddings import with_embedding
+from foreign_packs import doubled
 from scene import encode, host_encode
 
 FAMILIES = pytest.mark.parametrize("name", ["sd15", "sdxl"])
@@ -163,3 +164,29 @@ def test_what_the_hosts_nodes_do_to_the_words() -> None:
                     ConditioningConcat().concat(ours, other)[0],
                     ConditioningAverage().addWeighted(ours, other, 0.5)[0]):
         assert changed[0][1]["attention_director"] is tag
+
+
+class ChangedEncoder:
+    """A CLIP whose encoding another pack has changed: every token is followed by its value, as NegPip's are."""
+
+    def __init__(self, clip: Any) -> None:
+        self.clip = clip
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.clip, name)
+
+    def encode_from_tokens_scheduled(self, tokens: Any) -> Any:
+        return doubled(self.clip.encode_from_tokens_scheduled(tokens))
+
+
+@pytest.mark.parametrize("text", ["a red hat", "a red hat\na dog"])
+def test_an_encoder_that_gives_other_tokens_is_refused_when_the_node_runs(text: str) -> None:
+    from attention_director.bridge.text.prompt import encode as tagged
+    from attention_director.bridge.text.prompt import encode_lines
+
+    clip, lines = ChangedEncoder(tiny.clip()), text.splitlines()
+    with pytest.raises(ValueError) as refused:
+        encode_lines(clip, lines, "Encode Prompt") if len(lines) > 1 else tagged(clip, text, "Encode Prompt")
+    assert str(refused.value) == (
+        "Encode Prompt: the text encoder gives 154 tokens for a prompt of 77, so another node has changed it (NegPip "
+        "does); give this node the clip from before that node.")
