@@ -14,8 +14,8 @@ NODE = "AttnDirRegionsFromBoxes"
 
 
 def _boxes_input():
-    tooltip = ("Boxes from Create Bounding Boxes or a detector: pixel boxes, elements with descriptions, "
-               "or the same as JSON text.")
+    tooltip = ("Boxes from Create Bounding Boxes or a detector such as Florence-2 or RT-DETR, or the same as JSON "
+               "text. A detector's label becomes the region's words.")
     if hasattr(io, "MultiType") and hasattr(io, "BoundingBox") and hasattr(io, "Array"):
         return io.MultiType.Input("bboxes", types=[io.BoundingBox, io.Array, io.String], tooltip=tooltip)
     return io.Custom("BOUNDING_BOX").Input("bboxes", tooltip=tooltip)

@@ -1,7 +1,7 @@
 // Boxes that can be read from the nodes themselves, before any run; bridge/regions/boxes.py reads the same ones in a run.
 import { ordered } from "../shared/geometry.js";
 import { linkOf, sourceOf, widgetOf } from "../shared/host.js";
-import { listOf, readBox } from "./box_formats.js";
+import { readBoxes } from "./box_formats.js";
 import { cut } from "./drawing.js";
 
 /** @typedef {import("../shared/comfyui").GraphNode} GraphNode */
@@ -76,7 +76,7 @@ function drawnBoxes(node, source, width, height) {
 /** Boxes as JSON text. @param {unknown} text @param {number} width @param {number} height @returns {Found[] | null} */
 function writtenBoxes(text, width, height) {
   try {
-    return all(listOf(JSON.parse(String(text ?? "").trim() || "[]")), (entry) => readBox(entry, width, height));
+    return all(readBoxes(JSON.parse(String(text ?? "").trim() || "[]"), width, height), (found) => found);
   } catch {
     return null;
   }
