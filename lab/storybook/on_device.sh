@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Train the storybook world on a lent GPU that reaches no registry: python3 with torch, numpy, safetensors and Pillow is
+# Train the storybook world on a GPU machine that reaches no registry: python3 with torch, numpy, safetensors and Pillow is
 # all it needs. One command, from the repository's root:
 #
 #   bash lab/storybook/on_device.sh SECONDS OUT STEP=WEIGHT...
