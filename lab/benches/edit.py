@@ -15,7 +15,7 @@ from world.draw import start_noise
 from world.oracle import look
 from world.render import render
 
-from .each import WORKER, Cases
+from .cached_cases import WORKER, Cases
 from .edit_cases import KINDS, Edit, psnr, sample_edit, source_is_right, succeeded, untouched
 from .edit_methods import REAL, Source, advice, encode, sample, variants_for
 from .edit_weights import shares_of, weight_edit, weight_rows

@@ -16,7 +16,7 @@ from identity.records import creature_scene
 from world.draw import Conditioning, World, draw, load_world
 from world.render import render
 
-from .each import WORKER, Cases
+from .cached_cases import WORKER, Cases
 from .identity_cases import Case, sample_case, scores
 from .results import Row, mean_row
 from .world import round_trip

@@ -7,7 +7,7 @@ from random import Random
 
 import numpy as np
 import torch
-from identity.coats import blended, nearest
+from identity.patterns import blended, nearest
 from world.caption import plain_caption
 from world.oracle import look, score_caption
 from world.render import render

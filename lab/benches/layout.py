@@ -15,7 +15,7 @@ from world.oracle import layout_scores, look
 from world.render import coverage
 from world.scene import BACKGROUNDS, CANVAS_PX, COLOURS, SHAPES, Scene, Thing, place_things
 
-from .each import WORKER, Cases
+from .cached_cases import WORKER, Cases
 from .layout_methods import VARIANTS
 from .results import Row, mean_row
 

@@ -11,7 +11,7 @@ import torch
 from world.draw import Settings, World
 from world.render import render
 
-from .each import WORKER, Cases
+from .cached_cases import WORKER, Cases
 from .results import RESULTS, TRIAL, Row, mean_row
 from .sheets import save
 from .sketch_cases import KINDS, Sketch, sample_sketch, sketch_scores

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from world.draw import Drawing, Settings, World, draw
 
-from .each import WORKER, Cases
+from .cached_cases import WORKER, Cases
 from .memory import peak_bytes
 from .results import RESULTS, TRIAL, Row, mean_row
 from .sheets import save

@@ -12,7 +12,7 @@ from itertools import combinations
 from random import Random
 
 import numpy as np
-from identity.coats import READ_PX, creature_pixels, inside
+from identity.patterns import READ_PX, creature_pixels, inside
 from world.caption import plain_caption
 from world.oracle import Found, Seen, look
 from world.scene import BACKGROUNDS, CANVAS_PX, COLOURS, CREATURE, SHAPES, Scene, Thing

@@ -8,7 +8,7 @@ import torch
 from world.train_unet import loss_weight
 from world.training import seed_step
 
-from .crew import Crew
+from .creatures import Crew
 from .losses import WatchedAttention, half_masked
 from .references import augmented
 from .store import Store

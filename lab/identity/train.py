@@ -221,7 +221,7 @@ def main(line: list[str] | None = None) -> dict[str, Any]:
     from pack import load_pack
 
     load_pack()
-    from identity.crew import join
+    from identity.creatures import join
 
     crew = join()
     try:

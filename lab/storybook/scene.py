@@ -85,10 +85,10 @@ def sample_phrases(rng: Random, count: int) -> list[str]:
     return out
 
 
-def sample_sprites(rng: Random, phrases: Sequence[str], atlas: Atlas, which: Which, twins: bool) -> list[int]:
-    """A look for each phrase. ``twins``: the first two things are one look."""
+def sample_sprites(rng: Random, phrases: Sequence[str], atlas: Atlas, which: Which, variants: bool) -> list[int]:
+    """A look for each phrase. ``variants``: the first two things are one look."""
     sprites = [rng.choice(atlas.looks(phrase, which)) for phrase in phrases]
-    return [sprites[0], sprites[0], *sprites[2:]] if twins else sprites
+    return [sprites[0], sprites[0], *sprites[2:]] if variants else sprites
 
 
 def sample_scene(rng: Random, atlas: Atlas, count: int | None = None, which: Which = "trained") -> Scene:
@@ -98,10 +98,10 @@ def sample_scene(rng: Random, atlas: Atlas, count: int | None = None, which: Whi
     """
     count = count or rng.choices(list(COUNTS), list(COUNTS.values()))[0]
     phrases = sample_phrases(rng, count)
-    twins = count > 1 and rng.random() < TWINS / (1 - COUNTS[1])
-    if twins:
+    variants = count > 1 and rng.random() < TWINS / (1 - COUNTS[1])
+    if variants:
         phrases[:2] = [rng.choices(WITH_LOOKS, [weight(word) for word in WITH_LOOKS])[0]] * 2
-    sprites = sample_sprites(rng, phrases, atlas, which, twins)
+    sprites = sample_sprites(rng, phrases, atlas, which, variants)
     things = [Thing(sprite, phrase, x, y, size, rng.random() < 0.5, rng.uniform(-TURN, TURN))
               for sprite, phrase, (x, y, size) in zip(sprites, phrases, place_things(rng, count), strict=True)]
     rng.shuffle(things)

@@ -84,9 +84,9 @@ def sample_coat(rng: Random) -> Coat:
                 rng.choice((0.0, 45.0, 90.0, 135.0)), rng.uniform(0.42, 0.6))
 
 
-def _coats(rng: Random, count: int, twins: float) -> list[Coat]:
-    """One coat for all, by the chance ``twins``, or one for each."""
-    if count > 1 and rng.random() < twins:
+def _coats(rng: Random, count: int, variants: float) -> list[Coat]:
+    """One coat for all, by the chance ``variants``, or one for each."""
+    if count > 1 and rng.random() < variants:
         return [sample_coat(rng)] * count
     return [sample_coat(rng) for _ in range(count)]
 
@@ -113,10 +113,10 @@ def place_things(rng: Random, count: int) -> list[tuple[float, float, float]]:
             return placed
 
 
-def sample_scene(rng: Random, creatures: float = CREATURES, twins: float = 0.7) -> Scene:
+def sample_scene(rng: Random, creatures: float = CREATURES, variants: float = 0.7) -> Scene:
     """A random scene.
 
-    ``creatures`` is the chance that any is in it; ``twins`` the chance that those of one scene all wear one
+    ``creatures`` is the chance that any is in it; ``variants`` the chance that those of one scene all wear one
     coat, so that a model learns what photographs teach: things of one name near each other look alike.
     """
     background = rng.choice(list(BACKGROUNDS))
@@ -129,7 +129,7 @@ def sample_scene(rng: Random, creatures: float = CREATURES, twins: float = 0.7) 
     creature_count = 0
     if with_creature:
         creature_count = rng.randint(1, count)
-    coats = _coats(rng, creature_count, twins)
+    coats = _coats(rng, creature_count, variants)
     things, taken = [], set()
     for i, (x, y, r) in enumerate(place_things(rng, count)):
         if i < creature_count:

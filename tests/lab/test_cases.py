@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benches import each
-from benches.each import Cases, digest
+from benches import cached_cases as each
+from benches.cached_cases import Cases, digest
 
 ASKED: list[Any] = []
 

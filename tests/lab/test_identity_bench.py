@@ -11,7 +11,7 @@ import pytest
 import torch
 from benches import identity as bench
 from benches.identity_cases import Case, portrait, sample_case, scores
-from identity.coats import hybrids
+from identity.patterns import hybrids
 from world.draw import load_world
 from world.render import render
 from world.scene import Coat, Scene

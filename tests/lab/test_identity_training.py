@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 from identity import train as trainer
-from identity.coats import nearest
 from identity.losses import WatchedAttention, half_masked, localisation, shrunk
+from identity.patterns import nearest
 from identity.records import creature_record, creature_scene, folder_records
 from identity.store import reference_crop
 from identity.tower import TINY, build_tower, tower_vectors
@@ -192,7 +192,7 @@ def test_the_file_written_is_the_network_trained(tmp_path: Path, more: tuple[str
     from attention_director.bridge.identity.adapter import load_adapter
     from attention_director.bridge.identity.vision import squared
     from attention_director.bridge.identity.weights import with_unet
-    from identity.crew import join
+    from identity.creatures import join
 
     line = small_training(tmp_path / "a", "--steps", "1", *more)
     arguments = trainer.arguments_of(argparse.ArgumentParser(), line)

@@ -77,8 +77,8 @@ def test_sizes_places_and_overlaps_are_in_bounds() -> None:
 
 
 def test_one_scene_in_eight_shows_a_look_twice() -> None:
-    twins = [scene for scene in SOME if len({thing.sprite for thing in scene.things}) < len(scene.things)]
-    assert 0.1 < len(twins) / len(SOME) < 0.16
+    variants = [scene for scene in SOME if len({thing.sprite for thing in scene.things}) < len(scene.things)]
+    assert 0.1 < len(variants) / len(SOME) < 0.16
     for scene in SOME:
         phrases = [thing.phrase for thing in scene.things]
         assert all(phrase in WITH_LOOKS for phrase in phrases if phrases.count(phrase) > 1)

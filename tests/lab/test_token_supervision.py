@@ -42,8 +42,8 @@ def test_each_part_has_its_words_and_its_place(words: Words) -> None:
 
 
 def test_things_of_one_name_are_one_part(words: Words) -> None:
-    twins = Scene("grey", (Thing("creature", "", 32, 32, 20), Thing("creature", "", 96, 96, 20)))
-    where = places(words, words.rows(["a creature and a creature"]), [twins], quarters((0, 0), (1, 1))[None])
+    variants = Scene("grey", (Thing("creature", "", 32, 32, 20), Thing("creature", "", 96, 96, 20)))
+    where = places(words, words.rows(["a creature and a creature"]), [variants], quarters((0, 0), (1, 1))[None])
     assert where.tokens[0, :, 0].nonzero().flatten().tolist() == [2, 5]
     assert where.masks[0, 0].sum() == 32 and where.named[0].tolist() == [1, 0, 0, 0, 0]
 

@@ -21,14 +21,15 @@ def region_inputs(**changes: Any) -> dict[str, Any]:
             "strength": 1.0, "preset": "strong", "unbound_words": "everywhere", "uncovered": "background"} | changes
 
 
-def graph(model: list[Any], positive: list[Any], steps: int, twin: int, nodes: Graph) -> Graph:
-    """Demo model, sampler, picture. twin: graphs that differ in it alone draw the same picture, and
+def graph(model: list[Any], positive: list[Any], steps: int, variant: int, nodes: Graph) -> Graph:
+    """Demo model, sampler, picture. variant: graphs that differ in it alone draw the same picture, and
     the host does not answer one from its cache of the other."""
     return {
         "1": {"class_type": "AttnDirLoadDemoModel", "inputs": {}},
         "3": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["1", 1], "text": ""}},
         "4": {"class_type": "EmptyLatentImage", "inputs": {"width": 128, "height": 128, "batch_size": 1}},
-        "5": {"class_type": "LatentFromBatch", "inputs": {"samples": ["4", 0], "batch_index": 0, "length": 1 + twin}},
+        "5": {"class_type": "LatentFromBatch",
+              "inputs": {"samples": ["4", 0], "batch_index": 0, "length": 1 + variant}},
         "6": {"class_type": "KSampler", "inputs": {
             "model": model, "positive": positive, "negative": ["3", 0], "latent_image": ["5", 0], "seed": 7,
             "steps": steps, "cfg": 4.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}},
@@ -38,13 +39,13 @@ def graph(model: list[Any], positive: list[Any], steps: int, twin: int, nodes: G
     }
 
 
-def directed(steps: int = 6, twin: int = 0, **changes: Any) -> Graph:
+def directed(steps: int = 6, variant: int = 0, **changes: Any) -> Graph:
     """With a RegionPrompt; changes are its inputs."""
     node = {"class_type": "RegionPrompt", "inputs": region_inputs(**changes)}
-    return graph(["2", 0], ["2", 1], steps, twin, {"2": node})
+    return graph(["2", 0], ["2", 1], steps, variant, {"2": node})
 
 
-def plain(steps: int = 6, twin: int = 0) -> Graph:
+def plain(steps: int = 6, variant: int = 0) -> Graph:
     """The same prompt without us."""
     node = {"class_type": "CLIPTextEncode", "inputs": {"clip": ["1", 1], "text": TEXT}}
-    return graph(["1", 0], ["2", 0], steps, twin, {"2": node})
+    return graph(["1", 0], ["2", 0], steps, variant, {"2": node})

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from graphs import canvas, directed, plain  # noqa: E402
 
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"), key=lambda path: path.stem)
-# The twins for checkpoints of one's own are run in test_twins.py.
+# The variants for checkpoints of one's own are run in test_twins.py.
 SHIPPED = [path for path in WORKFLOWS if "CheckpointLoaderSimple" not in path.read_text(encoding="utf-8")]
 
 
@@ -95,7 +95,7 @@ def test_an_example_workflow_runs_as_shipped(server: Server, path: Path) -> None
 
 
 def test_the_websocket_tells_steps_and_what_each_node_did(server: Server) -> None:
-    outcome = server.queue(directed(steps=5, twin=1))
+    outcome = server.queue(directed(steps=5, variant=1))
     assert not outcome.error
     steps = [e.data["value"] for e in outcome.events if e.kind == "progress" and e.data["node"] == "6"]
     assert steps == sorted(steps) and steps[-1] == 5  # the host leaves out steps that follow too fast
@@ -104,26 +104,26 @@ def test_the_websocket_tells_steps_and_what_each_node_did(server: Server) -> Non
 
 
 def test_a_window_that_never_opened_says_so(server: Server) -> None:
-    graph = directed(twin=2, preset="paper")
+    graph = directed(variant=2, preset="paper")
     graph["6"]["inputs"]["denoise"] = 0.1
     assert server.queue(graph).statuses["2"].startswith("nothing happened: the run began at")
 
 
 def test_queueing_twice_draws_the_same_picture(server: Server) -> None:
-    first = drawn(server, directed(twin=3))
-    np.testing.assert_array_equal(first, drawn(server, directed(twin=4)))
-    assert np.abs(first.astype(int) - drawn(server, plain(twin=3))).max() > 0
+    first = drawn(server, directed(variant=3))
+    np.testing.assert_array_equal(first, drawn(server, directed(variant=4)))
+    assert np.abs(first.astype(int) - drawn(server, plain(variant=3))).max() > 0
 
 
 def test_strength_zero_is_the_plain_picture(server: Server) -> None:
-    np.testing.assert_array_equal(drawn(server, directed(twin=5, strength=0.0)), drawn(server, plain(twin=5)))
+    np.testing.assert_array_equal(drawn(server, directed(variant=5, strength=0.0)), drawn(server, plain(variant=5)))
 
 
 def test_an_interrupted_run_leaves_nothing_behind(server: Server) -> None:
-    before = drawn(server, plain(twin=6))
-    prompt_id = server.submit(directed(steps=1000, twin=6))
+    before = drawn(server, plain(variant=6))
+    prompt_id = server.submit(directed(steps=1000, variant=6))
     server.wait_for_step(prompt_id, 3)
     server.interrupt()
     outcome = server.wait(prompt_id)
     assert outcome.interrupted and not outcome.error
-    np.testing.assert_array_equal(before, drawn(server, plain(twin=7)))
+    np.testing.assert_array_equal(before, drawn(server, plain(variant=7)))

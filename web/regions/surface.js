@@ -3,7 +3,7 @@ import { createPad } from "../shared/pad.js";
 import { begin, moveRegion } from "./gestures.js";
 import { EMPTY_HINT } from "./notice.js";
 import { paint } from "./paint.js";
-import { cursorOver, handleAt, labelAt } from "./pointing.js";
+import { cursorOver, handleAt, labelAt } from "./hit_test.js";
 import { regionAt } from "./shapes.js";
 import { aspectOf, committed, selectedRegion, shownDrawing, spansOf, staleOf } from "./state.js";
 
@@ -23,7 +23,7 @@ import { aspectOf, committed, selectedRegion, shownDrawing, spansOf, staleOf } f
  * @typedef {object} SurfaceEvents
  * @property {() => void} focus
  * @property {() => void} twice a double click on a region
- * @property {ReturnType<typeof import("./arrivals.js").createArrivals>} arrivals
+ * @property {ReturnType<typeof import("./imports.js").createImports>} arrivals
  * @property {(event: WheelEvent | PointerEvent) => void} graph
  */
 

@@ -1,8 +1,8 @@
 // The region canvas as one element: tools, canvas, words, regions. It knows no ComfyUI.
 import { make } from "../shared/dom.js";
 import { createStore } from "../shared/store.js";
-import { acted, lacksRegion, pasted } from "./acting.js";
-import { createArrivals } from "./arrivals.js";
+import { acted, lacksRegion, pasted } from "./commands.js";
+import { createImports } from "./imports.js";
 import { serialise } from "./drawing.js";
 import { command } from "./keys.js";
 import { createPanels, showPanels } from "./panels.js";
@@ -26,7 +26,7 @@ import { createSurface } from "./surface.js";
  * @property {(event: WheelEvent | PointerEvent) => void} graph
  * @property {{ get: () => string, set: (text: string) => void }} clipboard
  */
-/** @typedef {{ store: Store, root: HTMLElement, panels: import("./panels.js").Panels, surface: ReturnType<typeof createSurface>, arrivals: ReturnType<typeof createArrivals> }} Parts */
+/** @typedef {{ store: Store, root: HTMLElement, panels: import("./panels.js").Panels, surface: ReturnType<typeof createSurface>, arrivals: ReturnType<typeof createImports> }} Parts */
 
 /** @param {ViewEvents} on */
 export function createView(on) {
@@ -40,7 +40,7 @@ export function createView(on) {
     draw: () => surface.pad.redraw(),
   });
   const act = (/** @type {Command} */ order) => obey({ store, root, panels, surface, arrivals }, on, order);
-  const arrivals = createArrivals(store, { masks: on.masks, unlink: on.unlink, arrived: focus });
+  const arrivals = createImports(store, { masks: on.masks, unlink: on.unlink, arrived: focus });
   const panels = createPanels(store, on, { act, leave: focus, masks: arrivals.importMasks });
   const surface = createSurface(store, { focus, arrivals, graph: on.graph, twice: panels.inspector.focus });
   const root = make("div", {

@@ -126,8 +126,8 @@ def test_the_negative_does_not_count() -> None:
     model, clip, negative = family()
     positive = encode(clip, PROMPT)
     seen = recorded(model, positive)
-    twin = heat_of(seen, tiny.sample(seen, positive, encode(clip, PROMPT), steps=1))
-    assert_maps(twin.mean, heat_of(seen, tiny.sample(seen, positive, host_encode(clip, PROMPT), steps=1)).mean)
+    variant = heat_of(seen, tiny.sample(seen, positive, encode(clip, PROMPT), steps=1))
+    assert_maps(variant.mean, heat_of(seen, tiny.sample(seen, positive, host_encode(clip, PROMPT), steps=1)).mean)
 
 
 def test_each_image_reads_its_own_prompt() -> None:

@@ -1,4 +1,4 @@
-import { acted, lacksRegion, pasted } from "../../../web/regions/acting.js";
+import { acted, lacksRegion, pasted } from "../../../web/regions/commands.js";
 import { parse, serialise } from "../../../web/regions/drawing.js";
 import { beforeInsert, committed, FIRST, isTurned, picked, staleOf, spansOf, told, withPrompt, withSize, withValue } from "../../../web/regions/state.js";
 import * as sketch from "../../../web/sketch/state.js";

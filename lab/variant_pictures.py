@@ -1,4 +1,4 @@
-"""The thumbnail of a twin: its demo's picture, with a mark in a corner that says which family it is for."""
+"""The thumbnail of a variant: its demo's picture, with a mark in a corner that says which family it is for."""
 
 from __future__ import annotations
 

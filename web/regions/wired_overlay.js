@@ -12,7 +12,7 @@ const DASH = [6, 4];
  * @param {CanvasRenderingContext2D} to @param {number} w @param {number} h in pixels @param {number} unit backing pixels
  * in a pixel of the page @param {Region[]} regions @param {number} first the number of the first one's colour
  */
-export function paintGhosts(to, w, h, unit, regions, first) {
+export function paintWired(to, w, h, unit, regions, first) {
   to.setLineDash(DASH.map((length) => length * unit));
   to.lineWidth = 1.5 * unit;
   for (let i = regions.length - 1; i >= 0; i--) {

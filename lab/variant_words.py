@@ -1,4 +1,4 @@
-"""What the twins of the example workflows say instead of the demo world's words.
+"""What the variants of the example workflows say instead of the demo world's words.
 
 The demo model knows coloured shapes and creatures; a checkpoint draws photographs. Keys are the first
 two digits of a workflow's name. Replaced are whole strings or parts of them, longest first, in prompts,
@@ -57,10 +57,10 @@ WORDS: dict[str, dict[str, str]] = {
 }
 PORTRAITS = (" Choose FastComposer's adapter in Load Identity Adapter (its own terms apply), and wire portraits of "
              "people who agreed to it, in your own Load Image, in place of the examples.")
-# A sentence that a twin's note adds.
+# A sentence that a variant's note adds.
 ADVICE = {
     "09": " Put your own Load Image in place of the example, and its caption in place of that text.",
-    "13": " Four pictures are drawn at once: where memory is short take 14, the hero in a new scene.",
+    "13": " Four pictures are generated at once: if memory is short, use workflow 14.",
     "15": " Put your own Load Image in place of the example, and its caption in place of that text.",
     "16": " A predictor belongs to one model: make yours with 17, then choose it in Load Guidance Predictor.",
     "17": " Put pictures and their texts (one .txt beside each) into a folder within ComfyUI's input folder and choose "

@@ -25,9 +25,9 @@ from world.draw import World, load_world
 ROOT = Path(__file__).resolve().parents[2]
 # What a picture and its judgement depend on, beside the bench's own files.
 SOURCES = ("assets/tiny_world.safetensors", "core/**/*.py", "bridge/**/*.py", "lab/world/[!t]*.py",
-           "lab/benches/each.py")
-OWN = {"sketch": ("assets/demo_edges.safetensors",), "identity": ("assets/demo_identity.safetensors",
-                                                                  "lab/identity/coats.py", "lab/identity/records.py")}
+           "lab/benches/cached_cases.py")
+OWN = {"sketch": ("assets/demo_edges.safetensors",),
+       "identity": ("assets/demo_identity.safetensors", "lab/identity/patterns.py", "lab/identity/records.py")}
 THREADS = 1  # a batch of two is too small to share among cores
 WORKER: dict[str, World] = {}
 

@@ -1,6 +1,6 @@
 // Regions that come from elsewhere: masks of pictures, and those that other nodes bring in by wire.
 import { MAX_REGIONS } from "./drawing.js";
-import { paintGhosts } from "./ghosts.js";
+import { paintWired } from "./wired_overlay.js";
 import { read, withMasks } from "./importing.js";
 import { committed, told } from "./state.js";
 import { NONE } from "./wired.js";
@@ -8,14 +8,14 @@ import { createWiredRow } from "./wired_row.js";
 
 /** @typedef {import("../shared/store.js").Store<import("./state.js").State>} Store */
 /**
- * @typedef {object} ArrivalEvents
+ * @typedef {object} ImportEvents
  * @property {(from: string | File[]) => Promise<import("./importing.js").Picture[]>} masks
  * @property {() => void} unlink
  * @property {() => void} arrived regions from elsewhere are in the drawing
  */
 
-/** @param {Store} store @param {ArrivalEvents} on */
-export function createArrivals(store, on) {
+/** @param {Store} store @param {ImportEvents} on */
+export function createImports(store, on) {
   let wired = NONE;
   const row = createWiredRow(() => copyWired(store, on, wired.regions));
   return {
@@ -37,11 +37,11 @@ export function createArrivals(store, on) {
       if (arrived) on.arrived();
     },
     /** @type {(to: CanvasRenderingContext2D, w: number, h: number, unit: number) => void} */
-    paint: (to, w, h, unit) => paintGhosts(to, w, h, unit, wired.regions, store.get().drawing.regions.length),
+    paint: (to, w, h, unit) => paintWired(to, w, h, unit, wired.regions, store.get().drawing.regions.length),
   };
 }
 
-/** Behind the drawn ones, where they lie already. @param {Store} store @param {ArrivalEvents} on @param {import("./drawing.js").Region[]} wired */
+/** Behind the drawn ones, where they lie already. @param {Store} store @param {ImportEvents} on @param {import("./drawing.js").Region[]} wired */
 function copyWired(store, on, wired) {
   const { drawing } = store.get();
   const regions = [...drawing.regions, ...wired];

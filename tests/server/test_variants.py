@@ -11,14 +11,14 @@ import pytest
 import torch
 from client import Server
 from graph import missing_files, to_prompt
-from twins import FOLDER
+from variants import FOLDER
 
 sys.path.insert(0, str(Path(__file__).parent))
 from bench import Bench  # noqa: E402
 
 FAMILIES = {"(SD1.5)": "sd15", "(SDXL)": "sdxl"}
 TWINS = sorted(path.stem for path in FOLDER.glob("*.json") if path.stem.endswith(tuple(FAMILIES)))
-# What a person brings; the saved banks and predictors are those of the twins before.
+# What a person brings; the saved banks and predictors are those of the variants before.
 BROUGHT = ("your-checkpoint.safetensors", "your-control-net.safetensors", "your-pictures",
            "pytorch_model.bin", *(f"{kind}_{family}_00001_.safetensors" for kind in ("mine", "depth")
                                   for family in FAMILIES.values()))
@@ -34,7 +34,7 @@ def output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def wired(server: Server, name: str, changes: dict[str, dict[str, Any]] | None = None) -> Bench:
-    """The twin, run to its end on tiny models."""
+    """The variant, run to its end on tiny models."""
     info = server.object_info()
     graph = to_prompt(json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8")), info)
     assert set(missing_files(graph, info)) <= set(BROUGHT)

@@ -1,6 +1,6 @@
 """Shared Subject with a control net: the demo story, every scene in the pose of one drawing.
 
-The tiny world has no trained control net, so this workflow has no demo of its own, only twins.
+The tiny world has no trained control net, so this workflow has no demo of its own, only variants.
 """
 
 from __future__ import annotations

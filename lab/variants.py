@@ -1,4 +1,4 @@
-"""Twins of the example workflows, for checkpoints of one's own: python3 lab/run.py twins writes them again.
+"""Variants of the example workflows, for checkpoints of one's own: python3 lab/run.py variants writes them again.
 
 Every demo workflow has one for Stable Diffusion 1.5 and, where weights for it exist, one for SDXL: same
 wires, with Load Checkpoint in place of the demo model, sizes and sampling that suit the family, and other
@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from twin_control import NAME as CONTROLLED
-from twin_control import with_control_net
-from twin_pictures import mark
-from twin_words import ADVICE, WORDS
+from variant_control import NAME as CONTROLLED
+from variant_control import with_control_net
+from variant_pictures import mark
+from variant_words import ADVICE, WORDS
 from workflow_edit import Node, Workflow, add, connect, field, of_type, remove, socket, targets
 
 FOLDER = Path(__file__).resolve().parent.parent / "workflows"
@@ -60,17 +60,17 @@ def demos() -> list[Path]:
 
 
 def families_of(demo: Workflow) -> tuple[Family, ...]:
-    """Whom a twin is for: adapters for identities exist for Stable Diffusion 1.5 alone."""
+    """Whom a variant is for: adapters for identities exist for Stable Diffusion 1.5 alone."""
     return FAMILIES[:1] if of_type(demo, "AttnDirLoadAdapter") else FAMILIES
 
 
-def twin_name(stem: str, family: Family) -> str:
+def variant_name(stem: str, family: Family) -> str:
     """Sorts behind its demo, SD1.5 before SDXL."""
     return f"{stem} ({family.label})"
 
 
 def derive(stem: str, demo: Workflow, family: Family) -> Workflow:
-    """The twin of a workflow of this name; the demo is not changed."""
+    """The variant of a workflow of this name; the demo is not changed."""
     workflow, number = copy.deepcopy(demo), stem[:2]
     for loader in of_type(workflow, "AttnDirLoadDemoModel"):
         swap_loader(loader)
@@ -134,7 +134,7 @@ def reworded(value: Any, words: dict[str, str]) -> Any:
 
 
 def own_files(value: Any, number: str, family: Family) -> Any:
-    """File names a twin must not share with its demo: saved pictures, banks, predictors and adapters."""
+    """File names a variant must not share with its demo: saved pictures, banks, predictors and adapters."""
     if not isinstance(value, str):
         return value
     value = value.replace(f"attention_director/{number}", f"attention_director/{number}-{family.key}")
@@ -173,13 +173,13 @@ def train_on_a_folder(workflow: Workflow) -> None:
 
 
 def note_of(family: Family, advice: str, said: str) -> str:
-    """What holds for the twin comes first, for notes scroll."""
+    """What holds for the variant comes first, for notes scroll."""
     return (f"For {family.article} checkpoint of yours: choose it in Load Checkpoint.{advice}\n\n"
             f"Wiring checked on tiny random models; not yet verified on real weights.\n\n{said}")
 
 
-def twins() -> Iterator[tuple[str, Workflow, Path, str]]:
-    """(name, workflow, the demo's thumbnail, mark on it) of every twin."""
+def variants() -> Iterator[tuple[str, Workflow, Path, str]]:
+    """(name, workflow, the demo's thumbnail, mark on it) of every variant."""
     for path in demos():
         demo = json.loads(path.read_text(encoding="utf-8"))
         sources = [(path.stem, demo, "")]
@@ -187,7 +187,7 @@ def twins() -> Iterator[tuple[str, Workflow, Path, str]]:
             sources.append((CONTROLLED.name, with_control_net(demo), " + ControlNet"))
         for stem, source, more in sources:
             for family in families_of(source):
-                yield (twin_name(stem, family), derive(stem, source, family), path.with_suffix(".jpg"),
+                yield (variant_name(stem, family), derive(stem, source, family), path.with_suffix(".jpg"),
                        family.label + more)
 
 
@@ -197,7 +197,7 @@ def text_of(workflow: Workflow) -> str:
 
 def main() -> None:
     kept = set()
-    for name, workflow, thumbnail, words in twins():
+    for name, workflow, thumbnail, words in variants():
         (FOLDER / f"{name}.json").write_text(text_of(workflow), encoding="utf-8")
         (FOLDER / f"{name}.jpg").write_bytes(mark(thumbnail, words))
         kept.add(name)
@@ -205,7 +205,7 @@ def main() -> None:
     suffixes = tuple(f"({family.label})" for family in FAMILIES)
     for path in FOLDER.iterdir():
         if path.stem.endswith(suffixes) and path.stem not in kept:
-            path.unlink()  # the twin of a demo that was renamed or is gone
+            path.unlink()  # the variant of a demo that was renamed or is gone
             print(f"removed {path.name}")
 
 

@@ -1,4 +1,4 @@
-"""The committed twins of the example workflows are what the lab derives from the demos, so they cannot go stale."""
+"""The committed variants of the example workflows are what the lab derives from the demos, so they cannot go stale."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from twin_words import ADVICE, WORDS
-from twins import CONTROLLED, FAMILIES, FOLDER, LOADER, demos, text_of, twin_name, twins
+from variant_words import ADVICE, WORDS
+from variants import CONTROLLED, FAMILIES, FOLDER, LOADER, demos, text_of, variant_name, variants
 
-AGAIN = "stale: python3 lab/run.py twins writes the twins again"
-TWINS = {name: (workflow, thumbnail, words) for name, workflow, thumbnail, words in twins()}
+AGAIN = "stale: python3 lab/run.py variants writes the variants again"
+TWINS = {name: (workflow, thumbnail, words) for name, workflow, thumbnail, words in variants()}
 
 
 def committed(name: str) -> str:
@@ -29,7 +29,7 @@ def test_a_twin_is_what_is_derived(name: str) -> None:
 @pytest.mark.parametrize("name", TWINS)
 def test_a_twin_carries_its_demos_picture_with_a_mark(name: str) -> None:
     """Compared as pixels: encoders of other versions write other bytes."""
-    from twin_pictures import mark
+    from variant_pictures import mark
 
     _, thumbnail, words = TWINS[name]
     derived, found = (np.asarray(Image.open(source), np.float32)
@@ -45,7 +45,7 @@ def test_a_twin_carries_its_demos_picture_with_a_mark(name: str) -> None:
 
 def test_every_demo_has_its_twins_and_every_other_workflow_is_one() -> None:
     no_sdxl = {path.stem for path in demos() if "Identity Inject" in path.stem}  # no adapter for it exists
-    expected = {twin_name(stem, family) for stem in [*(path.stem for path in demos()), CONTROLLED.name]
+    expected = {variant_name(stem, family) for stem in [*(path.stem for path in demos()), CONTROLLED.name]
                 for family in FAMILIES if not (family.key == "sdxl" and stem in no_sdxl)}
     with_checkpoint = {path.stem for path in FOLDER.glob("*.json") if LOADER in path.read_text(encoding="utf-8")}
     assert with_checkpoint == expected
@@ -107,7 +107,7 @@ def test_no_node_stands_on_another(name: str) -> None:
 
 
 def test_the_demo_is_not_changed_by_deriving() -> None:
-    from twins import derive
+    from variants import derive
 
     for path in demos():
         demo = json.loads(path.read_text(encoding="utf-8"))
@@ -116,7 +116,7 @@ def test_the_demo_is_not_changed_by_deriving() -> None:
 
 
 def test_a_file_of_a_twin_has_a_name_of_its_own() -> None:
-    """Banks, predictors and pictures of a twin do not fall among its demo's."""
+    """Banks, predictors and pictures of a variant do not fall among its demo's."""
     def names(workflow: dict[str, Any]) -> set[str]:
         return {value for node in workflow["nodes"] for value in node.get("widgets_values") or ()
                 if isinstance(value, str) and "/" in value and " " not in value}
