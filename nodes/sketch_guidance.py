@@ -71,4 +71,4 @@ class SketchGuidance(io.ComfyNode):
                 mask=None) -> io.NodeOutput:
         options = SketchOptions(strength, start_percent, end_percent, lines, fit, grey_is_weight, sketch_in_noise,
                                 checkpointing, every_second_step, preview_lines)
-        return io.NodeOutput(build(NODE, unique_id(cls), model, vae, predictor, image, mask, options))
+        return io.NodeOutput(build(NODE, unique_id(cls), model, vae, predictor, image, mask, options).model)

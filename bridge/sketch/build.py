@@ -39,8 +39,15 @@ class SketchOptions:
     preview: bool = False
 
 
+@dataclass(frozen=True)
+class Outputs:
+    """SketchGuidance's output."""
+
+    model: Any
+
+
 def build(node: str, unique_id: str, model: Any, vae: Any, predictor: Predictor, image: torch.Tensor,
-          mask: torch.Tensor | None, options: SketchOptions) -> Any:
+          mask: torch.Tensor | None, options: SketchOptions) -> Outputs:
     """A clone of the model that follows the drawing; the model itself where there is nothing to follow."""
     _check(node, model, vae, predictor, options)
     masks = None if mask is None else mask_to_bhw(mask).clamp(0, 1)
@@ -48,17 +55,17 @@ def build(node: str, unique_id: str, model: Any, vae: Any, predictor: Predictor,
     drawing = Drawing(picture, predictor.map_kind, predictor.line_px, options.fit, masks, options.grey_is_weight, vae,
                       model.model.latent_format)
     if options.strength == 0 or options.start >= options.end:
-        return model
+        return Outputs(model)
     key = key_of(unique_id, picture, masks, predictor.fingerprint, predictor.steps, predictor.weights["last.bias"],
                  options)
     if drawing.empty or (masks is not None and not bool((masks > 0).any())):
         what = "drawing" if drawing.empty else "mask"
         send_status(key, node, f"nothing happened: the {what} is empty")
-        return model
+        return Outputs(model)
     method = SketchGuidanceMethod(
         key, node, Schedule(options.start, options.end), predictor, drawing, options.strength, options.sketch_in_noise,
         options.checkpointing, 2 if options.every_second_step else 1, options.preview)
-    return install(model, method)
+    return Outputs(install(model, method))
 
 
 def _check(node: str, model: Any, vae: Any, predictor: Predictor, options: SketchOptions) -> None:

@@ -132,7 +132,7 @@ def sketched(**options: Any) -> Callable[[Any, Any], tuple[Any, Any]]:
         predictor = Predictor(taps, fingerprint(model), family(model), "edges", 2, weights)
         model, positive = plain(model, clip)
         return build(NODE, "1", model, load_world().vae, predictor, _lines(), None,
-                     SketchOptions(**{"end": 1.0, **options})), positive
+                     SketchOptions(**{"end": 1.0, **options})).model, positive
 
     return make
 

@@ -72,7 +72,8 @@ def ours(**changes: Any) -> Method:
     def method(world: World, sketch: Sketch) -> Asked:
         from attention_director.bridge.sketch.build import SketchOptions, build
 
-        model = build(NODE, "1", world.model, world.vae, _predictor(), _image(sketch), None, SketchOptions(**changes))
+        model = build(NODE, "1", world.model, world.vae, _predictor(), _image(sketch), None,
+                      SketchOptions(**changes)).model
         return Asked(model, _encoded(world, sketch), _empty(sketch))
 
     return method

@@ -70,7 +70,7 @@ def sketch(model: Any, image: torch.Tensor | None = None, mask: torch.Tensor | N
            pred: Predictor | None = None, **options: Any) -> Any:
     """The node's work, all through the run if not told otherwise."""
     return build("SketchGuidance", "7", model, vae or Vae(), pred or predictor(model),
-                  circle() if image is None else image, mask, SketchOptions(**({"end": 1.0} | options)))
+                  circle() if image is None else image, mask, SketchOptions(**({"end": 1.0} | options))).model
 
 
 def model(name: str = "sd15") -> Any:
