@@ -77,7 +77,7 @@ class SketchGuidanceMethod:
     def before_run(self, arguments: RunArguments) -> RunArguments:
         """Encode the drawing while the VAE may still be loaded, and let the start noise lean towards it."""
         if arguments.latent.ndim != 4:
-            raise DirectorError(self.label, "it draws pictures, not video; take it off this model.")
+            raise DirectorError(self.label, "it works on pictures, not video; bypass it.")
         encoded = self.drawing.at(_grid(arguments.latent))
         if self.noise_share <= 0 or arguments.sigmas.shape[-1] < 2:
             return arguments
