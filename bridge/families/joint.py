@@ -7,7 +7,7 @@ rotary positions. There is one such slot: what stands in it already becomes our 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ import torch
 from ...core.attention import attend_with_bias
 from ...core.call import AttentionCall
 from ...core.method import ModelCall
-from ...core.network import LayerAddress
+from ...core.network import LayerAddress, Layers, SubjectLayers
 from ...core.sequence import Axis, Segment
 from .family import CALL_KEY, note
 from .kernel import join_heads, split_heads
@@ -24,6 +24,42 @@ from .kernel import join_heads, split_heads
 OVERRIDE = "optimized_attention_override"
 # (options of the call, how many attentions were called before it) -> the layer, None for one that is not ours
 Address = Callable[[dict[str, Any], int], LayerAddress | None]
+
+
+@dataclass(frozen=True)
+class JointNetwork:
+    """A loaded network of joint layers and latents of one size; ``Network`` says what its answers mean.
+
+    All layers have one grid, so where words are read and attention is copied is a matter of depth: read, copied_in.
+    """
+
+    latent_grid: tuple[int, int]
+    layers: tuple[LayerAddress, ...]
+    read: Layers
+    copied_in: Layers
+
+    def words(self, cells: int) -> Layers:
+        return self.read
+
+    def copied(self, cells: int) -> Layers:
+        return self.copied_in
+
+    def blend(self, side: float) -> Layers:
+        return self.read
+
+    @property
+    def subject(self) -> SubjectLayers:
+        raise LookupError("joint layers do not share subjects yet")
+
+    def projections(self, layer: LayerAddress) -> tuple[torch.nn.Module, torch.nn.Module]:
+        raise LookupError(f"{layer} makes keys and values with its queries")
+
+
+def joint_layers(stages: Sequence[tuple[str, int]]) -> tuple[LayerAddress, ...]:
+    """The layers of blocks in the order they run: (stage, how many), one joint attention in each."""
+    blocks = [(stage, number) for stage, count in stages for number in range(count)]
+    last = max(1, len(blocks) - 1)
+    return tuple(LayerAddress(stage, number, 0, "joint", i / last) for i, (stage, number) in enumerate(blocks))
 
 
 def joint_axis(text: int, grid: tuple[int, int], references: tuple[tuple[int, int], ...] = ()) -> Axis:

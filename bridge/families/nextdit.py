@@ -3,57 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
 from comfy.ldm.lumina.model import NextDiT
 
 from ...core.method import ModelCall
-from ...core.network import LayerAddress, Layers, SubjectLayers
+from ...core.network import LayerAddress
 from ...core.sequence import Axis, Segment
 from .family import Inputs
-from .joint import with_override
-
-
-@dataclass(frozen=True, eq=False)
-class NextDiTNetwork:
-    """A loaded NextDiT and latents of one size; ``Network`` says what its answers mean.
-
-    All layers have one grid; words are read and shapes copied in the middle half of its depth.
-    """
-
-    nextdit: NextDiT
-    latent_grid: tuple[int, int]
-
-    @property
-    def layers(self) -> tuple[LayerAddress, ...]:
-        return self._layers
-
-    @cached_property
-    def _layers(self) -> tuple[LayerAddress, ...]:
-        last = max(1, len(self.nextdit.layers) - 1)
-        return tuple(LayerAddress("joint", n, 0, "joint", n / last) for n in range(last + 1))
-
-    @cached_property
-    def _middle(self) -> Layers:
-        return frozenset(layer for layer in self.layers if 0.25 <= layer.fraction <= 0.75) or frozenset(self.layers)
-
-    def words(self, cells: int) -> Layers:
-        return self._middle
-
-    def copied(self, cells: int) -> Layers:
-        return frozenset(self.layers)
-
-    def blend(self, side: float) -> Layers:
-        return self._middle
-
-    @property
-    def subject(self) -> SubjectLayers:
-        raise LookupError("joint layers do not share subjects yet")
-
-    def projections(self, layer: LayerAddress) -> tuple[torch.nn.Module, torch.nn.Module]:
-        raise LookupError(f"{layer} makes keys and values with its queries")
+from .joint import JointNetwork, joint_layers, with_override
 
 
 @dataclass(frozen=True)
@@ -66,11 +25,14 @@ class NextDiTFamily:
     def owns(self, network: Any) -> bool:
         return isinstance(network, NextDiT)
 
-    def network(self, network: Any, latent_grid: tuple[int, int]) -> NextDiTNetwork:
-        return NextDiTNetwork(network, latent_grid)
+    def network(self, network: Any, latent_grid: tuple[int, int]) -> JointNetwork:
+        """Words are read in the middle half of the depth, shapes copied in all of it."""
+        layers = _layers(network)
+        middle = frozenset(layer for layer in layers if 0.25 <= layer.fraction <= 0.75) or frozenset(layers)
+        return JointNetwork(latent_grid, layers, middle, frozenset(layers))
 
     def install(self, network: Any, options: dict[str, Any], call: ModelCall, inputs: Inputs) -> dict[str, Any]:
-        layers = NextDiTNetwork(network, inputs.latent).layers
+        layers = _layers(network)
         refiners = len(network.context_refiner) + len(network.noise_refiner)
 
         def address(options: dict[str, Any], count: int) -> LayerAddress | None:
@@ -92,3 +54,7 @@ class NextDiTFamily:
 
     def recomputed(self, network: Any) -> list[torch.nn.Module]:
         return list(network.layers)
+
+
+def _layers(network: NextDiT) -> tuple[LayerAddress, ...]:
+    return joint_layers((("joint", len(network.layers)),))
