@@ -14,6 +14,7 @@ import pytest
 import tiny
 import torch
 from attention_director.bridge.families import FAMILIES, family_of
+from attention_director.bridge.families.family import Inputs
 from attention_director.bridge.run.gradients import gradients, trainable
 from attention_director.bridge.run.install import install
 from attention_director.bridge.text.prompt import TAG_KEY, tokenise_phrase
@@ -241,7 +242,7 @@ def network_call(model: Any, network: torch.nn.Module, x: torch.Tensor, positive
     tag: PromptTag = positive[0][1][TAG_KEY].with_key(KEY)
     chain = Chain((Everywhere(halved_with_bias),))
     call = ModelCall((RowSpan(0, 1, tag),), Step(1.0, 0.5), chain, Scratch())
-    options = family_of(model, "Contract").install(network, {}, call)
+    options = family_of(model, "Contract").install(network, {}, call, Inputs((int(x.shape[-2]), int(x.shape[-1]))))
     label = network.num_classes and torch.zeros(1, model.model.adm_channels, dtype=torch.float64)
     return network(x, torch.tensor([500.0], dtype=torch.float64), positive[0][0].double(), y=label,
                    transformer_options=options)
