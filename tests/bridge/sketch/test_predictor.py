@@ -212,7 +212,7 @@ def test_maps_of_other_kinds_and_lists_of_images() -> None:
 def test_what_cannot_be_trained_is_refused_first() -> None:
     images, rings = pictures()
     for changes, message in (
-            (dict(texts=["a", "b"]), "2 texts for 6 images; give one, or one an image"),
+            (dict(texts=["a", "b"]), "2 texts for 6 images; give one, or one per image"),
             (dict(maps=rings[:2]), "2 maps for 6 images"),
             (dict(predictor=s.predictor(s.model("sdxl"))), r"trained on SDXL .* this model is SD1.5"),
             (dict(learning_rate=1e30), "the loss is no longer a number; use a lower learning_rate"),
