@@ -126,4 +126,6 @@ class JointRegionAttention(RegionAttention):
             made = (image_geometry(pixels) if block.keys.kind == "image"
                     else text_geometry(pixels, tokens, len(self.phrases)))
             found = _Columns(made.left, made.foremost, made.right, self._factor(pixels))
+        if not self._there(tag, prompt).any():  # the prompt is generated as if there were no region
+            found = replace(found, factor=torch.zeros_like(found.factor))
         return _Columns(*(t.to(call.q.device) for t in (found.left, found.foremost, found.right, found.factor)))

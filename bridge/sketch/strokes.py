@@ -59,7 +59,7 @@ def _read(node: str, strokes: str) -> list[tuple[list[tuple[float, float]], floa
     try:
         drawing = json.loads(strokes)
         if drawing.get("version", VERSION) != VERSION:
-            raise DirectorError(node, f"the drawing is of version {drawing['version']}; update Attention Director.")
+            raise DirectorError(node, f"the drawing has version {drawing['version']}; update Attention Director.")
         listed = drawing["strokes"]
         points = sum(len(stroke["points"]) for stroke in listed)
         if len(listed) > MAX_STROKES or points > MAX_POINTS:

@@ -103,6 +103,14 @@ def test_kept_pixels_read_as_much_text_as_before() -> None:
     assert float((raised - plain)[1:, :, image, 0].min()) > 0.0
 
 
+def test_a_prompt_that_lacks_every_phrase_is_left_alone() -> None:
+    call = joint_call()
+    call = replace(call, rows=(RowSpan(0, 1, None), RowSpan(1, 3, tag(TEXT, "a tall green tree", length=WORDS))))
+    got, plain = run(call, method(JointRule(self_strength=0.4))), innermost(call)
+    torch.testing.assert_close(got[2], plain[2], rtol=0, atol=1e-12)
+    assert float((got[1] - plain[1]).abs().max()) > 1e-3
+
+
 def test_only_joint_layers_are_its_own() -> None:
     from attention_director.core.regions import RegionAttention, RegionRule
 
