@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,14 +74,22 @@ class Course:
     """Train ``net`` in ``folder`` under ``name``. Iterate over its steps and call ``learn`` in each."""
 
     def __init__(self, folder: Path, name: str, net: nn.Module, budget: Budget, log: Log, seed: int = 0,
-                 decay: float = 0.02, betas: tuple[float, float] = (0.9, 0.98)) -> None:
+                 decay: float = 0.02, betas: tuple[float, float] = (0.9, 0.98),
+                 hidden: Sequence[nn.Parameter] = ()) -> None:
+        """hidden: matrices that Muon trains (Jordan et al. 2024); everything else is AdamW's."""
         self.net, self.budget, self.log, self.name, self.seed = net, budget, log, name, seed
         self.state_file, self.file = folder / f"{name}.state", folder / f"{name}.safetensors"
         self.parameters = [p for p in net.parameters() if p.requires_grad]
-        groups = [{"params": [p for p in self.parameters if (p.ndim > 1) == matrix],
-                   "weight_decay": decay if matrix else 0.0} for matrix in (True, False)]
+        apart = {id(p) for p in hidden}
+        rest = [p for p in self.parameters if id(p) not in apart]
+        groups = [{"params": [p for p in rest if (p.ndim > 1) == matrix], "weight_decay": decay if matrix else 0.0}
+                  for matrix in (True, False)]
         on_gpu = next(net.parameters()).device.type == "cuda"
-        self.optimiser = torch.optim.AdamW(groups, lr=budget.peak, betas=betas, fused=on_gpu)
+        self.optimisers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(groups, lr=budget.peak, betas=betas, fused=on_gpu)]
+        if hidden:
+            self.optimisers.append(torch.optim.Muon(hidden, lr=budget.peak, weight_decay=decay,
+                                                    adjust_lr_fn="match_rms_adamw"))
         self.average = [p.detach().clone() for p in self.parameters]
         self.step, self.spent, self.gradient = 0, 0.0, torch.zeros(())
         self.resume()
@@ -96,8 +104,9 @@ class Course:
         last = saved = time.monotonic()
         while self.done < 1:
             torch.manual_seed(self.seed * 1_000_003 + self.step)  # what a step draws is its own
-            for group in self.optimiser.param_groups:
-                group["lr"] = self.budget.rate(self.step, self.done)
+            for optimiser in self.optimisers:
+                for group in optimiser.param_groups:
+                    group["lr"] = self.budget.rate(self.step, self.done)
             yield self.step
             self.step += 1
             now = time.monotonic()
@@ -107,11 +116,12 @@ class Course:
                 saved = time.monotonic()
 
     def learn(self, loss: torch.Tensor) -> None:
-        """One step of the optimiser, and every few of the moving average."""
-        self.optimiser.zero_grad(set_to_none=True)
+        """One step of the optimisers, and every few of the moving average."""
+        self.net.zero_grad(set_to_none=True)
         loss.backward()
         self.gradient = nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            optimiser.step()
         if self.step % AVERAGE_EVERY == 0:
             decay = min(AVERAGE_DECAY ** AVERAGE_EVERY, 1 - 8 / (self.step + 10))
             with torch.no_grad():
@@ -128,8 +138,8 @@ class Course:
     def save(self) -> None:
         """Everything that going on needs, beside the last and then in its place."""
         beside = self.state_file.with_suffix(".partial")
-        torch.save({"net": self.net.state_dict(), "optimiser": self.optimiser.state_dict(), "average": self.average,
-                    "step": self.step, "spent": self.spent}, beside)
+        torch.save({"net": self.net.state_dict(), "average": self.average, "step": self.step, "spent": self.spent,
+                    "optimisers": [optimiser.state_dict() for optimiser in self.optimisers]}, beside)
         os.replace(beside, self.state_file)
 
     def resume(self) -> None:
@@ -137,7 +147,8 @@ class Course:
             return
         state = torch.load(self.state_file, weights_only=True, map_location="cpu")
         self.net.load_state_dict(state["net"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(kept)
         for own, value in zip(self.average, state["average"], strict=True):
             own.copy_(value)
         self.step, self.spent = state["step"], state["spent"]

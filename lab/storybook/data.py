@@ -6,16 +6,18 @@ import multiprocessing
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .atlas import read_atlas
+from .atlas import Atlas, read_atlas
 from .caption import NOBODY, training_caption
-from .scene import MOST_THINGS, Scenes, arrays
+from .cast import PLACES, WITH_LOOKS
+from .scene import CANVAS_PX, DICE, MOST_THINGS, TURN, Scene, Scenes, Thing, arrays
 from .words import CLIP, PARTS, T5, words
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 LAYOUTS = {"unet": CLIP, "transformer": T5}
 EMPTY_CAPTIONS = 0.1
+PORTRAIT_PX = 128
 
 
 @dataclass(frozen=True)
@@ -78,35 +81,47 @@ def usual_workers() -> int:
 @dataclass(frozen=True, eq=False)
 class Batch:
     """latents: float [B, C, h, w]. rows: int64 [B, T]. tokens: float [B, T, PARTS], 1 where a token names a part.
-    masks: float [B, PARTS, 32, 32], the share of a cell that a part covers."""
+    masks: float [B, PARTS, 32, 32], the share of a cell that a part covers. reference: float [B, C, 16, 16], another
+    picture of one of the people (dinosaurs, monsters) in each picture, or None."""
 
     latents: torch.Tensor
     rows: torch.Tensor
     tokens: torch.Tensor
     masks: torch.Tensor
+    reference: torch.Tensor | None = None
 
 
 @dataclass(eq=False)
 class TrainingSet:
     """N scenes on one device. latents: float16 [N, C, 32, 32]; cover: uint8 [N, 4, 32, 32] in 255ths; rows int16 and
-    parts int8 [captions, N, T]; group: int64 [N, 4]. empty: int64 [T], the rows of no caption."""
+    parts int8 [captions, N, T]; group: int64 [N, 4]; sprite: int16 [N, 4], -1 where there is none. empty: int64 [T],
+    the rows of no caption. portraits: float16 [looks, views, C, 16, 16]; portrait_of: int64 [sprites], -1 for none."""
 
     latents: torch.Tensor
     cover: torch.Tensor
     rows: torch.Tensor
     parts: torch.Tensor
     group: torch.Tensor
+    sprite: torch.Tensor
     empty: torch.Tensor
+    portraits: torch.Tensor
+    portrait_of: torch.Tensor
 
     def __len__(self) -> int:
         return len(self.latents)
 
-    def batch(self, size: int) -> Batch:
-        """A random batch by the global generator; one caption in ten is empty."""
+    def batch(self, size: int, referenced: bool = False) -> Batch:
+        """A random batch by the global generator; one caption in ten is empty.
+
+        referenced: only scenes with somebody in them, each with a portrait of one of those.
+        """
         import torch
 
         device = self.latents.device
         index = torch.randint(0, len(self), (size,), device=device)
+        referenced = referenced and self.portraits.shape[1] > 0 and len(self.inhabited) > 0
+        if referenced:
+            index = self.inhabited[torch.randint(0, len(self.inhabited), (size,), device=device)]
         which = torch.randint(0, len(self.rows), (size,), device=device)
         rows = self.rows[which, index].long()
         parts = self.parts[which, index].long()
@@ -114,7 +129,28 @@ class TrainingSet:
         rows = torch.where(drop, self.empty, rows)
         numbers = torch.arange(PARTS, device=device)
         tokens = (torch.where(drop, NOBODY, parts)[..., None] == numbers).float()
-        return Batch(self.latents[index].float(), rows, tokens, self.masks(index))
+        reference = self.portraits_for(index) if referenced else None
+        return Batch(self.latents[index].float(), rows, tokens, self.masks(index), reference)
+
+    @cached_property
+    def inhabited(self) -> torch.Tensor:
+        """Scenes with somebody of whom there are portraits: int64 [K]."""
+        return (self.looks(self.sprite) >= 0).any(1).nonzero()[:, 0]
+
+    def looks(self, sprite: torch.Tensor) -> torch.Tensor:
+        """The row of each thing's portraits, -1 where there is none: int64, shaped as ``sprite``."""
+        import torch
+
+        return torch.where(sprite >= 0, self.portrait_of[sprite.long().clamp(min=0)], -1)
+
+    def portraits_for(self, index: torch.Tensor) -> torch.Tensor:
+        """A random portrait of somebody in each of the scenes: float [B, C, 16, 16]."""
+        import torch
+
+        looks = self.looks(self.sprite[index])
+        chosen = (torch.rand(looks.shape, device=looks.device) * (looks >= 0)).argmax(1, keepdim=True)
+        view = torch.randint(0, self.portraits.shape[1], (len(index),), device=looks.device)
+        return self.portraits[looks.gather(1, chosen)[:, 0], view].float()
 
     def masks(self, index: torch.Tensor) -> torch.Tensor:
         """Masks of the parts of some scenes; things of one phrase are one part."""
@@ -129,8 +165,11 @@ class TrainingSet:
 
 
 def encode(model: str, vae: Vae, renderer: Renderer, orders: list[Order], made: Iterator[dict[str, np.ndarray]],
-           clock: Clock, seconds: float, log: Log, batch: int = 128) -> TrainingSet:
-    """Render and encode chunk after chunk, for at most ``seconds``; at least one chunk."""
+           clock: Clock, seconds: float, log: Log, batch: int = 128, views: int = 0) -> TrainingSet:
+    """Render and encode chunk after chunk, for at most ``seconds``; at least one chunk.
+
+    views: portraits of each look.
+    """
     import torch
 
     from .course import autocast
@@ -145,7 +184,9 @@ def encode(model: str, vae: Vae, renderer: Renderer, orders: list[Order], made: 
         torch.empty(captions, total, layout.length, dtype=torch.int16, device=device),
         torch.empty(captions, total, layout.length, dtype=torch.int8, device=device),
         torch.empty(total, MOST_THINGS, dtype=torch.int64, device=device),
-        torch.from_numpy(words(layout).encode([None])[0][0].astype(np.int64)).to(device))
+        torch.empty(total, MOST_THINGS, dtype=torch.int16, device=device),
+        torch.from_numpy(words(layout).encode([None])[0][0].astype(np.int64)).to(device),
+        *portraits(vae, renderer, orders[0].seed, views))
     count, began = 0, clock.spent
     for chunk in made:
         tensors = {name: torch.from_numpy(value) for name, value in chunk.items()}
@@ -161,12 +202,41 @@ def encode(model: str, vae: Vae, renderer: Renderer, orders: list[Order], made: 
         here = slice(count, count + size)
         out.rows[:, here], out.parts[:, here] = tensors["rows"].to(device), tensors["parts"].to(device)
         out.group[here] = tensors["group"].to(device)
+        out.sprite[here] = tensors["sprite"].to(device, torch.int16)
         count += size
         if clock.spent - began > seconds:
             break
     log.say(f"{model}: {count} of {total} scenes encoded in {clock.spent - began:.1f} s")
     return TrainingSet(out.latents[:count], out.cover[:count], out.rows[:, :count], out.parts[:, :count],
-                       out.group[:count], out.empty)
+                       out.group[:count], out.sprite[:count], out.empty, out.portraits, out.portrait_of)
+
+
+def portrait(sprite: int, atlas: Atlas, rng: Random) -> Scene:
+    """Somebody alone in the middle of a scene, PORTRAIT_PX of which are the portrait."""
+    x, y = (CANVAS_PX / 2 + rng.uniform(-8, 8) for _ in range(2))
+    flipped, turn = rng.random() < 0.5, rng.uniform(-TURN, TURN)
+    thing = Thing(sprite, atlas.phrases[sprite], x, y, rng.uniform(88, 120), flipped, turn)
+    return Scene(rng.choice(list(PLACES)), (thing,), tuple(rng.random() for _ in range(DICE)))
+
+
+def portraits(vae: Vae, renderer: Renderer, seed: int, views: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(latents float16 [looks, views, C, 16, 16], rows int64 [sprites]) of all looks that are trained on."""
+    import torch
+
+    from .course import autocast
+
+    atlas, rng = read_atlas(), Random(f"{seed}/portraits")
+    looks = [sprite for word in WITH_LOOKS for sprite in atlas.looks(word, "trained")]
+    rows = torch.full((len(atlas),), -1, dtype=torch.int64)
+    rows[looks] = torch.arange(len(looks))
+    middle = slice((CANVAS_PX - PORTRAIT_PX) // 2, (CANVAS_PX + PORTRAIT_PX) // 2)
+    out = torch.empty(len(looks), views, vae.channels, PORTRAIT_PX // 8, PORTRAIT_PX // 8, dtype=torch.float16,
+                      device=renderer.device)
+    for number, sprite in enumerate(looks if views else ()):
+        rendered = renderer([portrait(sprite, atlas, rng) for _ in range(views)])
+        with torch.inference_mode(), autocast(renderer.device):
+            out[number] = vae.latents(rendered.pictures[..., middle, middle]).half()
+    return out, rows.to(renderer.device)
 
 
 def keep(path: Path, made: TrainingSet) -> None:
@@ -174,7 +244,7 @@ def keep(path: Path, made: TrainingSet) -> None:
     import torch
 
     beside = path.with_suffix(".partial")
-    torch.save({name: value.cpu() for name, value in vars(made).items()}, beside)
+    torch.save({field.name: getattr(made, field.name).cpu() for field in fields(made)}, beside)
     os.replace(beside, path)
 
 

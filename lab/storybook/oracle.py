@@ -77,7 +77,7 @@ class Oracle:
             part = pictures[start:start + batch].to(self.device).float()
             if part.shape[-2:] != (CANVAS_PX, CANVAS_PX):
                 part = F.interpolate(part, (CANVAS_PX, CANVAS_PX), mode="bilinear", antialias=True)
-            votes = self.net(part)
+            votes = Votes(*(value.cpu() for value in vars(self.net(part)).values()))
             out += [self.one(votes, b) for b in range(len(part))]
         return out
 
@@ -87,23 +87,25 @@ class Oracle:
 
     def one(self, votes: Votes, b: int) -> Seen:
         """The things of one picture: the best vote first, and no second one for the same thing."""
-        thing = votes.thing[b].sigmoid().cpu()
-        found: list[Found] = []
-        boxes: list[torch.Tensor] = []
-        for cell in thing.argsort(descending=True).tolist():
-            if thing[cell] < CANDIDATE:
-                break
-            box = votes.box[b, cell].cpu()
-            if any(overlap(box, other) > SAME_THING for other in boxes):
-                continue
-            boxes.append(box)
-            kind, colour = votes.kind[b, cell].softmax(-1).cpu(), votes.colour[b, cell].softmax(-1).cpu()
-            word = CLASSES[int(kind.argmax())]
-            confidence = min(float(thing[cell]), float(kind.max()), float(colour.max()) if word in COLOURED else 1.0)
-            phrase = f"{COLOURS[int(colour.argmax())]} {word}" if word in COLOURED else word
-            found.append(Found(phrase, tuple(box.tolist()), votes.look[b, cell].cpu().numpy(), confidence,
-                               confidence >= self.threshold))
-        return Seen(list(PLACES)[int(votes.place[b].argmax())], tuple(found))
+        thing = votes.thing[b].sigmoid()
+        order = thing.argsort(descending=True)[:int((thing >= CANDIDATE).sum())]
+        boxes = votes.box[b, order]
+        same = (overlap(boxes[:, None], boxes[None]) > SAME_THING).tolist()
+        kept: list[int] = []
+        for number in range(len(order)):
+            if not any(same[number][other] for other in kept):
+                kept.append(number)
+        found = tuple(self.found(votes, b, cell, float(thing[cell])) for cell in order[kept].tolist())
+        return Seen(list(PLACES)[int(votes.place[b].argmax())], found)
+
+    def found(self, votes: Votes, b: int, cell: int, thing: float) -> Found:
+        """What one cell votes for."""
+        kind, colour = votes.kind[b, cell].softmax(-1), votes.colour[b, cell].softmax(-1)
+        word = CLASSES[int(kind.argmax())]
+        confidence = min(thing, float(kind.max()), float(colour.max()) if word in COLOURED else 1.0)
+        phrase = f"{COLOURS[int(colour.argmax())]} {word}" if word in COLOURED else word
+        return Found(phrase, tuple(votes.box[b, cell].tolist()), votes.look[b, cell].numpy(), confidence,
+                     confidence >= self.threshold)
 
     def save(self, path: Path, facts: dict[str, str] | None = None) -> Path:
         """In half precision, the threshold with it."""

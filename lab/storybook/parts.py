@@ -19,18 +19,20 @@ from . import storage
 from .atlas import Atlas, read_atlas
 from .course import Budget, Clock, Log, fast_matmuls, load, save_whole
 from .data import Order, chunks, encode, keep, kept
+from .gate import SETTINGS, Generator, Job, host_generator, jobs, measure_gate, report
 from .nets.vae import Vae
 from .render import Renderer
+from .sample import generate
 from .scene import Scenes
 from .sizes import MODELS, Sizes, sizes
-from .train_models import train_model
+from .train_models import begin_with, train_model, warm_up
 from .train_vae import train_vae
 
-SHARES = {"vae": 0.17, "latents": 0.13, "model": 0.68, "file": 0.005, "oracle": 0.3, "measure": 0.05, "look": 0.04,
-          "gate": 0.5}
+SHARES = {"warm": 0.1, "vae": 0.17, "latents": 0.13, "model": 0.68, "file": 0.005, "oracle": 0.3, "measure": 0.05,
+          "look": 0.04, "gate": 0.5}
 PARTS = tuple(SHARES)
 USUAL = ("vae", "latents", "model", "file")
-KEPT_AT_MOST = 2 << 30  # bytes of latents worth writing
+KEPT_AT_MOST = 8 << 30  # bytes of latents worth writing
 BY_EYE = 100  # generated pictures on which the oracle is checked by a person
 
 
@@ -59,13 +61,14 @@ class Workshop:
         name = {"vae": f"vae-{self.model}.safetensors", "latents": f"latents-{self.model}.pt",
                 "model": f"{self.model}.safetensors", "file": f"storybook_{self.model}.safetensors",
                 "oracle": "oracle.safetensors", "measure": "measure.json", "look": f"look-{self.model}.png",
-                "gate": f"gate-{self.model}.json"}[part]
+                "warm": f"warm-{self.model}", "gate": f"gate-{self.model}.json"}[part]
         return self.folder / name
 
     def vae(self, model: str | None = None) -> Vae:
         net = self.sizes.new_vae(model or self.model)
         load(replace_model(self, model or self.model).file("vae"), net)
-        return net.to(self.device)
+        last = torch.channels_last if self.device.type == "cuda" else torch.preserve_format
+        return net.to(self.device, memory_format=last)
 
     def known_vaes(self) -> dict[str, Vae]:
         """The VAEs that are trained already."""
@@ -77,7 +80,7 @@ def replace_model(shop: Workshop, model: str) -> Workshop:
 
 
 def make_vae(shop: Workshop, seconds: float) -> None:
-    """The VAE of ``--from``, or a trained one."""
+    """The VAE of ``--from``; or a trained one, begun with what fits of the other model's where there is one."""
     if shop.begin:
         weights, _ = storage.read_for_training(shop.begin)
         net = shop.sizes.new_vae(shop.model)
@@ -85,10 +88,12 @@ def make_vae(shop: Workshop, seconds: float) -> None:
         save_whole(shop.file("vae"), {key: value.contiguous() for key, value in net.state_dict().items()})
         shop.log.say(f"vae-{shop.model}: taken from {shop.begin.name}")
         return
-    own = shop.sizes
-    train_vae(shop.folder, f"vae-{shop.model}", own.new_vae(shop.model), shop.renderer(),
-              Scenes(shop.atlas, shop.seed, "vae"), Budget(own.vae_steps, seconds, peak=1.2e-3, flat=0.05), shop.log,
-              own.vae_batch, own.pool, own.crop_px)
+    own, net, steps = shop.sizes, shop.sizes.new_vae(shop.model), shop.sizes.vae_steps
+    for other in shop.known_vaes().values():
+        begin_with(net, other.state_dict(), shop.log)
+        steps = own.second_vae_steps
+    train_vae(shop.folder, f"vae-{shop.model}", net, shop.renderer(), Scenes(shop.atlas, shop.seed, "vae"),
+              Budget(steps, seconds, peak=1.2e-3, flat=0.05), shop.log, own.vae_batch, own.pool, own.crop_px)
 
 
 def make_latents(shop: Workshop, seconds: float, then: list) -> None:
@@ -97,7 +102,8 @@ def make_latents(shop: Workshop, seconds: float, then: list) -> None:
     orders = [Order(shop.model, shop.seed, start, min(start + own.chunk, own.scenes), own.captions)
               for start in range(0, own.scenes, own.chunk)]
     with chunks(orders, own.workers) as made:
-        data = encode(shop.model, shop.vae(), shop.renderer(), orders, made, shop.clock, seconds, shop.log)
+        data = encode(shop.model, shop.vae(), shop.renderer(), orders, made, shop.clock, seconds, shop.log,
+                      views=own.portraits if shop.model == "transformer" else 0)
     then.append(data)
     if data.latents.numel() * 2 < KEPT_AT_MOST:
         keep(shop.file("latents"), data)
@@ -160,9 +166,7 @@ def make_measure(shop: Workshop) -> None:
 def make_look(shop: Workshop) -> None:
     """A sheet of 48 generated pictures in plain torch, and the gate's numbers on them where there is an oracle."""
     from .detector import Detector
-    from .gate import jobs, measure_gate, report
     from .oracle import Oracle
-    from .sample import generate
     from .sheet import sheet
 
     net = load(shop.file("model"), shop.sizes.new_pair(shop.model)).to(shop.device)
@@ -181,25 +185,49 @@ def make_look(shop: Workshop) -> None:
         shop.log.say(f"look: {line}")
 
 
-def make_gate(shop: Workshop) -> None:
-    """The gate through the host's own sampler; and a sheet on which the oracle is checked by eye."""
-    import engine
+def gate_generator(shop: Workshop) -> tuple[str, Generator, int]:
+    """Whose sampler, how it generates, and so many pictures at once: the host's where it is, else the plain one."""
+    import host
 
-    engine.enter()
-    from .gate import SETTINGS, host_generator, jobs, measure_gate, report
+    steps = shop.sizes.gate_steps
+    if host.named_folder():
+        import engine
+
+        engine.enter()
+        settings = replace(SETTINGS[shop.model], steps=steps)
+        return "host", host_generator(shop.file("file"), settings), 16
+    weights = storage.read_for_training(shop.file("file"))[1]  # as they ship
+    net = shop.sizes.new_pair(shop.model)
+    net.load_state_dict(weights)
+    net, vae = net.to(shop.device).eval(), shop.vae()
+
+    def generate_plainly(part: Sequence[Job]) -> torch.Tensor:
+        return generate(shop.model, net, vae, [job.caption for job in part], part[0].seed, steps)
+
+    return "plain", generate_plainly, 250
+
+
+def make_gate(shop: Workshop) -> None:
+    """The gate's numbers; and a sheet on which the oracle is checked by eye."""
     from .oracle import Oracle
     from .sheet import seen_sheet
 
-    settings = replace(SETTINGS[shop.model], steps=shop.sizes.gate_steps)
     oracle = Oracle.read(shop.file("oracle"), shop.device)
     some = jobs(shop.atlas, shop.sizes.gate)
-    gated = measure_gate(host_generator(shop.file("file"), settings), oracle, some)
+    sampler, own, batch = gate_generator(shop)
+    gated = measure_gate(own, oracle, some, batch)
     for line in report(gated.row):
         shop.log.say(f"gate: {line}")
     first = slice(0, BY_EYE)
     seen_sheet(gated.pictures[first], [job.caption.text for job in some[first]], gated.seen[first], 10).save(
-        shop.file("gate").with_suffix(".png"))
-    shop.file("gate").write_text(json.dumps({"model": shop.model} | gated.row, indent=1), encoding="utf-8")
+        shop.file("gate").with_suffix(".jpg"), quality=88)
+    row = {"model": shop.model, "sampler": sampler} | gated.row
+    shop.file("gate").write_text(json.dumps(row, indent=1), encoding="utf-8")
+
+
+def make_warm(shop: Workshop) -> None:
+    """Two steps of the model at full size on nothing: whoever trains it next finds its kernels compiled."""
+    warm_up(shop.model, shop.sizes.new_pair(shop.model), shop.sizes.batch(shop.model), shop.device)
 
 
 def run(shop: Workshop, wanted: Sequence[str]) -> None:
@@ -212,10 +240,11 @@ def run(shop: Workshop, wanted: Sequence[str]) -> None:
         seconds = shop.clock.left * SHARES[part] / sum(SHARES[other] for other in todo[number:])
         began = shop.clock.spent
         shop.log.say(f"{part} ({shop.model}, {shop.device.type}), at most {seconds:.0f} s")
-        {"vae": lambda s: make_vae(shop, s), "latents": lambda s: make_latents(shop, s, data),
-         "model": lambda s: make_model(shop, s, data), "file": lambda _: make_file(shop),
-         "oracle": lambda s: make_oracle(shop, s), "measure": lambda _: make_measure(shop),
-         "look": lambda _: make_look(shop), "gate": lambda _: make_gate(shop)}[part](seconds)
+        {"warm": lambda _: make_warm(shop), "vae": lambda s: make_vae(shop, s),
+         "latents": lambda s: make_latents(shop, s, data), "model": lambda s: make_model(shop, s, data),
+         "file": lambda _: make_file(shop), "oracle": lambda s: make_oracle(shop, s),
+         "measure": lambda _: make_measure(shop), "look": lambda _: make_look(shop),
+         "gate": lambda _: make_gate(shop)}[part](seconds)
         shop.log.say(f"{part} took {shop.clock.spent - began:.1f} s")
 
 
@@ -257,6 +286,6 @@ def main(arguments: Sequence[str]) -> None:
     clock = Clock(wanted.seconds)
     shop = Workshop(folder, wanted.model, device, sizes(device, wanted.tiny), clock,
                     Log(folder / f"training-{wanted.model}.log", clock), wanted.seed, wanted.begin)
-    run(shop, PARTS if "all" in wanted.part else wanted.part)
+    run(shop, [part for part in PARTS if part != "warm"] if "all" in wanted.part else wanted.part)
 
 

@@ -22,29 +22,32 @@ MODELS = ("unet", "transformer")
 
 @dataclass(frozen=True)
 class Sizes:
-    """scenes, captions: to train a model on, and how many captions each has; pool: scenes of VAE and oracle.
+    """scenes, captions: to train a model on, and how many captions each has; portraits: of each look, for a model
+    that is trained with references; pool: scenes of VAE and oracle.
     measured: scenes the oracle is measured on; views: renders of each look in its gallery, of which it
     holds one in looks_every; gate: captions a model is measured on."""
 
-    scenes: int = 160_000
+    scenes: int = 120_000
     captions: int = 2
+    portraits: int = 16
     chunk: int = 512
     workers: int = 0
     pool: int = 16_384
     vae_steps: int = 2_600
+    second_vae_steps: int = 1_300
     vae_batch: int = 48
     crop_px: int = 160
     unet_steps: int = 14_000
     unet_batch: int = 256
     transformer_steps: int = 10_000
-    transformer_batch: int = 512
+    transformer_batch: int = 384
     oracle_steps: int = 4_000
     oracle_batch: int = 128
     oracle_width: int = 64
     measured: int = 1_000
     views: int = 4
     looks_every: int = 1
-    gate: int = 500
+    gate: int = 1_500
     gate_steps: int = 20
     flux: FluxConfig = FluxConfig()
     unet: UnetConfig = UnetConfig()
@@ -74,10 +77,11 @@ class Sizes:
         return nn.ModuleDict({"model": Flux(self.flux), "text": T5(rows, self.text_config(model))})
 
 
-ON_CPU = Sizes(scenes=20_000, pool=2_048, vae_batch=8, unet_batch=16, transformer_batch=16, oracle_batch=16)
+ON_CPU = Sizes(scenes=20_000, pool=2_048, vae_batch=8, unet_batch=16, transformer_batch=16, oracle_batch=16, gate=300)
 TINY = Sizes(
-    scenes=8, captions=1, chunk=4, pool=8, vae_steps=3, vae_batch=2, crop_px=64, unet_steps=3, unet_batch=3,
-    transformer_steps=3, transformer_batch=3, oracle_steps=3, oracle_batch=3, oracle_width=16, measured=2, views=1,
+    scenes=8, captions=1, portraits=1, chunk=4, pool=8, vae_steps=3, second_vae_steps=3, vae_batch=2, crop_px=64,
+    unet_steps=3, unet_batch=3, transformer_steps=3, transformer_batch=3,
+    oracle_steps=3, oracle_batch=3, oracle_width=16, measured=2, views=1,
     looks_every=9, gate=3, gate_steps=2, flux=FluxConfig(hidden=128, double=1, single=1, context=32, supervised=(0, 1)),
     unet=UnetConfig(width=32, blocks=(1, 1, 1), heads=2, context=32),
     t5=(("d_model", 32), ("d_ff", 64), ("d_kv", 16), ("num_heads", 2), ("num_layers", 1)),

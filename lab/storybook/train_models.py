@@ -6,6 +6,7 @@ Both learn, beside denoising, that the words of a thing are read where the thing
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from .course import Budget, Course, Log, autocast, compile_blocks
-from .data import Batch, TrainingSet
+from .data import LAYOUTS, Batch, TrainingSet
 from .words import PARTS
 
 SUPERVISION = 0.01
+HIDDEN = re.compile(r"attn|mlp|\.linear[12]\.|\.ff\.|SelfAttention\.[qkvo]\.|Dense")
+CORNERS = ((0, 0), (8, 0), (0, 8))  # of reference pictures, in tokens: the first one's, and where a second one may be
 EPS = 1e-4
 MIN_SNR_GAMMA = 5.0
 SNR_OF_SIGHT = 0.05  # a thing covers many latent cells: it shows through far more noise than one cell would
@@ -43,14 +46,19 @@ def reading_loss(reads: list[torch.Tensor], batch: Batch) -> torch.Tensor:
     return total / max(1, len(reads))
 
 
-def flow_losses(net: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rectified flow: from noise to latents on a straight line, the velocity the target; and the reading loss."""
+def flow_losses(net: nn.Module, batch: Batch,
+                corner: tuple[int, int] = (0, 0)) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rectified flow: from noise to latents on a straight line, the velocity the target; and the reading loss.
+
+    corner: where the grid of the batch's reference pictures begins, if it has any.
+    """
     clean = batch.latents
     u = torch.sigmoid(torch.randn(len(clean), device=clean.device))
     sigma = SHIFT * u / (1 + (SHIFT - 1) * u)
     noise = torch.randn_like(clean)
     share = sigma[:, None, None, None]
-    velocity, reads = net["model"]((1 - share) * clean + share * noise, sigma, net["text"](batch.rows), batch.tokens)
+    velocity, reads = net["model"]((1 - share) * clean + share * noise, sigma, net["text"](batch.rows), batch.tokens,
+                                   batch.reference, corner)
     seen = ((1 - sigma) / sigma / 0.25).clamp(max=1.0)
     return F.mse_loss(velocity.float(), noise - clean), (seen * reading_loss(reads, batch)).mean()
 
@@ -87,6 +95,31 @@ def begin_with(net: nn.Module, weights: dict[str, torch.Tensor], log: Log) -> No
     log.say(f"begun with {len(fits)} of {len(own)} tensors")
 
 
+def hidden_matrices(net: nn.Module) -> list[nn.Parameter]:
+    """The weights of attention and feed-forward layers, those of the text encoder among them."""
+    return [value for name, value in net.named_parameters() if value.ndim == 2 and HIDDEN.search(name)]
+
+
+def warm_up(name: str, net: nn.ModuleDict, batch: int, device: torch.device) -> None:
+    """Two steps at full size on random data, to fill the compiler's cache."""
+    layout = LAYOUTS[name]
+    net.to(device, memory_format=torch.channels_last if name == "unet" else torch.preserve_format)
+    compile_blocks(net["model"].blocks(), device)
+    channels = net["model"].config.channels
+    rows = torch.zeros(batch, layout.length, dtype=torch.int64, device=device)
+    tokens = torch.zeros(batch, layout.length, PARTS, device=device)
+    masks = torch.rand(batch, PARTS, 32, 32, device=device)
+    for size in (None, 16):
+        reference = None if size is None else torch.randn(batch, channels, size, size, device=device)
+        lesson = Batch(torch.randn(batch, channels, 32, 32, device=device), rows, tokens, masks, reference)
+        with autocast(device):
+            denoising, reading = (flow_losses(net, lesson) if name == "transformer"
+                                  else noise_losses(net, lesson, schedule().to(device)))
+        (denoising + SUPERVISION * reading).backward()
+        if name == "unet":
+            return
+
+
 def train_model(folder: Path, name: str, net: nn.ModuleDict, data: TrainingSet, budget: Budget, log: Log,
                 batch: int, seed: int, begin: dict[str, torch.Tensor] | None = None) -> dict[str, Any]:
     """Train (or go on training) ``net`` ("model" and "text"); returns the averaged weights."""
@@ -95,14 +128,16 @@ def train_model(folder: Path, name: str, net: nn.ModuleDict, data: TrainingSet, 
     net.to(device, memory_format=torch.channels_last if last else torch.preserve_format)
     if begin is not None:
         begin_with(net, begin, log)
-    course = Course(folder, name, net, budget, log, seed)
+    # The UNet has hundreds of small matrices: to make each one's step orthogonal would take longer than the step.
+    hidden = hidden_matrices(net) if name == "transformer" else []
+    course = Course(folder, name, net, budget, log, seed, hidden=hidden)
     compile_blocks(net["model"].blocks(), device)
     alphas = schedule().to(device)
-    for _ in course:
-        lesson = data.batch(batch)
+    for step in course:
+        lesson = data.batch(batch, referenced=name == "transformer" and step % 2 == 1)
         with autocast(device):
-            denoising, reading = (flow_losses(net, lesson) if name == "transformer"
-                                  else noise_losses(net, lesson, alphas))
+            denoising, reading = (flow_losses(net, lesson, CORNERS[step // 2 % len(CORNERS)])
+                                  if name == "transformer" else noise_losses(net, lesson, alphas))
         course.learn(denoising + SUPERVISION * reading)
         course.tell(loss=denoising, reading=reading)
     return course.finish()

@@ -48,6 +48,54 @@ def test_the_transformer_is_the_hosts_flux() -> None:
     assert near(velocity, expected)
     assert [tuple(read.shape) for read in reads] == [(2, 24, 5)] * 2
     assert all(bool((read[..., 1] > 0).all()) and not read[..., 0].any() for read in reads)
+    reference = torch.randn(2, 16, 4, 6)
+    with_reference, reads = own(x, sigma, context, tokens, reference)
+    assert near(with_reference, host(x, sigma, context, None, ref_latents=[reference]))
+    assert not near(with_reference, expected, 1e-3) and [tuple(read.shape) for read in reads] == [(2, 24, 5)] * 2
+    elsewhere, _ = own(x, sigma, context, reference=reference, corner=(2, 0))
+    assert not near(elsewhere, with_reference, 1e-4)
+
+
+@torch.no_grad()
+def test_a_second_reference_stands_where_the_host_puts_it() -> None:
+    """Behind a square one, a square one begins below or beside: the corners that training shows."""
+    import comfy.ops
+    from comfy.ldm.flux.model import Flux as HostFlux
+    from storybook.nets.flux import grid_of
+    from storybook.train_models import CORNERS
+
+    host = HostFlux(
+        in_channels=16, out_channels=16, vec_in_dim=None, context_in_dim=32, hidden_size=128, mlp_ratio=4.0,
+        num_heads=1, depth=0, depth_single_blocks=0, axes_dim=[16, 56, 56], theta=10000, patch_size=2, qkv_bias=True,
+        guidance_embed=False, txt_ids_dims=[], dtype=torch.float32, operations=comfy.ops.disable_weight_init)
+    seen: list[torch.Tensor] = []
+    host.forward_orig = lambda img, ids, *_, **__: seen.append(ids) or img[..., :64]
+    square = torch.randn(1, 16, 16, 16)
+    host(torch.randn(1, 16, 32, 32), torch.ones(1), torch.randn(1, 7, 32), None, ref_latents=[square, square])
+    tokens = grid_of(square).height * grid_of(square).width
+    second = seen[0][0, -tokens:]
+    assert tuple(int(value) for value in second[0, 1:]) in CORNERS[1:] and (second[:, 0] == 1).all()
+    assert (seen[0][0, -2 * tokens] == torch.tensor([1.0, 0.0, 0.0])).all()
+
+
+@torch.no_grad()
+def test_the_prototypes_heads_keep_their_pairs() -> None:
+    """Two narrow heads in a wide one: each dimension taken once, and what turns visibly turns nearly as fast."""
+    from storybook.prototype import PAIRS, places
+
+    config = FluxConfig()
+    inside = places(config)
+    assert sorted(inside.tolist()) == list(range(128))
+    slot = inside.argsort()[::2] // 2  # where each pair of the two heads went
+    for head in range(2):
+        for axis, name in ((1, "y"), (2, "x")):
+            begin = 64 * head // 2 + sum(PAIRS[:axis])
+            own = slot[begin:begin + PAIRS[axis]] - sum(config.axes[:axis]) // 2
+            assert ((own >= 0) & (own < config.axes[axis] // 2)).all(), name
+            speed = 10000.0 ** -(own / (config.axes[axis] / 2))
+            wanted = 10000.0 ** -(torch.arange(PAIRS[axis]) / PAIRS[axis])
+            assert ((speed / wanted).log().abs() < 0.5)[wanted > 0.03].all(), (head, name)
+            assert ((speed - wanted).abs() < 0.02)[wanted <= 0.03].all(), (head, name)
 
 
 @torch.no_grad()

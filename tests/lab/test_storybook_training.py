@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -12,13 +13,14 @@ import pytest
 import torch
 from storybook.atlas import read_atlas
 from storybook.caption import training_caption
+from storybook.cast import WITH_LOOKS
 from storybook.course import Budget, Clock, Course, Log
-from storybook.data import LAYOUTS, Batch, Order, TrainingSet, chunks, encode, make_chunk
+from storybook.data import LAYOUTS, Batch, Order, TrainingSet, chunks, encode, make_chunk, portraits
 from storybook.parts import SHARES, Workshop, main, run
 from storybook.render import Renderer
 from storybook.scene import Scenes
 from storybook.sizes import MODELS, TINY, Sizes
-from storybook.train_models import begin_with, reading_loss, schedule
+from storybook.train_models import begin_with, hidden_matrices, reading_loss, schedule
 from storybook.words import PARTS, words
 
 ATLAS = read_atlas()
@@ -68,6 +70,44 @@ def test_masks_and_tokens_say_where_each_part_is(log: Log) -> None:
     empty = (batch.rows == data.empty).all(1)
     assert 0.03 < empty.float().mean() < 0.2 and not batch.tokens[empty].any()
     assert (batch.tokens[~empty].amax(1).sum(1) >= 1).all() and batch.tokens.sum(-1).max() == 1
+
+
+def test_a_referenced_batch_shows_somebody_who_is_in_the_picture(log: Log) -> None:
+    looks = 4
+    data = training_set("transformer", log, 12)
+    assert not data.batch(5, referenced=True).reference  # without portraits there are none
+    rows = torch.full((len(ATLAS),), -1)
+    people = sorted({thing.sprite for scene in Scenes(ATLAS, 0).some(0, 12) for thing in scene.things
+                     if thing.phrase in WITH_LOOKS})[:looks]
+    rows[people] = torch.arange(len(people))
+    portraits = torch.arange(float(len(people))).half().view(-1, 1, 1, 1, 1).expand(-1, 3, 16, 16, 16)
+    data = replace(data, portraits=portraits, portrait_of=rows)
+    torch.manual_seed(0)
+    batch = data.batch(64, referenced=True)
+    assert batch.reference is not None and batch.reference.shape == (64, 16, 16, 16)
+    here = [{thing.sprite for thing in scene.things} for scene in Scenes(ATLAS, 0).some(0, 12)]
+    for latents, reference in zip(batch.latents, batch.reference, strict=True):
+        number = int((data.latents.float() - latents).abs().flatten(1).amax(1).argmin())
+        assert people[int(reference[0, 0, 0])] in here[number]
+    assert len(batch.reference[:, 0, 0, 0].unique()) == len(people)
+
+
+def test_portraits_are_of_those_who_are_trained_on() -> None:
+    latents, rows = portraits(TINY.new_vae("transformer"), Renderer(ATLAS, CPU), 0, 1)
+    trained = [sprite for word in WITH_LOOKS for sprite in ATLAS.looks(word, "trained")]
+    assert latents.shape == (len(trained), 1, 16, 16, 16) and latents.isfinite().all()
+    assert sorted(rows[rows >= 0].tolist()) == list(range(len(trained)))
+    assert all((rows[sprite] >= 0) == (sprite in trained) for sprite in range(len(ATLAS)))
+
+
+def test_muon_trains_attention_and_feed_forward_alone() -> None:
+    for model in MODELS:
+        net = TINY.new_pair(model)
+        hidden = {id(value) for value in hidden_matrices(net)}
+        names = {name for name, value in net.named_parameters() if id(value) in hidden}
+        assert any(name.startswith("text.") for name in names) and any(name.startswith("model.") for name in names)
+        others = ("mod.", "modulation", "embed", "shared", "bias", "norm", "time", "final", "_in.")
+        assert not [name for name in names if any(word in name for word in others)]
 
 
 def test_encoding_stops_when_its_seconds_are_over(log: Log) -> None:
@@ -169,14 +209,14 @@ def test_every_part_runs_at_toy_size_and_what_is_there_is_not_made_again(
     made = {path.name for path in tmp_path.iterdir()}
     assert {"vae-transformer.safetensors", "latents-transformer.pt", "transformer.safetensors", "look-transformer.png",
             "storybook_transformer.safetensors", "oracle.safetensors", "measure.json",
-            "gate-transformer.json", "gate-transformer.png", "training-transformer.log"} <= made
+            "gate-transformer.json", "gate-transformer.jpg", "training-transformer.log"} <= made
     assert not any(name.endswith((".state", ".partial")) for name in made)
     assert set(json.loads((tmp_path / "measure.json").read_text())) == {"oracle_render", "oracle_vae_transformer",
                                                                       "looks"}
     row = json.loads((tmp_path / "gate-transformer.json").read_text())
     assert row["model"] == "transformer" and row["n"] == TINY.gate and 0 <= row["one"] <= 1
     said = capsys.readouterr().out
-    assert all(f"{part} took" in said for part in SHARES)
+    assert all(f"{part} took" in said for part in SHARES if part != "warm") and "warm took" not in said
     main(["--model", "transformer", "--tiny", "--part", "all", "--folder", str(tmp_path)])
     assert "took" not in capsys.readouterr().out
 

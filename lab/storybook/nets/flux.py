@@ -7,7 +7,7 @@ names, so the host detects this one by itself, and what is measured here on head
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -38,11 +38,26 @@ class FluxConfig:
         return self.hidden // sum(self.axes)
 
 
-@lru_cache(maxsize=8)
-def rotary(text: int, grid: tuple[int, int], config: FluxConfig, device: torch.device | None = None) -> torch.Tensor:
-    """Cosines and sines of T text tokens at 0 and h * w image tokens at (0, y, x): float [T + N, D / 2, 2, 2]."""
-    y, x = torch.meshgrid(torch.arange(grid[0]), torch.arange(grid[1]), indexing="ij")
-    places = torch.cat([torch.zeros(text, 3), torch.stack([torch.zeros_like(y), y, x], -1).flatten(0, 1)])
+@dataclass(frozen=True)
+class Grid:
+    """Where a picture's tokens stand. number: 0 for the one that is made; top, left: of its first token."""
+
+    height: int
+    width: int
+    number: int = 0
+    top: int = 0
+    left: int = 0
+
+    def places(self) -> torch.Tensor:
+        """(number, y, x) of the tokens in reading order: float [height * width, 3]."""
+        y, x = torch.meshgrid(torch.arange(self.height) + self.top, torch.arange(self.width) + self.left, indexing="ij")
+        return torch.stack([torch.full_like(y, self.number), y, x], -1).flatten(0, 1).float()
+
+
+@lru_cache(maxsize=16)
+def rotary(text: int, grids: tuple[Grid, ...], config: FluxConfig, device: torch.device | None = None) -> torch.Tensor:
+    """Cosines and sines of T text tokens at 0 and of the grids' tokens: float [T + N, D / 2, 2, 2]."""
+    places = torch.cat([torch.zeros(text, 3), *(grid.places() for grid in grids)])
     turns = []
     for axis, size in enumerate(config.axes):
         speeds = config.theta ** -(torch.arange(0, size, 2, dtype=torch.float64) / size)
@@ -50,6 +65,10 @@ def rotary(text: int, grid: tuple[int, int], config: FluxConfig, device: torch.d
     angle = torch.cat(turns, -1)
     table = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], -1).unflatten(-1, (2, 2))
     return table.float().to(device)
+
+
+def grid_of(latents: torch.Tensor) -> Grid:
+    return Grid(latents.shape[-2] // PATCH, latents.shape[-1] // PATCH)
 
 
 def turn(x: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
@@ -188,14 +207,20 @@ class Flux(nn.Module):
         return [*self.double_blocks, *self.single_blocks]
 
     def forward(self, x: torch.Tensor, sigma: torch.Tensor, context: torch.Tensor,
-                tokens: torch.Tensor | None = None) -> tuple[torch.Tensor, list[torch.Tensor]]:
+                tokens: torch.Tensor | None = None, reference: torch.Tensor | None = None,
+                corner: tuple[int, int] = (0, 0)) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """x: latents [B, 16, h, w]; sigma: [B]; context: [B, T, C]; tokens: float [B, T, parts] to supervise by.
+        reference: clean latents [B, 16, u, v] whose tokens come behind the picture's, as Kontext's do, the first of
+        them at ``corner`` (y, x).
 
         Returns the velocity [B, 16, h, w] and what each supervised block's picture reads: float [B, N, parts].
         """
-        text, height, width = context.shape[1], x.shape[2] // PATCH, x.shape[3] // PATCH
-        table = rotary(text, (height, width), self.config, x.device)
-        img = self.img_in(F.pixel_unshuffle(x, PATCH).flatten(2).transpose(1, 2))
+        text, grids, img = context.shape[1], [grid_of(x)], self.patches(x)
+        own, shape = slice(text, text + img.shape[1]), (grids[0].height, grids[0].width)
+        if reference is not None:
+            grids.append(replace(grid_of(reference), number=1, top=corner[0], left=corner[1]))
+            img = torch.cat([img, self.patches(reference)], 1)
+        table = rotary(text, tuple(grids), self.config, x.device)
         txt, vector, reads = self.txt_in(context), self.time(sigma), []
         numbers = self.config.supervised if tokens is not None else ()
         for number, block in enumerate(self.double_blocks):
@@ -206,9 +231,13 @@ class Flux(nn.Module):
             both, read = block(both, vector, table, tokens if number in numbers else None, text)
             reads.append(read)
         shift, scale = self.final_layer["adaLN_modulation"](vector)[:, None].chunk(2, -1)
-        out = self.final_layer["linear"](plain_norm(both[:, text:]) * (1 + scale) + shift)
-        out = F.pixel_shuffle(out.transpose(1, 2).unflatten(2, (height, width)), PATCH)
-        return out, [read for read in reads if read is not None]
+        out = self.final_layer["linear"](plain_norm(both[:, own]) * (1 + scale) + shift)
+        out = F.pixel_shuffle(out.transpose(1, 2).unflatten(2, shape), PATCH)
+        return out, [read[:, :shape[0] * shape[1]] for read in reads if read is not None]
+
+    def patches(self, latents: torch.Tensor) -> torch.Tensor:
+        """[B, 16, h, w] to tokens [B, h / 2 * w / 2, hidden]."""
+        return self.img_in(F.pixel_unshuffle(latents, PATCH).flatten(2).transpose(1, 2))
 
     def time(self, sigma: torch.Tensor) -> torch.Tensor:
         """[B] to [B, hidden]."""

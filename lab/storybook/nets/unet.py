@@ -170,7 +170,7 @@ class Unet(nn.Module):
 
     def blocks(self) -> list[nn.Module]:
         """What is worth compiling."""
-        return [module for module in self.modules() if isinstance(module, SpatialTransformer)]
+        return [module for module in self.modules() if isinstance(module, (ResBlock, SpatialTransformer))]
 
     def forward(self, x: torch.Tensor, step: torch.Tensor, context: torch.Tensor,
                 tokens: torch.Tensor | None = None) -> tuple[torch.Tensor, list[torch.Tensor]]:
