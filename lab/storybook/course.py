@@ -21,6 +21,7 @@ from torch import nn
 WARM_UP = 250  # steps, or a tenth of the course where that is shorter
 SAVE_EVERY_S = 90.0
 AVERAGE_EVERY = 4
+MUON_FASTER = 2.0  # than AdamW: tried on a small transformer, 160 steps of 32 pictures
 AVERAGE_DECAY = 0.998
 
 
@@ -104,9 +105,10 @@ class Course:
         last = saved = time.monotonic()
         while self.done < 1:
             torch.manual_seed(self.seed * 1_000_003 + self.step)  # what a step draws is its own
+            rate = self.budget.rate(self.step, self.done)
             for optimiser in self.optimisers:
                 for group in optimiser.param_groups:
-                    group["lr"] = self.budget.rate(self.step, self.done)
+                    group["lr"] = rate * (MUON_FASTER if isinstance(optimiser, torch.optim.Muon) else 1)
             yield self.step
             self.step += 1
             now = time.monotonic()
@@ -203,4 +205,4 @@ def compile_blocks(blocks: list[nn.Module], device: torch.device) -> None:
 
         torch._dynamo.config.cache_size_limit = 64  # blocks share code; each width and each supervision is a variant
         for block in blocks:
-            block.compile()
+            block.compile(dynamic=False)
