@@ -105,10 +105,12 @@ def measure_gate(generate: Generator, oracle: Oracle, some: Sequence[Job], batch
 def host_generator(path: Path, settings: Settings) -> Generator:
     """Generate with a storybook file through the host's sampler and classes; ``engine.enter()`` comes first."""
     import comfy.sample
+    from pack import load_pack
 
-    from .checkpoint import load_storybook
+    load_pack()
+    from attention_director.bridge.demo.model import load_file
 
-    model, clip, vae = load_storybook(path)
+    model, clip, vae = load_file(str(path))
     with torch.inference_mode():
         negative = [[encoded(clip, ""), {}]]
 

@@ -21,6 +21,8 @@ from .scene import CANVAS_PX
 from .words import CLIP, T5, Format, words
 
 FORMAT = "storybook 1"
+EXAMPLE = "a cat and a red car on a beach"
+SHIFT = 2.2  # of the transformer's noise levels: what goes where is decided at the noisy ones
 Weights = dict[str, torch.Tensor]
 
 
@@ -101,9 +103,15 @@ def write(path: Path, model: str, vae: Weights, net: Weights, facts: dict[str, o
     metadata = {"format": "pt", "attention_director": FORMAT, "model": model, "canvas_px": str(CANVAS_PX),
                 "text_config": json.dumps(text_config or usual[model][0]),
                 "model_config": json.dumps(model_config or usual[model][1]),
-                "known_words": json.dumps(known), "training": json.dumps(facts), "license": "Apache-2.0"}
+                "known_words": json.dumps(known), "example": EXAMPLE, **shift(model),
+                "training": json.dumps(facts), "license": "Apache-2.0"}
     save_whole(path, {key: value.detach().cpu().contiguous() for key, value in tensors.items()}, metadata)
     return path
+
+
+def shift(model: str) -> dict[str, str]:
+    """Of the noise levels, for the host's sampler: those of the training, where it has a say."""
+    return {"shift": json.dumps(SHIFT)} if model == "transformer" else {}
 
 
 def read(path: Path) -> tuple[Weights, dict[str, str]]:

@@ -16,6 +16,7 @@ from torch import nn
 
 from .course import Budget, Course, Log, autocast, compile_blocks
 from .data import LAYOUTS, Batch, TrainingSet
+from .storage import SHIFT
 from .words import PARTS
 
 SUPERVISION = 0.01
@@ -24,7 +25,6 @@ CORNERS = ((0, 0), (8, 0), (0, 8))  # of reference pictures, in tokens: the firs
 EPS = 1e-4
 MIN_SNR_GAMMA = 5.0
 SNR_OF_SIGHT = 0.05  # a thing covers many latent cells: it shows through far more noise than one cell would
-SHIFT = 2.2  # of the transformer's noise levels: what goes where is decided at the noisy ones
 
 
 def reading_loss(reads: list[torch.Tensor], batch: Batch) -> torch.Tensor:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from attention_director.bridge.demo.model import load_file
+from attention_director.bridge.text.known_words import KNOWN_WORDS
 from storybook import storage
 from storybook.data import LAYOUTS
 from storybook.nets.vae import Vae
@@ -42,9 +43,7 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="module")
 def loaded(made: tuple[str, Path, Any, Vae]) -> tuple[Any, Any, Any]:
-    from storybook.checkpoint import load_storybook
-
-    return load_storybook(made[1])
+    return load_file(str(made[1]))
 
 
 def context_of(pair: Any, model: str, text: str) -> torch.Tensor:
@@ -109,10 +108,12 @@ def test_the_models_are_what_the_host_would_make_of_them(made: Any, loaded: Any)
         assert type(patcher.model.model_config).__name__ == "FluxSchnell"
         assert patcher.model.model_type == comfy.model_base.ModelType.FLOW
         assert isinstance(patcher.model.latent_format, comfy.latent_formats.Flux)
+        shifted = patcher.model.model_sampling.percent_to_sigma(0.5)
+        assert shifted == pytest.approx(storage.SHIFT * 0.5 / (1 + (storage.SHIFT - 1) * 0.5))
     else:
         assert patcher.model.model_type == comfy.model_base.ModelType.EPS
         assert isinstance(patcher.model.latent_format, comfy.latent_formats.SD15)
-    assert {"cat", "car", "red", "beach"} <= clip.patcher.get_attachment("attention_director_known_words")
+    assert {"cat", "car", "red", "beach"} <= clip.patcher.get_attachment(KNOWN_WORDS).words
     for own in (patcher, clip.patcher, vae.patcher):
         load, arguments = own.cached_patcher_init
         again = load(*arguments)
@@ -133,36 +134,3 @@ def test_the_hosts_sampler_generates_alike_in_any_batch(made: Any) -> None:
     both, second = generate(some), generate(some[1:])
     assert both.shape == (2, 3, 256, 256) and both.isfinite().all()
     assert torch.allclose(both[1], second[0], atol=2e-3)
-
-
-def prototype() -> Path | None:
-    named = os.environ.get("STORYBOOK_PROTOTYPE")
-    if named:
-        return Path(named)
-    import host
-
-    usual = host.cache_folder() / "storybook" / "prototype.safetensors"
-    return usual if usual.is_file() else None
-
-
-@pytest.mark.skipif(prototype() is None, reason="no prototype weights: train storybook --from-prototype FILE makes "
-                                                "them, STORYBOOK_PROTOTYPE names them")
-def test_the_prototype_generates_a_lion_in_the_snow() -> None:
-    import comfy.sample
-    from storybook.checkpoint import load_storybook
-    from storybook.gate import encoded
-
-    path = prototype()
-    assert path is not None
-    model, clip, vae = load_storybook(path)
-    assert model.model.diffusion_model.params.axes_dim == [16, 24, 24]
-    with torch.inference_mode():
-        noise = comfy.sample.prepare_noise(torch.zeros(1, 16, 32, 32), 3)
-        positive, negative = ([[encoded(clip, text), {}]] for text in ("a lion in the snow", ""))
-        latent = comfy.sample.sample(model, noise, 6, 4.0, "euler", "simple", positive, negative,
-                                     torch.zeros_like(noise), disable_pbar=True, seed=3)
-        picture = vae.decode(latent)[0]
-    snow = picture[-24:, :, :].mean((0, 1))
-    assert snow.min() > 0.7, "the ground is snow"
-    brown = (picture[..., 0] > picture[..., 2] + 0.08).float()
-    assert 0.03 < brown.mean() < 0.5, "and something brown stands in it"
