@@ -24,19 +24,25 @@ def _query_chunks(q: torch.Tensor, key_count: int) -> list[slice]:
     return [slice(i, min(i + size, queries)) for i in range(0, queries, size)]
 
 
-def row_range(q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
-    """Largest minus smallest logit of each query over all keys, streamed.
+def row_extremes(q: torch.Tensor, k: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Smallest and largest logit of each query over all keys, streamed.
 
-    DenseDiffusion (arXiv 2308.12964), the value range max_j s_ij - min_j s_ij with s = q k^T / sqrt(D).
-    q: [B, H, Nq, D], k: [B, H, Nk, D]. Returns [B, H, Nq] in float32 (float64 for float64 input).
+    min_j and max_j of s_ij = q k^T / sqrt(D), of DenseDiffusion (arXiv 2308.12964).
+    q: [B, H, Nq, D], k: [B, H, Nk, D]. Returns two [B, H, Nq] in float32 (float64 for float64 input).
     """
-    out = torch.empty(q.shape[:3], device=q.device, dtype=torch.promote_types(q.dtype, torch.float32))
+    wide = torch.promote_types(q.dtype, torch.float32)
+    lows, highs = torch.empty(2, *q.shape[:3], device=q.device, dtype=wide)
     keys = k.transpose(-1, -2)
     q = q * q.shape[-1] ** -0.5
     for part in _query_chunks(q, k.shape[2]):
-        low, high = torch.aminmax(q[:, :, part] @ keys, dim=-1)
-        out[:, :, part] = high.to(out.dtype) - low.to(out.dtype)
-    return out
+        lows[:, :, part], highs[:, :, part] = torch.aminmax(q[:, :, part] @ keys, dim=-1)
+    return lows, highs
+
+
+def row_range(q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
+    """Largest minus smallest logit of each query over all keys: [B, H, Nq], as ``row_extremes``."""
+    low, high = row_extremes(q, k)
+    return high - low
 
 
 def log_mass(q: torch.Tensor, k: torch.Tensor, bias: LowRankBias | None = None) -> torch.Tensor:
