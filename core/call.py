@@ -114,6 +114,10 @@ class LowRankBias:
         """The bias of consecutive rows."""
         return LowRankBias(self.left[rows], self.right if self.right.shape[0] == 1 else self.right[rows])
 
+    def of(self, block: Block) -> LowRankBias:
+        """The bias on one block of the layer."""
+        return LowRankBias(self.left[:, :, block.queries.slice], self.right[:, :, block.keys.slice])
+
     def take(self, index: torch.Tensor) -> LowRankBias:
         """The bias of some rows. index: long [n]."""
         right = self.right if self.right.shape[0] == 1 else self.right.index_select(0, index)
