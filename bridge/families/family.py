@@ -36,10 +36,14 @@ def inputs_of(x: torch.Tensor, context: torch.Tensor | None, references: Any) ->
 
 @dataclass(eq=False)
 class LayersMet:
-    """The layers that the methods of one key met in a run: where they acted, and where they had to stand aside."""
+    """The layers that the methods of one key met in a run: where they acted, and where they had to stand aside.
+
+    evicted: where they acted and another pack's attention had to stand aside.
+    """
 
     acted: set[LayerAddress] = field(default_factory=set)
     left_out: set[LayerAddress] = field(default_factory=set)
+    evicted: set[LayerAddress] = field(default_factory=set)
 
 
 def note(call: ModelCall, layer: LayerAddress, acted: bool) -> None:
@@ -49,6 +53,16 @@ def note(call: ModelCall, layer: LayerAddress, acted: bool) -> None:
         if not acted and not met.left_out:
             log.warning("%s: another node rearranges the pixels at %s; it does nothing there.", method.label, layer)
         (met.acted if acted else met.left_out).add(layer)
+
+
+def note_evicted(call: ModelCall, layer: LayerAddress) -> None:
+    """The same of another pack's attention that cannot stand beneath theirs."""
+    for method in call.chain.wanting(layer):
+        met = call.scratch.of(method.key, LayersMet)
+        if not met.evicted:
+            log.warning("%s: the attention that another node put on the model cannot follow this one; ComfyUI's own "
+                        "takes its place where this node acts.", method.label)
+        met.evicted.add(layer)
 
 
 class FamilyNetwork(Network, Protocol):

@@ -9,17 +9,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 
-from ...core.attention import attend_with_bias
+from ...core.attention import Kernel, attend_with_bias, fits_kernel
 from ...core.call import AttentionCall
 from ...core.method import ModelCall
 from ...core.network import LayerAddress, Layers, SubjectLayers
 from ...core.sequence import Axis, Segment
-from .family import CALL_KEY, note
-from .kernel import join_heads, split_heads
+from .family import CALL_KEY, note, note_evicted
+from .kernel import exact, join_heads, split_heads, takes_bias
 
 OVERRIDE = "optimized_attention_override"
 # (options of the call, how many attentions were called before it) -> the layer, None for one that is not ours
@@ -107,20 +108,42 @@ class Override:
     def _attend(self, layer: LayerAddress, func: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int,
                 args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
         """Through the chain; the host's mask, precision and back end stay the innermost kernel's."""
-        host, packed = self._host(func), not kwargs.get("skip_reshape", False)
+        packed = not kwargs.get("skip_reshape", False)
         if packed:
             q, k, v = (split_heads(x, x.shape[-1] * heads // q.shape[-1]) for x in (q, k, v))
         if k.shape[1] != q.shape[1]:  # grouped queries
             k, v = (x.repeat_interleave(q.shape[1] // k.shape[1], 1) for x in (k, v))
         own = {**kwargs, "skip_reshape": True, "skip_output_reshape": True, "enable_gqa": False}
-
-        def kernel(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-            return host(q, k, v, q.shape[1], *args, **own)
-
+        scale = own.pop("scale", None)
+        if scale is not None:  # ours is D ** -0.5, also when columns make the heads wider
+            q = q * (scale * q.shape[-1] ** 0.5)
         call = AttentionCall(q, k, v, layer, self.axis, self.axis, self.latent_grid, self.call.rows, self.call.step,
                              self.call.scratch)
-        out = self.call.chain.attend(call, lambda c: attend_with_bias(c.q, c.k, c.v, c.bias, kernel))
+        out = self.call.chain.attend(call, partial(self._innermost, func, args, own))
         return out if kwargs.get("skip_output_reshape", False) else join_heads(out)
+
+    def _innermost(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], call: AttentionCall) -> torch.Tensor:
+        """The host's attention, or another pack's around it; where there is a bias, one that keeps it."""
+        def kernel(of: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+            return of(q, k, v, q.shape[1], *args, **kwargs)
+
+        if call.bias is None:
+            return kernel(self._host(func), call.q, call.k, call.v)
+        own = partial(kernel, self._host(exact(func)))
+        if self.foreign is not None and not (fits_kernel(call.q, call.bias) and self._keeps_bias(own, call)):
+            note_evicted(self.call, call.layer)
+            own = partial(kernel, exact(func))
+        mask = args[0] if args else kwargs.get("mask")
+        return attend_with_bias(call.q, call.k, call.v, call.bias, own, _as_scores(mask))
+
+    def _keeps_bias(self, kernel: Kernel, call: AttentionCall) -> bool:
+        """Asked once a run of another pack's attention, which may be of any precision."""
+        return call.scratch.once(("keeps bias", id(self.foreign)), lambda: takes_bias(kernel, call))
+
+
+def _as_scores(mask: torch.Tensor | None) -> torch.Tensor | None:
+    """A mask of the host, [Nq, Nk], [B, Nq, Nk] or [B, H or 1, Nq, Nk], beside [B, H, Nq, Nk] scores."""
+    return mask if mask is None or mask.ndim == 4 else mask[:, None] if mask.ndim == 3 else mask[None, None]
 
 
 def _lengths(q: torch.Tensor, k: torch.Tensor, kwargs: dict[str, Any]) -> tuple[int, int]:

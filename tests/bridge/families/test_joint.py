@@ -2,67 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
-import tiny
 import tiny_joint
 import torch
-from layouts import padded, pieces
-
-SIZE = (7, 10)  # an odd height: the network pads it to its patch of 2
-WORDS = 12
-TEXT = "a red hat and a dog"
-
-
-def tagged(tokens: int = WORDS, key: str = "1/x", **values: Any) -> list[list[Any]]:
-    from attention_director.bridge.text.prompt import TAG_KEY
-    from attention_director.core.text import PromptTag
-
-    tag = PromptTag((padded(TEXT, tokens),), frozenset({key}))
-    return tiny_joint.conditioning(tokens, 5, **{TAG_KEY: tag}, **values)
-
-
-def sample(model: Any, positive: Any, negative: Any = None, **more: Any) -> torch.Tensor:
-    options = {"scheduler": "simple", "steps": 3, "cfg": 3.0, "size": SIZE} | more
-    latent = {"samples": torch.zeros(options.pop("batch", 1), 16, *options.pop("size"))}
-    return tiny.sample(model, positive, negative or tiny_joint.conditioning(WORDS, 6), latent=latent, **options)
-
-
-@dataclass(frozen=True, eq=False)
-class Watcher:
-    """Selects every layer, changes nothing (or what ``change`` does), and notes each call."""
-
-    seen: list = field(default_factory=list)
-    change: Any = None
-    key: str = "1/x"
-    label: str = "Watcher"
-    acts_in_joint_layers: bool = True
-
-    @property
-    def schedule(self) -> Any:
-        from attention_director.core.schedule import Schedule
-
-        return Schedule()
-
-    def acts_on(self, rows: Any) -> bool:
-        from attention_director.core.method import spans_of
-
-        return bool(spans_of(self.key, rows))
-
-    def selects(self, layer: Any) -> bool:
-        return True
-
-    def __call__(self, call: Any, attend: Any) -> torch.Tensor:
-        self.seen.append(call)
-        return attend(self.change(call) if self.change else call)
-
-
-def watched(watcher: Any, model: Any) -> Any:
-    from attention_director.bridge.run.install import install
-
-    return install(model, watcher)
+from joint_scene import SIZE, WORDS, Watcher, sample, tagged, watched
+from layouts import pieces
 
 
 @pytest.mark.parametrize("name", tiny_joint.CONFIGS)
@@ -158,17 +105,6 @@ def test_a_bias_is_the_hosts_own_mask(name: str) -> None:
     theirs = tiny_joint.model(name).clone()
     theirs.model_options["transformer_options"]["optimized_attention_override"] = masked
     torch.testing.assert_close(ours, sample(theirs, tagged(), cfg=1.0), rtol=0, atol=1e-4)
-
-
-@pytest.mark.parametrize("name", tiny_joint.CONFIGS)
-def test_another_packs_override_becomes_the_innermost_kernel(name: str) -> None:
-    def halved(func: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int, *args: Any,
-               **kwargs: Any) -> torch.Tensor:
-        return 0.5 * func(q, k, v, heads, *args, **kwargs)
-
-    other = tiny_joint.model(name).clone()
-    other.model_options["transformer_options"]["optimized_attention_override"] = halved
-    assert torch.equal(sample(watched(Watcher(), other), tagged()), sample(other, tagged()))
 
 
 @pytest.mark.parametrize("name", tiny_joint.CONFIGS)
