@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from .attention import explicit_attention
 from .call import AttentionCall
 from .otsu import otsu_threshold
+from .sequence import Block
 
 # Cells of a heat map. At four bytes a cell, and with every step kept in half precision, see MAX_ROW_BYTES.
 MAX_CELLS = 32 * 32
@@ -34,6 +35,13 @@ def pixel_maps(call: AttentionCall, probe: torch.Tensor, rows: slice) -> torch.T
     [B, 1, Nk, C]. So maps of joint layers, where pixels read pixels too, compare with those of cross-attention.
     """
     block, = call.blocks("image", "text")
+    if call.padding is None:
+        return _block_maps(call, probe, rows, block)
+    each = range(*rows.indices(len(call.q)))
+    return torch.cat([_block_maps(call, probe, slice(row, row + 1), call.block_of(row, block)) for row in each])
+
+
+def _block_maps(call: AttentionCall, probe: torch.Tensor, rows: slice, block: Block) -> torch.Tensor:
     bias = call.bias and call.bias.rows(rows).of(block)
     q, k = call.q[rows, :, block.queries.slice], call.k[rows, :, block.keys.slice]
     read = explicit_attention(q, k, probe[rows, :, block.keys.slice], bias)

@@ -82,7 +82,7 @@ class JointRegionAttention(RegionAttention):
 
     def _block_bias(self, call: AttentionCall, spans: Sequence[RowSpan], block: Block, strength: float) -> LowRankBias:
         """The rule's bias on one block of the call's rows that are ours, zero elsewhere."""
-        parts = {row: self._row_bias(call, span.tag, row, image, block, strength)
+        parts = {row: self._row_bias(call, span.tag, row, image, call.block_of(row, block), strength)
                  for span in spans if span.tag for row, image in enumerate(span.images, span.start)}
         columns = max(part.left.shape[-1] for part in parts.values())
         heads = max(part.right.shape[1] for part in parts.values())
@@ -90,8 +90,9 @@ class JointRegionAttention(RegionAttention):
         left = torch.zeros(*call.q.shape[:3], columns, device=call.q.device, dtype=wide)
         right = torch.zeros(len(call.q), heads, call.k.shape[2], columns, device=call.q.device, dtype=wide)
         for row, part in parts.items():
-            left[row, :, block.queries.slice, :part.left.shape[-1]] = part.left[0]
-            right[row, :, block.keys.slice, :part.right.shape[-1]] = part.right[0]
+            own = call.block_of(row, block)
+            left[row, :, own.queries.slice, :part.left.shape[-1]] = part.left[0]
+            right[row, :, own.keys.slice, :part.right.shape[-1]] = part.right[0]
         return LowRankBias(left, right)
 
     def _row_bias(self, call: AttentionCall, tag: PromptTag, row: int, image: int, block: Block,
@@ -120,19 +121,17 @@ class JointRegionAttention(RegionAttention):
 
     def _columns(self, call: AttentionCall, block: Block, tag: PromptTag, image: int) -> _Columns:
         """R of a block as columns, and what scales it at each query."""
-        text = next(segment for segment in (block.queries, block.keys, *call.keys.of("text")) if segment.kind == "text")
         prompt = image % len(tag.rows)
         grids = masks_on_grid(self.masks, call.latent_grid, call.grid)
         pixels = self.pixel_members(tag, prompt, grids[image % len(grids)])
-        tokens = self.token_members(tag, prompt, text.length)
         if block.queries.kind == "text":
-            bound = tokens[:len(self.phrases)]
+            bound = self.token_members(tag, prompt, block.queries.length)[:len(self.phrases)]
             left, right = shared_regions(bound, pixels[:len(self.phrases)])
             factor = (bound * torch.tensor(self.strengths, dtype=torch.float64)[:, None]).amax(0)
             found = _Columns(left, left, right, factor)
         else:
-            made = (image_geometry(pixels) if block.keys.kind == "image"
-                    else text_geometry(pixels, tokens, len(self.phrases)))
+            made = (image_geometry(pixels) if block.keys.kind == "image" else text_geometry(
+                pixels, self.token_members(tag, prompt, block.keys.length), len(self.phrases)))
             found = _Columns(made.left, made.foremost, made.right, self._factor(pixels))
         if not self._there(tag, prompt).any():  # the prompt is generated as if there were no region
             found = replace(found, factor=torch.zeros_like(found.factor))

@@ -212,6 +212,8 @@ class RegionAttention:
         members = torch.zeros(len(groups), keys, dtype=torch.bool)
         for n, positions in enumerate(groups):
             members[n, list(tag.spread(row, positions, keys))] = True
+        if self.rule.background and self.rule.padding:
+            members[len(shares.words), :tag.front(row)] = True
         return members
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 
+from ...core.call import RowSpan
 from ...core.method import ModelCall
 from ...core.network import LayerAddress, Network, SubjectLayers
 
@@ -20,18 +23,37 @@ log = logging.getLogger("attention_director")
 class Inputs:
     """Shapes of what the network is given in one call.
 
-    latent: (h, w) of x; text: tokens of the encoded prompt; references: (h, w) of each reference latent.
+    latent: (h, w) of x; text: tokens of the encoded prompt; references: (h, w) of each reference latent. filled:
+    with how many tokens the end of each row's text was filled up to the longest of a batch, None where no row's was.
+    front: the model itself fills every text up from the front.
     """
 
     latent: tuple[int, int]
     text: int = 0
     references: tuple[tuple[int, int], ...] = ()
+    filled: tuple[int, ...] | None = None
+    front: bool = False
+
+    @property
+    def own(self) -> tuple[int, ...]:
+        """How many text tokens are each row's own."""
+        return tuple(self.text - count for count in self.filled or ())
 
 
-def inputs_of(x: torch.Tensor, context: torch.Tensor | None, references: Any) -> Inputs:
+def inputs_of(x: torch.Tensor, context: torch.Tensor | None, references: Any,
+              rows: Sequence[RowSpan] = ()) -> Inputs:
     """What a call of the network is given, as shapes."""
     sizes = tuple((int(r.shape[-2]), int(r.shape[-1])) for r in references or ())
-    return Inputs((int(x.shape[-2]), int(x.shape[-1])), 0 if context is None else int(context.shape[1]), sizes)
+    text = 0 if context is None else int(context.shape[1])
+    return Inputs((int(x.shape[-2]), int(x.shape[-1])), text, sizes, _filled(rows),
+                  any(span.tag and span.tag.before for span in rows))
+
+
+def _filled(rows: Sequence[RowSpan]) -> tuple[int, ...] | None:
+    if not any(span.tag and span.tag.padded for span in rows):
+        return None
+    return tuple(span.tag.filled(image % len(span.tag.rows)) if span.tag else 0
+                 for span in rows for image in span.images)
 
 
 @dataclass(eq=False)
@@ -101,6 +123,10 @@ class Family(Protocol):
 
     def install(self, network: Any, options: dict[str, Any], call: ModelCall, inputs: Inputs) -> dict[str, Any]:
         """A copy of one model call's options in which the call's methods act."""
+        ...
+
+    def padding(self, network: Any, inputs: Inputs) -> AbstractContextManager[Any]:
+        """What must hold around a forward whose rows have texts of unequal length."""
         ...
 
     def recomputed(self, network: Any) -> list[torch.nn.Module]:

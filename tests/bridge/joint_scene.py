@@ -25,7 +25,8 @@ def tagged(tokens: int = WORDS, key: str = "1/x", **values: Any) -> list[list[An
 
 def sample(model: Any, positive: Any, negative: Any = None, **more: Any) -> torch.Tensor:
     options = {"scheduler": "simple", "steps": 3, "cfg": 3.0, "size": SIZE} | more
-    latent = {"samples": torch.zeros(options.pop("batch", 1), 16, *options.pop("size"))}
+    channels = model.model.latent_format.latent_channels
+    latent = {"samples": torch.zeros(options.pop("batch", 1), channels, *options.pop("size"))}
     return tiny.sample(model, positive, negative or tiny_joint.conditioning(WORDS, 6), latent=latent, **options)
 
 

@@ -99,7 +99,7 @@ def test_a_bias_is_the_hosts_own_mask(name: str) -> None:
         return attention_pytorch(q, k, v, heads, **{**kwargs, "mask": mask})
 
     network = tiny_joint.model(name).model.diffusion_model
-    before = 0 if name == "flux" else len(network.context_refiner) + len(network.noise_refiner)
+    before = sum(len(getattr(network, refiner, ())) for refiner in ("context_refiner", "noise_refiner"))
     calls, refined = [0], (before, before + len(family_network(name).layers))
     ours = sample(watched(Watcher(change=held_back), tiny_joint.model(name)), tagged(), cfg=1.0)
     theirs = tiny_joint.model(name).clone()

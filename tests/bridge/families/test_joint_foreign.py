@@ -80,7 +80,7 @@ def test_an_attention_that_keeps_a_bias_stays_beneath_it(caplog: pytest.LogCaptu
 @pytest.mark.parametrize("biased", [False, True])
 def test_a_scale_and_a_mask_of_the_host_stay(biased: bool) -> None:
     """Asked of the override as a model with its own scale asks it; a bias too wide for the kernels is explicit."""
-    from attention_director.bridge.families.joint import Override, joint_axis
+    from attention_director.bridge.families.joint import Override, Place, joint_axis
     from attention_director.core.call import LowRankBias, RowSpan, Scratch, Step
     from attention_director.core.method import Chain, ModelCall
     from attention_director.core.network import LayerAddress
@@ -92,7 +92,7 @@ def test_a_scale_and_a_mask_of_the_host_stay(biased: bool) -> None:
     method = Watcher(change=lambda call: replace(call, bias=LowRankBias(left, right) if biased else None))
     call = ModelCall((RowSpan(0, 1, None),), Step(1.0, 0.0), Chain((method,)), Scratch())
     layer = LayerAddress("single", 0, 0, "joint")
-    override = Override(joint_axis(5, (2, 3)), (4, 6), lambda options, count: layer, call)
+    override = Override((4, 6), lambda options, count: Place(layer, joint_axis(5, (2, 3))), call)
     got = override(attention_pytorch.__wrapped__, q, k, v, 2, mask=mask, skip_reshape=True, skip_output_reshape=True,
                    scale=0.1)
     scores = 0.1 * q @ k.transpose(-1, -2) + (left @ right.transpose(-1, -2) if biased else 0.0)
