@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence, Sized
 
 from ...core.hooks import SumsUp, needs_places, part_of
-from ...core.method import AttentionMethod, Method, ObservesAttention
+from ...core.method import AttentionMethod, Chain, Method, ObservesAttention
 from ...core.schedule import Schedule
 from ..families.family import LayersMet
 from .hooks import NamesItsPrompt
@@ -67,6 +67,8 @@ def _line(run: Run, methods: Sequence[Method]) -> str:
     if met and met.left_out and not met.acted and all(map(needs_places, methods)):
         return f"nothing happened: {_left_out(met, 'all ')}"
     steps = sorted({number for _, number, parts in run.calls if part_of(method) in parts})
+    if steps and met is None and any(map(Chain(tuple(methods)).wanting, run.layers)):
+        return "nothing happened: another node computes this model's attention in its own way; bypass that node"
     summary = [m.sum_up(run.scratch) for m in methods if isinstance(m, SumsUp)]
     if met and met.left_out:
         summary.append(_left_out(met))

@@ -77,6 +77,17 @@ def test_an_attention_that_keeps_a_bias_stays_beneath_it(caplog: pytest.LogCaptu
     assert "cannot follow" not in caplog.text
 
 
+def test_blocks_that_another_node_computes_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Another pack may replace whole blocks; then nobody asks for the attention in them."""
+    other = tiny_joint.model("flux").clone()
+    kept = {("double_block", i): lambda args, _extra: {"img": args["img"], "txt": args["txt"]} for i in range(2)}
+    kept |= {("single_block", i): lambda args, _extra: {"img": args["img"]} for i in range(3)}
+    other.model_options["transformer_options"]["patches_replace"] = {"dit": kept}
+    with caplog.at_level("INFO"):
+        sample(watched(Watcher(), other), tagged())
+    assert "Watcher: nothing happened: another node computes this model's attention in its own way" in caplog.text
+
+
 @pytest.mark.parametrize("biased", [False, True])
 def test_a_scale_and_a_mask_of_the_host_stay(biased: bool) -> None:
     """Asked of the override as a model with its own scale asks it; a bias too wide for the kernels is explicit."""
