@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,39 +9,42 @@ from typing import Any
 
 import torch
 
-from ...core.text import Phrase, PromptTag, split_occurrence
+from ...core.text import Phrase, PromptTag, TextLayout, split_occurrence
 from ..errors import DirectorError
-from .clip import layout_of
+from .clip import layout_of, reading_of, rows_of
+from .encoders import row_encoders
 from .known_words import check_known_words
+from .unread import warn_of_unread
+from .words import phrase_without_clip
 
 TAG_KEY = "attention_director"
 
 Conditioning = list[list[Any]]
 
-log = logging.getLogger("attention_director")
-
-
 def encode(clip: Any, text: str, node: str) -> Conditioning:
     """What CLIPTextEncode gives for ``text``, with its words in the dict."""
+    return _encode(clip, [text], node)[0]
+
+
+def _encode(clip: Any, texts: Sequence[str], node: str) -> list[Conditioning]:
+    """Each text by itself; what it says is looked at before the first is encoded."""
     _require_clip(clip, node)
-    _warn_of_lora_syntax([text], node)
-    return _encode(clip, text, node)
+    tokens = [clip.tokenize(text) for text in texts]
+    readings = [reading_of(text, own, clip, node) for text, own in zip(texts, tokens, strict=True)]
+    warn_of_unread(texts, readings, node)
+    return [_with_words(clip.encode_from_tokens_scheduled(own), reading.layout, node)
+            for own, reading in zip(tokens, readings, strict=True)]
 
 
-def _encode(clip: Any, text: str, node: str) -> Conditioning:
-    tokens = clip.tokenize(text)
-    layout = layout_of(text, tokens, clip, node)
-    conditioning = clip.encode_from_tokens_scheduled(tokens)
-    _require_own_tokens(conditioning, len(layout.tokens), node)
-    return with_tag(conditioning, PromptTag((layout,)))
-
-
-def _require_own_tokens(conditioning: Conditioning, tokens: int, node: str) -> None:
+def _with_words(conditioning: Conditioning, layout: TextLayout, node: str) -> Conditioning:
     """An encoder that another pack has changed may give each token twice (NegPip) or put others in between."""
-    given = next((cond.shape[1] for cond, _ in conditioning if cond.shape[1] != tokens), tokens)
-    if given != tokens:
-        raise DirectorError(node, f"the text encoder gives {given} tokens for a prompt of {tokens}, so another node "
-                                  "has changed it (NegPip does); give this node the clip from before that node.")
+    given = {cond.shape[1] for cond, _ in conditioning}
+    rows = {rows_of(layout, count) for count in given}
+    if len(rows) != 1 or None in rows:
+        raise DirectorError(node, f"the text encoder gives {max(given)} tokens for a prompt of {len(layout.tokens)}, "
+                                  "so another node has changed it (NegPip does); give this node the clip from before "
+                                  "that node.")
+    return with_tag(conditioning, PromptTag(tuple(rows)))
 
 
 def _require_clip(clip: Any, node: str) -> None:
@@ -55,9 +57,7 @@ def encode_lines(clip: Any, lines: list[str], node: str) -> Conditioning:
 
     Prompts of unequal length are repeated to a common one, chunk by chunk; a softmax does not notice.
     """
-    _require_clip(clip, node)
-    _warn_of_lora_syntax(lines, node)
-    singles = [_encode(clip, line, node) for line in lines]
+    singles = _encode(clip, lines, node)
     if any(len(single) != 1 for single in singles):
         raise DirectorError(node, "the text encoder is scheduled by hooks, which a batch of prompts cannot be; encode "
                                   "one prompt at a time.")
@@ -114,12 +114,12 @@ def appended_to(conditioning: Conditioning, tag: PromptTag) -> int:
 
 
 def tokenise_phrase(clip: Any, text: str, node: str) -> Phrase:
-    """A phrase as the user spelt it ("red hat", "cat#2", "embedding:name") in the prompt's tokens."""
+    """A phrase as the user spelt it ("red hat", "cat#2", "embedding:name", "(red hat:1.2)").
+
+    In CLIP's tokens; as its letters where a token may reach over its words or weights are not read.
+    """
     words, occurrence = split_occurrence(text)
-    return Phrase(text.strip(), layout_of(words, clip.tokenize(words), clip, node), occurrence)
-
-
-def _warn_of_lora_syntax(texts: Sequence[str], node: str) -> None:
-    """Another program's LoRA syntax is read as words here; once per call, which the host repeats for new texts only."""
-    if any("<lora:" in text.lower() for text in texts):
-        log.warning("%s: ComfyUI reads <lora:...> in the prompt as words; use Load LoRA.", node)
+    tokens = clip.tokenize(words)
+    if not row_encoders(clip, tokens, node)[0].is_clip:
+        return phrase_without_clip(text)
+    return Phrase(text.strip(), layout_of(words, tokens, clip, node), occurrence)
