@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,6 +21,9 @@ from .words import phrase_without_clip
 TAG_KEY = "attention_director"
 
 Conditioning = list[list[Any]]
+
+log = logging.getLogger("attention_director")
+
 
 def encode(clip: Any, text: str, node: str) -> Conditioning:
     """What CLIPTextEncode gives for ``text``, with its words in the dict."""
@@ -55,21 +59,38 @@ def _require_clip(clip: Any, node: str) -> None:
 def encode_lines(clip: Any, lines: list[str], node: str) -> Conditioning:
     """One conditioning of several prompts: image i of a batch reads line i mod P.
 
-    Prompts of unequal length are repeated to a common one, chunk by chunk; a softmax does not notice.
+    Prompts of unequal length are brought to a common one. CLIP's are repeated, chunk by chunk, which a softmax over
+    text alone does not notice; others are filled up with zeros, which the rows of a run leave out.
     """
     singles = _encode(clip, lines, node)
     if any(len(single) != 1 for single in singles):
         raise DirectorError(node, "the text encoder is scheduled by hooks, which a batch of prompts cannot be; encode "
                                   "one prompt at a time.")
-    conds = [single[0][0] for single in singles]
-    width = math.lcm(*(cond.shape[1] for cond in conds))
+    repeats = row_encoders(clip, clip.tokenize(lines[0]), node)[0].is_clip
+    lengths = [single[0][0].shape[1] for single in singles]
+    width = math.lcm(*lengths) if repeats else max(lengths)
+    brought = _repeated if repeats else _filled_up
+    if not repeats and min(lengths) < width:
+        log.warning("%s: the prompts have %s tokens; the model must come through a node of this pack too, such as "
+                    "Record Attention, or the shorter ones come out a little different.", node,
+                    ", ".join(map(str, lengths)))
     values = dict(singles[0][0][1])
     for name, value in values.items():
         if torch.is_tensor(value):
-            values[name] = torch.cat([single[0][1][name] for single in singles])
-    joined = torch.cat([cond.repeat(1, width // cond.shape[1], 1) for cond in conds])
+            own = [single[0][1][name] for single in singles]
+            along = value.ndim > 1 and value.shape[1] == lengths[0]  # a mask of the tokens
+            values[name] = torch.cat([brought(x, width) for x in own] if along else own)
+    joined = torch.cat([brought(single[0][0], width) for single in singles])
     rows = tuple(tag_of(single).rows[0] for single in singles)  # type: ignore[union-attr]
-    return with_tag([[joined, values]], PromptTag(rows, length=width))
+    return with_tag([[joined, values]], PromptTag(rows, length=width, padded=not repeats and min(lengths) < width))
+
+
+def _repeated(x: torch.Tensor, width: int) -> torch.Tensor:
+    return x.repeat(1, width // x.shape[1], *[1] * (x.ndim - 2))
+
+
+def _filled_up(x: torch.Tensor, width: int) -> torch.Tensor:
+    return torch.cat((x, x.new_zeros(x.shape[0], width - x.shape[1], *x.shape[2:])), 1)
 
 
 def with_tag(conditioning: Conditioning, tag: PromptTag) -> Conditioning:
