@@ -16,24 +16,39 @@ from .encoders import Encoder, row_encoders
 from .frame import frame_of
 from .spelling import NAME, SPACE, UNKNOWN, Spelling
 
+_OPENING = 3  # tokens: <|im_start|>, user, and a line break
+
 
 @dataclass(frozen=True)
 class Reading:
     """What the encoder that gives the rows of the conditioning reads of a prompt.
 
-    layout: one entry per token. literal: weights such as (red hat:1.2) are text to it. unknown: what of the prompt
-    it has no letters for, as typed.
+    layout: one entry per token. head, tail: tokens of a chat template before and behind the text. literal: weights
+    such as (red hat:1.2) are text to it. unknown: what of the prompt it has no letters for, as typed.
     """
 
     layout: TextLayout
+    head: int = 0
+    tail: int = 0
     literal: bool = False
     unknown: tuple[str, ...] = ()
+
+    def rows(self, count: int) -> TextLayout | None:
+        """The layout of an encoding of so many rows. None where no template that the host dropped accounts for them.
+
+        It drops none, or what stands before the text but for the opening of the person's turn, or both ends.
+        """
+        dropped = len(self.layout.tokens) - count
+        if dropped not in (0, *range(max(0, self.head - _OPENING), self.head + 1), self.head + self.tail):
+            return None
+        before = min(dropped, self.head)
+        return replace(self.layout, tokens=self.layout.tokens[before:before + count])
 
 
 def layout_of(text: str, tokens: Tokens, clip: Any, node: str) -> TextLayout:
     """The layout of a tokenised prompt, one entry per token of the encoder that gives the rows of the conditioning.
 
-    The host may drop some of them: ``rows_of``. Raises DirectorError.
+    The host may drop some of them: ``Reading.rows``. Raises DirectorError.
     """
     return reading_of(text, tokens, clip, node).layout
 
@@ -50,19 +65,6 @@ def reading_of(text: str, tokens: Tokens, clip: Any, node: str) -> Reading:
         raise DirectorError(node, "an embedding in the prompt has another length in each of the two text encoders; "
                                   "remove it from the prompt.")
     return readings[0]
-
-
-def rows_of(layout: TextLayout, rows: int) -> TextLayout | None:
-    """The layout of an encoding of so many rows. None where no template that the host dropped accounts for them.
-
-    It drops what stands before the text, and then what stands behind it; one begin token is not a template.
-    """
-    own = layout.own() or (len(layout.tokens),)
-    dropped = len(layout.tokens) - rows
-    before = min(dropped, own[0])
-    if dropped < 0 or (dropped and own[0] < 2) or before + rows <= own[-1] < len(layout.tokens):
-        return None
-    return replace(layout, tokens=layout.tokens[before:before + rows])
 
 
 def _chunks(text: str, chunks: list[list[Entry]], clip: Any, encoder: Encoder, node: str) -> Reading:
@@ -84,7 +86,8 @@ def _framed(text: str, chunks: list[list[Entry]], clip: Any, encoder: Encoder, n
     layout = _layout(text, as_read(text, weights=not frame.literal), entries, own, encoder.spelling)
     unknown = [text[slice(*span)] for token, span in zip(ids, layout.tokens, strict=True)
                if span and isinstance(token, int) and encoder.spelling.piece(token) == [UNKNOWN]]
-    return Reading(layout, frame.literal, tuple(dict.fromkeys(unknown)))
+    tail = sum(token != encoder.tokenizer.pad_token for token in ids[place.stop:])
+    return Reading(layout, place.start, tail, frame.literal, tuple(dict.fromkeys(unknown)))
 
 
 def _layout(text: str, parts: Sequence[Part], entries: Sequence[Entry], own: Sequence[bool],

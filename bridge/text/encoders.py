@@ -55,6 +55,11 @@ def row_encoders(clip: Any, tokens: Tokens, node: str) -> list[Encoder]:
     return others
 
 
+def reads_chunks(clip: Any, node: str) -> bool:
+    """True for CLIP, whose chunks do not see each other and may be repeated."""
+    return row_encoders(clip, clip.tokenize(""), node)[0].is_clip
+
+
 def _encoder(clip: Any, name: str, probe: list[list[Entry]], node: str) -> Encoder:
     tokenizer = _part(clip.tokenizer, name)
     vocabulary: dict[int, str] = getattr(tokenizer, "inv_vocab", {})

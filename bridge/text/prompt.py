@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,20 +9,18 @@ from typing import Any
 
 import torch
 
-from ...core.text import Phrase, PromptTag, TextLayout, split_occurrence
+from ...core.text import Phrase, PromptTag, split_occurrence
 from ..errors import DirectorError
-from .clip import layout_of, reading_of, rows_of
-from .encoders import row_encoders
+from .clip import Reading, layout_of, reading_of
+from .encoders import reads_chunks
 from .known_words import check_known_words
-from .unread import warn_of_unread
+from .unread import warn_of_unequal, warn_of_unread
 from .words import phrase_without_clip
 
 TAG_KEY = "attention_director"
+MASK_KEY = "attention_mask"  # the host's
 
 Conditioning = list[list[Any]]
-
-log = logging.getLogger("attention_director")
-
 
 def encode(clip: Any, text: str, node: str) -> Conditioning:
     """What CLIPTextEncode gives for ``text``, with its words in the dict."""
@@ -36,18 +33,18 @@ def _encode(clip: Any, texts: Sequence[str], node: str) -> list[Conditioning]:
     tokens = [clip.tokenize(text) for text in texts]
     readings = [reading_of(text, own, clip, node) for text, own in zip(texts, tokens, strict=True)]
     warn_of_unread(texts, readings, node)
-    return [_with_words(clip.encode_from_tokens_scheduled(own), reading.layout, node)
+    return [_with_words(clip.encode_from_tokens_scheduled(own), reading, node)
             for own, reading in zip(tokens, readings, strict=True)]
 
 
-def _with_words(conditioning: Conditioning, layout: TextLayout, node: str) -> Conditioning:
+def _with_words(conditioning: Conditioning, reading: Reading, node: str) -> Conditioning:
     """An encoder that another pack has changed may give each token twice (NegPip) or put others in between."""
     given = {cond.shape[1] for cond, _ in conditioning}
-    rows = {rows_of(layout, count) for count in given}
+    rows = {reading.rows(count) for count in given}
     if len(rows) != 1 or None in rows:
-        raise DirectorError(node, f"the text encoder gives {max(given)} tokens for a prompt of {len(layout.tokens)}, "
-                                  "so another node has changed it (NegPip does); give this node the clip from before "
-                                  "that node.")
+        tokens = len(reading.layout.tokens)
+        raise DirectorError(node, f"the text encoder gives {max(given)} tokens for a prompt of {tokens}, so another "
+                                  "node has changed it (NegPip does); give this node the clip from before that node.")
     return with_tag(conditioning, PromptTag(tuple(rows)))
 
 
@@ -59,38 +56,40 @@ def _require_clip(clip: Any, node: str) -> None:
 def encode_lines(clip: Any, lines: list[str], node: str) -> Conditioning:
     """One conditioning of several prompts: image i of a batch reads line i mod P.
 
-    Prompts of unequal length are brought to a common one. CLIP's are repeated, chunk by chunk, which a softmax over
-    text alone does not notice; others are filled up with zeros, which the rows of a run leave out.
+    Prompts of unequal length are repeated to a common one, chunk by chunk; a softmax does not notice. Encodings that
+    are no chunks are read by layers where it would, so they are filled up with zeros, which the families leave out.
     """
     singles = _encode(clip, lines, node)
     if any(len(single) != 1 for single in singles):
         raise DirectorError(node, "the text encoder is scheduled by hooks, which a batch of prompts cannot be; encode "
                                   "one prompt at a time.")
-    repeats = row_encoders(clip, clip.tokenize(lines[0]), node)[0].is_clip
-    lengths = [single[0][0].shape[1] for single in singles]
-    width = math.lcm(*lengths) if repeats else max(lengths)
-    brought = _repeated if repeats else _filled_up
-    if not repeats and min(lengths) < width:
-        log.warning("%s: the prompts have %s tokens; the model must come through a node of this pack too, such as "
-                    "Record Attention, or the shorter ones come out a little different.", node,
-                    ", ".join(map(str, lengths)))
-    values = dict(singles[0][0][1])
-    for name, value in values.items():
-        if torch.is_tensor(value):
-            own = [single[0][1][name] for single in singles]
-            along = value.ndim > 1 and value.shape[1] == lengths[0]  # a mask of the tokens
-            values[name] = torch.cat([brought(x, width) for x in own] if along else own)
-    joined = torch.cat([brought(single[0][0], width) for single in singles])
-    rows = tuple(tag_of(single).rows[0] for single in singles)  # type: ignore[union-attr]
-    return with_tag([[joined, values]], PromptTag(rows, length=width, padded=not repeats and min(lengths) < width))
+    entries = [single[0] for single in singles]
+    lengths = [cond.shape[1] for cond, _ in entries]
+    padded = len(set(lengths)) > 1 and not reads_chunks(clip, node)
+    if padded:
+        warn_of_unequal(node)
+    width = max(lengths) if padded else math.lcm(*lengths)
+    fit = _filled if padded else _repeated
+    values = {name: torch.cat([own[name] for _, own in entries]) if torch.is_tensor(value) else value
+              for name, value in entries[0][1].items() if name not in (TAG_KEY, MASK_KEY)}
+    if padded or any(MASK_KEY in own for _, own in entries):
+        values[MASK_KEY] = torch.cat([fit(_mask(*entry), width) for entry in entries])
+    tag = PromptTag(tuple(own[TAG_KEY].rows[0] for _, own in entries), length=width, padded=padded)
+    return with_tag([[torch.cat([fit(cond, width) for cond, _ in entries]), values]], tag)
 
 
-def _repeated(x: torch.Tensor, width: int) -> torch.Tensor:
-    return x.repeat(1, width // x.shape[1], *[1] * (x.ndim - 2))
+def _mask(cond: torch.Tensor, values: dict[str, Any]) -> torch.Tensor:
+    """Which tokens the encoder was given, [1, T]; the host leaves out a mask that hides none."""
+    return values[MASK_KEY] if MASK_KEY in values else cond.new_ones(cond.shape[:2], dtype=torch.long)
 
 
-def _filled_up(x: torch.Tensor, width: int) -> torch.Tensor:
-    return torch.cat((x, x.new_zeros(x.shape[0], width - x.shape[1], *x.shape[2:])), 1)
+def _repeated(rows: torch.Tensor, width: int) -> torch.Tensor:
+    return torch.cat([rows] * (width // rows.shape[1]), 1)
+
+
+def _filled(rows: torch.Tensor, width: int) -> torch.Tensor:
+    """[1, T, ...] with zeros behind, up to [1, width, ...]."""
+    return torch.cat((rows, rows.new_zeros(1, width - rows.shape[1], *rows.shape[2:])), 1)
 
 
 def with_tag(conditioning: Conditioning, tag: PromptTag) -> Conditioning:
@@ -137,10 +136,9 @@ def appended_to(conditioning: Conditioning, tag: PromptTag) -> int:
 def tokenise_phrase(clip: Any, text: str, node: str) -> Phrase:
     """A phrase as the user spelt it ("red hat", "cat#2", "embedding:name", "(red hat:1.2)").
 
-    In CLIP's tokens; as its letters where a token may reach over its words or weights are not read.
+    In CLIP's tokens; elsewhere in its letters, since a token may reach over its words and weights may not be read.
     """
-    words, occurrence = split_occurrence(text)
-    tokens = clip.tokenize(words)
-    if not row_encoders(clip, tokens, node)[0].is_clip:
+    if not reads_chunks(clip, node):
         return phrase_without_clip(text)
-    return Phrase(text.strip(), layout_of(words, tokens, clip, node), occurrence)
+    words, occurrence = split_occurrence(text)
+    return Phrase(text.strip(), layout_of(words, clip.tokenize(words), clip, node), occurrence)

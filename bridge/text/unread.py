@@ -1,4 +1,4 @@
-"""What a text encoder does not read as it was meant, said in the log once per node."""
+"""What is not read as it was meant, said in the log once per node."""
 
 from __future__ import annotations
 
@@ -24,3 +24,9 @@ def warn_of_unread(texts: Sequence[str], readings: Sequence[Reading], node: str)
     if unknown:
         log.warning("%s: this text encoder does not know %s%s; write it in English.", node,
                     ", ".join(f'"{part}"' for part in unknown[:_SHOWN]), " and more" * (len(unknown) > _SHOWN))
+
+
+def warn_of_unequal(node: str) -> None:
+    """Without a method of ours on the model, nothing leaves out what the shorter prompts are filled up with."""
+    log.warning("%s: the prompts have unequal lengths; put an Attention Director node on the model too, such as Record "
+                "Attention, or each changes the others' pictures a little.", node)
