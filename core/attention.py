@@ -24,19 +24,25 @@ def _query_chunks(q: torch.Tensor, key_count: int) -> list[slice]:
     return [slice(i, min(i + size, queries)) for i in range(0, queries, size)]
 
 
-def row_range(q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
-    """Largest minus smallest logit of each query over all keys, streamed.
+def row_extremes(q: torch.Tensor, k: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Smallest and largest logit of each query over all keys, streamed.
 
-    DenseDiffusion (arXiv 2308.12964), the value range max_j s_ij - min_j s_ij with s = q k^T / sqrt(D).
-    q: [B, H, Nq, D], k: [B, H, Nk, D]. Returns [B, H, Nq] in float32 (float64 for float64 input).
+    min_j and max_j of s_ij = q k^T / sqrt(D), of DenseDiffusion (arXiv 2308.12964).
+    q: [B, H, Nq, D], k: [B, H, Nk, D]. Returns two [B, H, Nq] in float32 (float64 for float64 input).
     """
-    out = torch.empty(q.shape[:3], device=q.device, dtype=torch.promote_types(q.dtype, torch.float32))
+    wide = torch.promote_types(q.dtype, torch.float32)
+    lows, highs = torch.empty(2, *q.shape[:3], device=q.device, dtype=wide)
     keys = k.transpose(-1, -2)
     q = q * q.shape[-1] ** -0.5
     for part in _query_chunks(q, k.shape[2]):
-        low, high = torch.aminmax(q[:, :, part] @ keys, dim=-1)
-        out[:, :, part] = high.to(out.dtype) - low.to(out.dtype)
-    return out
+        lows[:, :, part], highs[:, :, part] = torch.aminmax(q[:, :, part] @ keys, dim=-1)
+    return lows, highs
+
+
+def row_range(q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
+    """Largest minus smallest logit of each query over all keys: [B, H, Nq], as ``row_extremes``."""
+    low, high = row_extremes(q, k)
+    return high - low
 
 
 def log_mass(q: torch.Tensor, k: torch.Tensor, bias: LowRankBias | None = None) -> torch.Tensor:
@@ -55,11 +61,12 @@ def log_mass(q: torch.Tensor, k: torch.Tensor, bias: LowRankBias | None = None) 
     return out
 
 
-def explicit_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
-                       bias: LowRankBias | None = None) -> torch.Tensor:
-    """softmax(q k^T / sqrt(D) + bias) v in chunks of queries; the softmax in float32 or better.
+def explicit_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: LowRankBias | None = None,
+                       mask: torch.Tensor | None = None) -> torch.Tensor:
+    """softmax(q k^T / sqrt(D) + bias + mask) v in chunks of queries; the softmax in float32 or better.
 
-    q: [B, H, Nq, D]; k, v: [B, H, Nk, D]. Returns [B, H, Nq, D] in v's dtype.
+    q: [B, H, Nq, D]; k, v: [B, H, Nk, D]; mask: [B or 1, H or 1, Nq or 1, Nk], numbers that are added, or False for
+    keys that are left out. Returns [B, H, Nq, D] in v's dtype.
     """
     out = torch.empty((*q.shape[:3], v.shape[-1]), device=q.device, dtype=v.dtype)
     wide = torch.promote_types(q.dtype, torch.float32)
@@ -68,8 +75,14 @@ def explicit_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
         scores = (q[:, :, part] @ keys).to(wide) * q.shape[-1] ** -0.5
         if bias is not None:
             scores = scores + bias.left[:, :, part].to(wide) @ bias.right.to(wide).transpose(-1, -2)
+        if mask is not None:
+            scores = _masked(scores, mask if mask.shape[2] == 1 else mask[:, :, part])
         out[:, :, part] = torch.softmax(scores, dim=-1).to(v.dtype) @ v
     return out
+
+
+def _masked(scores: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    return scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask.to(scores.dtype)
 
 
 def _column_pair(bias: LowRankBias, dtype: torch.dtype) -> LowRankBias:
@@ -93,9 +106,11 @@ def fits_kernel(q: torch.Tensor, bias: LowRankBias | None) -> bool:
     return bias is None or widened(q, bias) <= MAX_HEAD_WIDTH
 
 
-def attend_with_bias(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
-                     bias: LowRankBias | None, kernel: Kernel) -> torch.Tensor:
+def attend_with_bias(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: LowRankBias | None, kernel: Kernel,
+                     mask: torch.Tensor | None = None) -> torch.Tensor:
     """softmax(q k^T / sqrt(D) + bias) v on a kernel that knows no bias.
+
+    mask: what the kernel masks by itself, as ``explicit_attention`` takes it.
 
     Exact: the bias columns are appended to q and k, all three padded with zeros to D', a multiple of
     8; q is scaled by sqrt(D'/D) and the columns by sqrt(D'), which undoes the kernel's D' ** -0.5.
@@ -104,7 +119,7 @@ def attend_with_bias(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
     if bias is None:
         return kernel(q, k, v)
     if not fits_kernel(q, bias):
-        return explicit_attention(q, k, v, bias)
+        return explicit_attention(q, k, v, bias, mask)
     width, padded = q.shape[-1], widened(q, bias)
     columns = _column_pair(bias, q.dtype)
     spare = (0, padded - width - columns.left.shape[-1])

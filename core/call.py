@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 
 from .network import LayerAddress
-from .sequence import Axis, Block, Kind, blocks
+from .sequence import Axis, Block, Kind, Padding, Segment, blocks
 from .text import PromptTag
 
 State = TypeVar("State")
@@ -114,6 +114,10 @@ class LowRankBias:
         """The bias of consecutive rows."""
         return LowRankBias(self.left[rows], self.right if self.right.shape[0] == 1 else self.right[rows])
 
+    def of(self, block: Block) -> LowRankBias:
+        """The bias on one block of the layer."""
+        return LowRankBias(self.left[:, :, block.queries.slice], self.right[:, :, block.keys.slice])
+
     def take(self, index: torch.Tensor) -> LowRankBias:
         """The bias of some rows. index: long [n]."""
         right = self.right if self.right.shape[0] == 1 else self.right.index_select(0, index)
@@ -130,6 +134,8 @@ class AttentionCall:
     beside v, so a method that mixes the values of keys mixes the probe alike.
     residual: what another pack's patch (IPAdapter) adds to the output of each row, [B, H, Nq, D], found when it is
     asked for; None for nothing. A method that attends to a row in parts leaves it to one of them.
+    padding: of each row where their texts are of unequal length, None where they are not; the innermost attention
+    leaves out what a row does not read.
     """
 
     q: torch.Tensor
@@ -145,6 +151,7 @@ class AttentionCall:
     bias: LowRankBias | None = None
     probe: torch.Tensor | None = None
     residual: Callable[[], torch.Tensor] | None = None
+    padding: tuple[Padding, ...] | None = None
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -162,6 +169,17 @@ class AttentionCall:
         """The blocks of this call in which tokens of kind ``queries`` read tokens of kind ``keys``."""
         return blocks(self.queries, self.keys, queries, keys)
 
+    def block_of(self, row: int, block: Block) -> Block:
+        """A block of this call as far as it is one row's own: without the padding of its text."""
+        if self.padding is None:
+            return block
+        own = self.padding[row].own
+
+        def cut(segment: Segment) -> Segment:
+            return replace(segment, stop=segment.start + own) if segment.kind == "text" else segment
+
+        return Block(cut(block.queries), cut(block.keys))
+
     def take(self, rows: tuple[int, ...]) -> AttentionCall:
         """The call of some of its rows, in this order; a row may come more than once.
 
@@ -173,6 +191,7 @@ class AttentionCall:
         residual = self.residual
         return replace(self, q=q, k=k, v=v, probe=probe, rows=take_spans(self.rows, rows),
                        bias=self.bias.take(index) if self.bias else None,
+                       padding=self.padding and tuple(self.padding[row] for row in rows),
                        residual=residual and (lambda: take_rows(residual(), index)))
 
     def index(self, rows: tuple[int, ...]) -> torch.Tensor:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from .attention import explicit_attention
 from .call import AttentionCall
 from .otsu import otsu_threshold
+from .sequence import Block
 
 # Cells of a heat map. At four bytes a cell, and with every step kept in half precision, see MAX_ROW_BYTES.
 MAX_CELLS = 32 * 32
@@ -28,12 +29,22 @@ def keeps_steps(phrases: int, steps: int, cells: int) -> bool:
 
 
 def pixel_maps(call: AttentionCall, probe: torch.Tensor, rows: slice) -> torch.Tensor:
-    """Probability with which each pixel reads each phrase, mean of the heads: [n, C, h, w].
+    """How much of the text that a pixel reads each phrase is, mean of the heads: [n, C, h, w].
 
-    sum_j softmax(q k^T / sqrt(D) + bias)_ij probe_jc for the ``rows`` of a call; probe [B, 1, Nk, C].
+    sum_j softmax(q k^T / sqrt(D) + bias)_ij probe_jc over the text keys alone, for the ``rows`` of a call; probe
+    [B, 1, Nk, C]. So maps of joint layers, where pixels read pixels too, compare with those of cross-attention.
     """
-    bias = call.bias and call.bias.rows(rows)
-    read = explicit_attention(call.q[rows], call.k[rows], probe[rows], bias)
+    block, = call.blocks("image", "text")
+    if call.padding is None:
+        return _block_maps(call, probe, rows, block)
+    each = range(*rows.indices(len(call.q)))
+    return torch.cat([_block_maps(call, probe, slice(row, row + 1), call.block_of(row, block)) for row in each])
+
+
+def _block_maps(call: AttentionCall, probe: torch.Tensor, rows: slice, block: Block) -> torch.Tensor:
+    bias = call.bias and call.bias.rows(rows).of(block)
+    q, k = call.q[rows, :, block.queries.slice], call.k[rows, :, block.keys.slice]
+    read = explicit_attention(q, k, probe[rows, :, block.keys.slice], bias)
     return read.mean(1).transpose(1, 2).unflatten(-1, call.grid)
 
 

@@ -52,6 +52,11 @@ class RegionRule:
     background: bool = True
     padding: bool = False
 
+    @property
+    def weights(self) -> dict[tuple[Kind, Kind], float]:
+        """The strength of each block: (what reads, what is read)."""
+        return {("image", "text"): self.cross_strength, ("image", "image"): self.self_strength}
+
 
 @dataclass(frozen=True)
 class TokenShares:
@@ -107,12 +112,7 @@ class RegionAttention:
 
     def selects(self, layer: LayerAddress) -> bool:
         joint = layer.reads("text", "image")  # JointRegionAttention's
-        return not joint and any(layer.reads("image", keys) and strength > 0.0 for keys, strength in self._strengths)
-
-    @property
-    def _strengths(self) -> tuple[tuple[Kind, float], ...]:
-        """w of the paper by what pixels read: words (w^c), pixels (w^s)."""
-        return ("text", self.rule.cross_strength), ("image", self.rule.self_strength)
+        return not joint and any(layer.reads(*block) and w > 0.0 for block, w in self.rule.weights.items())
 
     def acts_on(self, rows: Sequence[RowSpan]) -> bool:
         return bool(spans_of(self.key, rows))
@@ -124,8 +124,8 @@ class RegionAttention:
     def __call__(self, call: AttentionCall, attend: Attend) -> torch.Tensor:
         spans = spans_of(self.key, call.rows)
         weight = self.schedule.weight(call.step.progress)
-        for keys, strength in self._strengths:
-            for block in call.blocks("image", keys) if strength else ():
+        for kinds, strength in self.rule.weights.items():
+            for block in call.blocks(*kinds) if strength else ():
                 call = self._directed(call, spans, block, strength * weight)
         return attend(call)
 
@@ -212,6 +212,8 @@ class RegionAttention:
         members = torch.zeros(len(groups), keys, dtype=torch.bool)
         for n, positions in enumerate(groups):
             members[n, list(tag.spread(row, positions, keys))] = True
+        if self.rule.background and self.rule.padding:
+            members[len(shares.words), :tag.front(row)] = True
         return members
 
 

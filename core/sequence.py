@@ -48,6 +48,15 @@ class Block:
     keys: Segment
 
 
+@dataclass(frozen=True)
+class Padding:
+    """What one row of a batch lacks of the longest text. own: how many text tokens are its own; unread: positions of
+    keys that it must not read, for a softmax over them is another one."""
+
+    own: int
+    unread: range
+
+
 @cache
 def image_axis(grid: tuple[int, int]) -> Axis:
     """An axis of image tokens alone, as both sides of a UNet's self-attention."""

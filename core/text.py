@@ -213,13 +213,17 @@ class PromptTag:
 
     rows: the layout of each prompt of the conditioning; image i of a batch reads row i mod P.
     keys: the nodes whose methods may act on it; each node of a chain adds its own. length: tokens that
-    every row was repeated to, 0 for a row's own. appended: tokens that another node put behind these.
+    every row was repeated to, 0 for a row's own. appended: tokens that another node put behind these. padded: rows
+    were filled up to ``length`` instead, and must not read what they were filled with. before: tokens that the model
+    itself puts before all (Flux.2).
     """
 
     rows: tuple[TextLayout, ...]
     keys: frozenset[str] = frozenset()
     length: int = 0
     appended: int = 0
+    padded: bool = False
+    before: int = 0
 
     def with_key(self, key: str) -> PromptTag:
         return replace(self, keys=self.keys | {key})
@@ -232,14 +236,26 @@ class PromptTag:
     def starts(self, row: int) -> range:
         """Where each repetition of a row begins on the token axis."""
         own = len(self.rows[row].tokens)
-        return range(0, self.length or own, own)
+        return range(0, self.length or own, self.length if self.padded else own)
+
+    def front(self, row: int) -> int:
+        """Tokens that stand before a row's own; a model that fills up from the front does so for each row."""
+        return self.before and self.before + self.filled(row)
+
+    def filled(self, row: int) -> int:
+        """With how many tokens a row was filled up to the longest."""
+        return self.length - len(self.rows[row].tokens) if self.padded else 0
 
     def spread(self, row: int, positions: Sequence[int], keys: int) -> tuple[int, ...]:
         """Where tokens of a row stand on a key axis of ``keys`` text tokens.
 
         positions: in the row's layout, or past the width for appended ones. In every repetition of the row, and
-        in every copy that the host makes of a short context; appended tokens stand once in each copy.
+        in every copy that the host makes of a short context; appended tokens stand once in each copy. Joint layers
+        have one copy, behind what the model puts before it, and of a padded row only its own tokens.
         """
+        if self.padded or self.before:
+            front = self.front(row)
+            return tuple(front + p for p in positions if front + p < keys)
         starts = self.starts(row)
         period = starts.stop + self.appended
         once = [start + p for p in positions for start in (starts if p < starts.stop else (0,))]

@@ -16,6 +16,7 @@ from .schema import CATEGORY, Regions, canvas_size, editor, known, number, perce
 NODE = "RegionPrompt"
 WIRED = "attention_director_wired"  # read by web/region_canvas.js
 
+
 def custom_inputs(note: str = "") -> list[Any]:
     return [
         number("cross_strength", 1.0, 0.0, 2.0, 0.05,
@@ -29,8 +30,8 @@ def custom_inputs(note: str = "") -> list[Any]:
         percent("start_percent", 0.0, "Where in the run it begins, as a share of the timesteps." + note),
         percent("end_percent", 0.3, "Where in the run it ends. Equal to its start: does nothing." + note),
         io.Boolean.Input("reencode_phrases", default=True,
-                         tooltip="Encode each region's words on their own, so that colours stay with their objects."
-                                 + note),
+                         tooltip="Encode each region's words on their own, so that colours stay with their objects. "
+                                 "Does nothing on Flux, Lumina 2 and Z-Image." + note),
     ]
 
 
@@ -68,7 +69,7 @@ class RegionPrompt(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         inputs = [
-            io.Model.Input("model", tooltip="Stable Diffusion 1.x, 2.x or SDXL."),
+            io.Model.Input("model", tooltip="Stable Diffusion 1.x, 2.x, SDXL, Flux, Lumina 2 or Z-Image."),
             io.Clip.Input("clip", tooltip="The text encoder of the same checkpoint."),
             prompt("The whole prompt, or the positive of another Attention Director node."),
             editor("canvas", "ATTN_DIR_REGION_CANVAS",
@@ -86,6 +87,9 @@ class RegionPrompt(io.ComfyNode):
             known(io.Combo.Input, "uncovered", options=["background", "paper"], default="background", advanced=True,
                   tooltip="Pixels outside all regions. background: they become one region. paper: their attention is "
                           "flattened. Does nothing when every pixel is covered."),
+            known(io.Combo.Input, "text_share", options=["keep", "raise", "lower"], default="keep", advanced=True,
+                  tooltip="How much the picture attends to text on Flux, Lumina 2 and Z-Image. keep: as much as "
+                          "without regions. raise: more. lower: less. Does nothing on other models."),
         ]
         return schema(
             node_id=NODE,
@@ -106,10 +110,10 @@ class RegionPrompt(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, clip, text, canvas: str, width: int, height: int, strength: float, preset,
-                unbound_words: str = "everywhere", uncovered: str = "background", regions: RegionList = (),
-                **custom: Any) -> io.NodeOutput:
+                unbound_words: str = "everywhere", uncovered: str = "background", text_share: str = "keep",
+                regions: RegionList = (), **custom: Any) -> io.NodeOutput:
         drawn = parse_canvas(NODE, canvas, width, height)
-        options = chosen_options(preset, custom).with_words(unbound_words, uncovered)
+        options = chosen_options(preset, custom).with_choices(unbound_words, uncovered, text_share)
         typed = typed_text(getattr(cls.hidden, "extra_pnginfo", None), unique_id(cls))
         result = build(NODE, unique_id(cls), model, clip, text, (*drawn, *(regions or ())), strength, options, width,
                        height, typed)

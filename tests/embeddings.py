@@ -14,9 +14,9 @@ def with_embedding(clip: Any, folder: Any, name: str, tensors: dict[str, torch.T
     save_file(tensors, folder / f"{name}.safetensors")
     made = clip.clone()
     made.tokenizer = copy.copy(clip.tokenizer)
-    for key in ("clip_l", "clip_g"):
-        if hasattr(made.tokenizer, key):
-            part = copy.copy(getattr(made.tokenizer, key))
-            part.embedding_directory = str(folder)
-            setattr(made.tokenizer, key, part)
+    for key, part in vars(clip.tokenizer).items():
+        if hasattr(part, "embedding_directory"):
+            finds = copy.copy(part)
+            finds.embedding_directory = str(folder)
+            setattr(made.tokenizer, key, finds)
     return made

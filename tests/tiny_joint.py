@@ -8,18 +8,27 @@ from typing import Any
 
 import torch
 
-WIDTH = 24  # of the text
+WIDTH = 16  # of the text, as text_encoders.py has it
 FLUX = {"image_model": "flux", "in_channels": 16, "out_channels": 16, "patch_size": 2, "vec_in_dim": None,
         "context_in_dim": WIDTH, "hidden_size": 64, "mlp_ratio": 2.0, "num_heads": 2, "depth": 2,
         "depth_single_blocks": 3, "axes_dim": [8, 12, 12], "theta": 10000, "qkv_bias": True, "guidance_embed": False,
         "txt_ids_dims": []}
+FLUX_DEV = FLUX | {"guidance_embed": True, "vec_in_dim": WIDTH}
+FLUX_2 = FLUX | {"image_model": "flux2", "in_channels": 128, "out_channels": 128, "patch_size": 1, "axes_dim": [8] * 4,
+                 "theta": 2000, "global_modulation": True, "mlp_silu_act": True, "qkv_bias": False, "ops_bias": False,
+                 "default_ref_method": "index", "ref_index_scale": 10.0, "txt_ids_dims": [3]}
+CHROMA = {key: value for key, value in FLUX.items() if key != "guidance_embed"} | {
+    "image_model": "chroma", "in_channels": 64, "out_channels": 64, "in_dim": 64, "out_dim": 64, "hidden_dim": 32,
+    "n_layers": 1}
 LUMINA = {"image_model": "lumina2", "patch_size": 2, "in_channels": 16, "dim": 96, "n_layers": 4,
           "n_refiner_layers": 2, "n_heads": 4, "n_kv_heads": 2, "multiple_of": 32, "ffn_dim_multiplier": 1.0,
           "qk_norm": True, "cap_feat_dim": WIDTH, "axes_dims": [8, 8, 8], "axes_lens": [300, 512, 512],
           "rope_theta": 10000.0}
 Z_IMAGE = LUMINA | {"dim": 256, "n_kv_heads": 4, "axes_dims": [16, 24, 24], "rope_theta": 256.0,
                     "z_image_modulation": True, "time_scale": 1000.0, "pad_tokens_multiple": 32}
-CONFIGS = {"flux": ("FluxSchnell", FLUX), "lumina": ("Lumina2", LUMINA), "zimage": ("ZImage", Z_IMAGE)}
+CONFIGS = {"flux": ("FluxSchnell", FLUX), "flux-dev": ("Flux", FLUX_DEV), "flux-2": ("Flux2", FLUX_2),
+           "chroma": ("Chroma", CHROMA),
+           "lumina": ("Lumina2", LUMINA), "zimage": ("ZImage", Z_IMAGE)}
 
 
 @cache

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 
+from ...core.call import RowSpan
 from ...core.method import ModelCall
 from ...core.network import LayerAddress, Network, SubjectLayers
 
@@ -20,26 +23,49 @@ log = logging.getLogger("attention_director")
 class Inputs:
     """Shapes of what the network is given in one call.
 
-    latent: (h, w) of x; text: tokens of the encoded prompt; references: (h, w) of each reference latent.
+    latent: (h, w) of x; text: tokens of the encoded prompt; references: (h, w) of each reference latent. filled:
+    with how many tokens the end of each row's text was filled up to the longest of a batch, None where no row's was.
+    front: the model itself fills every text up from the front.
     """
 
     latent: tuple[int, int]
     text: int = 0
     references: tuple[tuple[int, int], ...] = ()
+    filled: tuple[int, ...] | None = None
+    front: bool = False
+
+    @property
+    def own(self) -> tuple[int, ...]:
+        """How many text tokens are each row's own."""
+        return tuple(self.text - count for count in self.filled or ())
 
 
-def inputs_of(x: torch.Tensor, context: torch.Tensor | None, references: Any) -> Inputs:
+def inputs_of(x: torch.Tensor, context: torch.Tensor | None, references: Any,
+              rows: Sequence[RowSpan] = ()) -> Inputs:
     """What a call of the network is given, as shapes."""
     sizes = tuple((int(r.shape[-2]), int(r.shape[-1])) for r in references or ())
-    return Inputs((int(x.shape[-2]), int(x.shape[-1])), 0 if context is None else int(context.shape[1]), sizes)
+    text = 0 if context is None else int(context.shape[1])
+    return Inputs((int(x.shape[-2]), int(x.shape[-1])), text, sizes, _filled(rows),
+                  any(span.tag and span.tag.before for span in rows))
+
+
+def _filled(rows: Sequence[RowSpan]) -> tuple[int, ...] | None:
+    if not any(span.tag and span.tag.padded for span in rows):
+        return None
+    return tuple(span.tag.filled(image % len(span.tag.rows)) if span.tag else 0
+                 for span in rows for image in span.images)
 
 
 @dataclass(eq=False)
 class LayersMet:
-    """The layers that the methods of one key met in a run: where they acted, and where they had to stand aside."""
+    """The layers that the methods of one key met in a run: where they acted, and where they had to stand aside.
+
+    evicted: where they acted and another pack's attention had to stand aside.
+    """
 
     acted: set[LayerAddress] = field(default_factory=set)
     left_out: set[LayerAddress] = field(default_factory=set)
+    evicted: set[LayerAddress] = field(default_factory=set)
 
 
 def note(call: ModelCall, layer: LayerAddress, acted: bool) -> None:
@@ -49,6 +75,16 @@ def note(call: ModelCall, layer: LayerAddress, acted: bool) -> None:
         if not acted and not met.left_out:
             log.warning("%s: another node rearranges the pixels at %s; it does nothing there.", method.label, layer)
         (met.acted if acted else met.left_out).add(layer)
+
+
+def note_evicted(call: ModelCall, layer: LayerAddress) -> None:
+    """The same of another pack's attention that cannot stand beneath theirs."""
+    for method in call.chain.wanting(layer):
+        met = call.scratch.of(method.key, LayersMet)
+        if not met.evicted:
+            log.warning("%s: the attention that another node put on the model cannot follow this one; ComfyUI's own "
+                        "takes its place where this node acts.", method.label)
+        met.evicted.add(layer)
 
 
 class FamilyNetwork(Network, Protocol):
@@ -87,6 +123,10 @@ class Family(Protocol):
 
     def install(self, network: Any, options: dict[str, Any], call: ModelCall, inputs: Inputs) -> dict[str, Any]:
         """A copy of one model call's options in which the call's methods act."""
+        ...
+
+    def padding(self, network: Any, inputs: Inputs) -> AbstractContextManager[Any]:
+        """What must hold around a forward whose rows have texts of unequal length."""
         ...
 
     def recomputed(self, network: Any) -> list[torch.nn.Module]:

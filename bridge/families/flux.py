@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from comfy.ldm.chroma.model import Chroma
 from comfy.ldm.flux.model import Flux
 
 from ...core.method import ModelCall
 from ...core.network import LayerAddress
 from .family import Inputs
-from .joint import JointNetwork, joint_axis, joint_layers, with_override
+from .joint import JointNetwork, Place, joint_axis, joint_layers, with_override
+from .unequal import Unequal
 
 
 @dataclass(frozen=True)
 class FluxFamily:
-    """Networks of the host's class Flux, and of those made of it."""
+    """Networks of the host's classes Flux and Chroma, and of those made of them."""
 
     name: str = "Flux"
     joint: bool = True
 
     def owns(self, network: Any) -> bool:
-        return isinstance(network, Flux)
+        return isinstance(network, (Flux, Chroma))
 
     def network(self, network: Any, latent_grid: tuple[int, int]) -> JointNetwork:
         """Words are read and shapes copied in the single-stream blocks, where text and image are mixed by then."""
@@ -31,22 +35,44 @@ class FluxFamily:
         return JointNetwork(latent_grid, layers, single, single)
 
     def install(self, network: Any, options: dict[str, Any], call: ModelCall, inputs: Inputs) -> dict[str, Any]:
-        patch = network.patch_size
+        patch = network.params.patch_size
 
         def tokens(size: tuple[int, int]) -> tuple[int, int]:
             return -(-size[0] // patch), -(-size[1] // patch)
 
-        axis = joint_axis(inputs.text, tokens(inputs.latent), tuple(map(tokens, inputs.references)))
-        layers: dict[Any, LayerAddress] = {(layer.stage, layer.block): layer for layer in _layers(network)}
+        references = inputs.references if isinstance(network, Flux) else ()  # Chroma takes none
+        axis = joint_axis(inputs.text, tokens(inputs.latent), tuple(map(tokens, references)))
+        places = {(layer.stage, layer.block): Place(layer, axis) for layer in _layers(network)}
 
-        def address(options: dict[str, Any], count: int) -> LayerAddress | None:
-            return layers.get((options.get("block_type"), options.get("block_index")))
+        def where(options: dict[str, Any], count: int) -> Place | None:
+            return places.get((options.get("block_type"), options.get("block_index")))
 
-        return with_override(options, axis, inputs.latent, address, call)
+        unequal = Unequal(inputs.own, inputs.own) if inputs.filled and not inputs.front else None
+        return with_override(options, inputs.latent, where, call, unequal)
+
+    @contextmanager
+    def padding(self, network: Any, inputs: Inputs) -> Iterator[None]:
+        """Flux.2 attends to zeros before a prompt: each row's text moves back to where it would stand alone.
+
+        In the others it stands where it stands, however much follows.
+        """
+        if inputs.filled is None or not inputs.front:
+            yield
+            return
+        filled = inputs.filled
+
+        def move(_module: Any, _args: Any, text: torch.Tensor) -> torch.Tensor:
+            return torch.stack([row.roll(count, 0) for row, count in zip(text, filled, strict=True)])
+
+        hook = network.txt_in.register_forward_hook(move)
+        try:
+            yield
+        finally:
+            hook.remove()
 
     def recomputed(self, network: Any) -> list[torch.nn.Module]:
         return [*network.double_blocks, *network.single_blocks]
 
 
-def _layers(network: Flux) -> tuple[LayerAddress, ...]:
+def _layers(network: Flux | Chroma) -> tuple[LayerAddress, ...]:
     return joint_layers((("double", len(network.double_blocks)), ("single", len(network.single_blocks))))

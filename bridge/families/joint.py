@@ -8,22 +8,36 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 
-from ...core.attention import attend_with_bias
+from ...core.attention import Kernel, attend_with_bias, fits_kernel
 from ...core.call import AttentionCall
 from ...core.method import ModelCall
 from ...core.network import LayerAddress, Layers, SubjectLayers
+from ...core.padding import without_padding
 from ...core.sequence import Axis, Segment
-from .family import CALL_KEY, note
-from .kernel import join_heads, split_heads
+from ..errors import DirectorError
+from .family import CALL_KEY, note, note_evicted
+from .kernel import exact, join_heads, split_heads, takes_bias
+from .unequal import Unequal
 
 OVERRIDE = "optimized_attention_override"
-# (options of the call, how many attentions were called before it) -> the layer, None for one that is not ours
-Address = Callable[[dict[str, Any], int], LayerAddress | None]
+NOBODYS = LayerAddress("refiner", 0, 0, "joint")  # of an attention in which no method acts
+
+
+class Place(NamedTuple):
+    """Where an attention is. layer: None for one that methods do not act in, as a refiner; axis: what stands there."""
+
+    layer: LayerAddress | None
+    axis: Axis
+
+
+# (options of the call, how many attentions were called before it) -> where that is, None for one that is not known
+Where = Callable[[dict[str, Any], int], Place | None]
 
 
 @dataclass(frozen=True)
@@ -71,10 +85,10 @@ def joint_axis(text: int, grid: tuple[int, int], references: tuple[tuple[int, in
     return Axis(tuple(segments), segments[-1].stop)
 
 
-def with_override(options: dict[str, Any], axis: Axis, latent_grid: tuple[int, int], address: Address,
-                  call: ModelCall) -> dict[str, Any]:
+def with_override(options: dict[str, Any], latent_grid: tuple[int, int], where: Where, call: ModelCall,
+                  unequal: Unequal | None = None) -> dict[str, Any]:
     """A shallow copy of one model call's options in which the call's methods act."""
-    override = Override(axis, latent_grid, address, call, options.get(OVERRIDE))
+    override = Override(latent_grid, where, call, unequal, options.get(OVERRIDE))
     return {**options, OVERRIDE: override, CALL_KEY: call}
 
 
@@ -82,45 +96,82 @@ def with_override(options: dict[str, Any], axis: Axis, latent_grid: tuple[int, i
 class Override:
     """Stands in the host's slot; ``foreign`` is what stood there before."""
 
-    axis: Axis
     latent_grid: tuple[int, int]
-    address: Address
+    where: Where
     call: ModelCall
+    unequal: Unequal | None = None
     foreign: Any = None
     calls: Iterator[int] = field(default_factory=itertools.count)
 
     def __call__(self, func: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int, *args: Any,
                  **kwargs: Any) -> torch.Tensor:
-        layer = self.address(kwargs.get("transformer_options") or {}, next(self.calls))
-        chain = self.call.chain
-        if layer is None or not (chain.selects(layer) or chain.observers(layer)):
+        place, chain = self.where(kwargs.get("transformer_options") or {}, next(self.calls)), self.call.chain
+        wanted = place and place.layer and (chain.selects(place.layer) or chain.observers(place.layer))
+        if place is None or not (wanted or self.unequal):
             return self._host(func)(q, k, v, heads, *args, **kwargs)
-        fits = _lengths(q, k, kwargs) == (self.axis.length, self.axis.length)
-        note(self.call, layer, fits)
+        fits = _lengths(q, k, kwargs) == (place.axis.length, place.axis.length)
+        if wanted and place.layer:
+            note(self.call, place.layer, fits)
         if not fits:
             return self._host(func)(q, k, v, heads, *args, **kwargs)
-        return self._attend(layer, func, q, k, v, heads, args, kwargs)
+        return self._attend(place, func, q, k, v, heads, args, kwargs)
 
     def _host(self, func: Any) -> Any:
         return func if self.foreign is None else lambda *args, **kwargs: self.foreign(func, *args, **kwargs)
 
-    def _attend(self, layer: LayerAddress, func: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int,
+    def _attend(self, place: Place, func: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int,
                 args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
         """Through the chain; the host's mask, precision and back end stay the innermost kernel's."""
-        host, packed = self._host(func), not kwargs.get("skip_reshape", False)
+        packed = not kwargs.get("skip_reshape", False)
         if packed:
             q, k, v = (split_heads(x, x.shape[-1] * heads // q.shape[-1]) for x in (q, k, v))
         if k.shape[1] != q.shape[1]:  # grouped queries
             k, v = (x.repeat_interleave(q.shape[1] // k.shape[1], 1) for x in (k, v))
         own = {**kwargs, "skip_reshape": True, "skip_output_reshape": True, "enable_gqa": False}
-
-        def kernel(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-            return host(q, k, v, q.shape[1], *args, **own)
-
-        call = AttentionCall(q, k, v, layer, self.axis, self.axis, self.latent_grid, self.call.rows, self.call.step,
-                             self.call.scratch)
-        out = self.call.chain.attend(call, lambda c: attend_with_bias(c.q, c.k, c.v, c.bias, kernel))
+        scale = own.pop("scale", None)
+        if scale is not None:  # ours is D ** -0.5, also when columns make the heads wider
+            q = q * (scale * q.shape[-1] ** 0.5)
+        padding = None
+        if self.unequal:
+            q, k, padding = (*(self.unequal.turned(x, place.axis) for x in (q, k)), self.unequal.padding(place.axis))
+        call = AttentionCall(q, k, v, place.layer or NOBODYS, place.axis, place.axis, self.latent_grid, self.call.rows,
+                             self.call.step, self.call.scratch, padding=padding)
+        innermost = partial(self._innermost, func, args, own)
+        out = self.call.chain.attend(call, innermost) if place.layer else innermost(call)
         return out if kwargs.get("skip_output_reshape", False) else join_heads(out)
+
+    def _innermost(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], call: AttentionCall) -> torch.Tensor:
+        """The host's attention, or another pack's around it; where there is a bias, one that keeps it."""
+        if call.padding is not None:
+            return self._unpadded(func, args, kwargs, call)
+
+        def kernel(of: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+            return of(q, k, v, q.shape[1], *args, **kwargs)
+
+        if call.bias is None:
+            return kernel(self._host(func), call.q, call.k, call.v)
+        own = partial(kernel, self._host(exact(func)))
+        if self.foreign is not None and not (fits_kernel(call.q, call.bias) and self._keeps_bias(own, call)):
+            note_evicted(self.call, call.layer)
+            own = partial(kernel, exact(func))
+        mask = args[0] if args else kwargs.get("mask")
+        return attend_with_bias(call.q, call.k, call.v, call.bias, own, _as_scores(mask))
+
+    def _unpadded(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], call: AttentionCall) -> torch.Tensor:
+        """Each row without the keys that are padding. The models that need it give their attention no mask."""
+        if (args and args[0] is not None) or kwargs.get("mask") is not None:
+            raise DirectorError("Attention Director", "prompts of unequal length cannot be in one batch where another "
+                                                      "node masks the attention; encode one prompt at a time.")
+        return without_padding(call, lambda part: self._innermost(func, args, kwargs, replace(part, padding=None)))
+
+    def _keeps_bias(self, kernel: Kernel, call: AttentionCall) -> bool:
+        """Asked once a run of another pack's attention, which may be of any precision."""
+        return call.scratch.once(("keeps bias", id(self.foreign)), lambda: takes_bias(kernel, call))
+
+
+def _as_scores(mask: torch.Tensor | None) -> torch.Tensor | None:
+    """A mask of the host, [Nq, Nk], [B, Nq, Nk] or [B, H or 1, Nq, Nk], beside [B, H, Nq, Nk] scores."""
+    return mask if mask is None or mask.ndim == 4 else mask[:, None] if mask.ndim == 3 else mask[None, None]
 
 
 def _lengths(q: torch.Tensor, k: torch.Tensor, kwargs: dict[str, Any]) -> tuple[int, int]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from comfy.ldm.modules.attention import get_attention_function, optimized_attention
 
-from ...core.attention import Kernel
+from ...core.attention import Kernel, attend_with_bias
+from ...core.call import AttentionCall, LowRankBias
 
 _EIGHT_BIT_BACKENDS = ("attention_sage", "attention3_sage")
 
@@ -22,11 +24,16 @@ def join_heads(x: torch.Tensor) -> torch.Tensor:
     return x.transpose(1, 2).flatten(2)
 
 
+def exact(backend: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """A back end of the host that keeps a bias: those of eight bits and less would round it away."""
+    if getattr(backend, "__name__", "") not in _EIGHT_BIT_BACKENDS:
+        return backend
+    return get_attention_function("pytorch", backend) or backend
+
+
 def host_kernel(options: dict[str, Any], biased: bool) -> Kernel:
-    """The host's attention on [B, H, N, D]. Back ends of eight bits and less would round a bias away."""
-    backend = optimized_attention
-    if biased and getattr(backend, "__name__", "") in _EIGHT_BIT_BACKENDS:
-        backend = get_attention_function("pytorch", optimized_attention) or optimized_attention
+    """The host's attention on [B, H, N, D]."""
+    backend = exact(optimized_attention) if biased else optimized_attention
 
     def kernel(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         heads = q.shape[1]
@@ -35,3 +42,25 @@ def host_kernel(options: dict[str, Any], biased: bool) -> Kernel:
         return split_heads(out, heads)
 
     return kernel
+
+
+def takes_bias(kernel: Kernel, call: AttentionCall) -> bool:
+    """True where a kernel of unknown make keeps bias columns as it keeps the rest of the heads.
+
+    Asked of the call itself: two large columns that cancel each other must change nothing. Kernels of eight bits
+    lose the logits beside them, others refuse heads of that width.
+    """
+    assert call.bias is not None
+    large = torch.full_like(call.k[:, :1, :, :1], 30.0)
+    large[:, :, ::2] = -30.0
+    pairs = -(-call.bias.left.shape[-1] // 2)
+    left = torch.ones((*call.q.shape[:3], 2 * pairs), device=call.q.device)
+    right = torch.cat((large, -large), -1).repeat(1, 1, 1, pairs).float()
+    plain = kernel(call.q, call.k, call.v).float()
+    try:
+        biased = attend_with_bias(call.q, call.k, call.v, LowRankBias(left, right), kernel).float()
+    except torch.OutOfMemoryError:
+        raise
+    except (AssertionError, NotImplementedError, RuntimeError, TypeError, ValueError):
+        return False
+    return bool((biased - plain).abs().mean() < 0.05 * plain.abs().mean())

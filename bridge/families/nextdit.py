@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +12,11 @@ from comfy.ldm.lumina.model import NextDiT
 
 from ...core.method import ModelCall
 from ...core.network import LayerAddress
+from ...core.rotary import Rotary
 from ...core.sequence import Axis, Segment
 from .family import Inputs
-from .joint import JointNetwork, joint_layers, with_override
+from .joint import JointNetwork, Place, joint_layers, with_override
+from .unequal import Unequal
 
 
 @dataclass(frozen=True)
@@ -32,25 +36,54 @@ class NextDiTFamily:
         return JointNetwork(latent_grid, layers, middle, frozenset(layers))
 
     def install(self, network: Any, options: dict[str, Any], call: ModelCall, inputs: Inputs) -> dict[str, Any]:
-        layers = _layers(network)
-        refiners = len(network.context_refiner) + len(network.noise_refiner)
+        axis = self._axis(network, inputs)
+        places = [*[Place(None, _text_of(axis))] * len(network.context_refiner),
+                  *[Place(None, _image_of(axis))] * len(network.noise_refiner),
+                  *(Place(layer, axis) for layer in _layers(network))]
 
-        def address(options: dict[str, Any], count: int) -> LayerAddress | None:
+        def where(options: dict[str, Any], count: int) -> Place | None:
             """By call order alone: refiners come first, and their lengths may be those of the whole sequence."""
-            number = count - refiners
-            return layers[number] if 0 <= number < len(layers) else None
+            return places[count] if count < len(places) else None
 
-        return with_override(options, self._axis(network, inputs), inputs.latent, address, call)
+        return with_override(options, inputs.latent, where, call, self._unequal(network, inputs))
 
     @staticmethod
     def _axis(network: NextDiT, inputs: Inputs) -> Axis:
         """Text and image, each padded to a multiple by learned tokens, which belong to nobody."""
-        together, patch = network.pad_tokens_multiple or 1, network.patch_size
+        patch = network.patch_size
         grid = -(-inputs.latent[0] // patch), -(-inputs.latent[1] // patch)
-        begin = -(-inputs.text // together) * together
-        image = grid[0] * grid[1]
+        begin, image = _filled(network, inputs.text), grid[0] * grid[1]
         return Axis((Segment("text", 0, inputs.text), Segment("image", begin, begin + image, grid)),
-                    begin + -(-image // together) * together)
+                    begin + _filled(network, image))
+
+    @staticmethod
+    def _unequal(network: NextDiT, inputs: Inputs) -> Unequal | None:
+        """A row's image stands one behind its own text, as far as learned tokens fill that up."""
+        if inputs.filled is None:
+            return None
+        read = tuple(_filled(network, own) for own in inputs.own)
+        embedder = network.rope_embedder
+        turns = tuple(own - _filled(network, inputs.text) for own in read)
+        return Unequal(inputs.own, read, Rotary(tuple(embedder.axes_dim), embedder.theta), turns)
+
+    @contextmanager
+    def padding(self, network: Any, inputs: Inputs) -> Iterator[None]:
+        """Behind each row's own text stands the learned token, as if the text ended there."""
+        if inputs.filled is None or network.pad_tokens_multiple is None:
+            yield
+            return
+
+        def fill(_module: Any, _args: Any, text: torch.Tensor) -> torch.Tensor:
+            text = text.clone()
+            for row, own in enumerate(inputs.own):
+                text[row, own:] = network.cap_pad_token.to(text)
+            return text
+
+        hook = network.cap_embedder.register_forward_hook(fill)
+        try:
+            yield
+        finally:
+            hook.remove()
 
     def recomputed(self, network: Any) -> list[torch.nn.Module]:
         return list(network.layers)
@@ -58,3 +91,21 @@ class NextDiTFamily:
 
 def _layers(network: NextDiT) -> tuple[LayerAddress, ...]:
     return joint_layers((("joint", len(network.layers)),))
+
+
+def _filled(network: NextDiT, tokens: int) -> int:
+    """Tokens with the learned ones that fill them up to a multiple."""
+    together = network.pad_tokens_multiple or 1
+    return -(-tokens // together) * together
+
+
+def _text_of(axis: Axis) -> Axis:
+    """The part before the image."""
+    image, = axis.of("image")
+    return Axis(axis.of("text"), image.start)
+
+
+def _image_of(axis: Axis) -> Axis:
+    """The part from the image on."""
+    image, = axis.of("image")
+    return Axis((Segment("image", 0, image.length, image.grid),), axis.length - image.start)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -167,6 +168,9 @@ class UNetFamily:
         slots = call.scratch.once(("slots", id(network)),
                                   lambda: {layer.slot: layer.address for layer in _layers(network)})
         return with_slots(options, slots, call)
+
+    def padding(self, network: Any, inputs: Inputs) -> AbstractContextManager[Any]:
+        return nullcontext()  # prompts are repeated
 
     def recomputed(self, network: Any) -> list[torch.nn.Module]:
         return [part for part in network.modules() if isinstance(part, (ResBlock, SpatialTransformer))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -30,7 +30,7 @@ MOST_WORDS = 16
 
 @dataclass(frozen=True, eq=False)
 class Recorder:
-    """Records the attention of one prompt in the cross-attention layers.
+    """Records the attention of one prompt in the layers where pixels read text.
 
     prompts: the words of each conditioning of the linked positive. chosen: phrases to keep; none: those that
     the other methods of the chain name.
@@ -42,6 +42,7 @@ class Recorder:
     schedule: Schedule
     label: str = "AttnDirRecord"
     layers: Layers | None = None
+    acts_in_joint_layers: ClassVar[bool] = True
     unseen: str = "the sampler's positive is not the prompt that is linked here"
 
     @property
@@ -75,7 +76,7 @@ class Recorder:
         return span.tag is not None and span.tag.rows in self.prompts
 
     def fitted(self, network: Network, latent_grid: tuple[int, int]) -> Recorder:
-        """The recorder for one network: layers of at most 32 x 32 image tokens, else the coarsest."""
+        """The recorder for one network: the layers that it says show where words are read."""
         return replace(self, layers=network.words(MAX_CELLS))
 
     def observes(self, layer: LayerAddress) -> bool:

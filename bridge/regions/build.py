@@ -11,10 +11,12 @@ from typing import Any
 
 import torch
 
+from ...core.joint_regions import JointRegionAttention
 from ...core.regions import RegionAttention
 from ...core.text import Phrase, PhraseNotFound, PromptTag
 from ..convert import stack_masks
 from ..errors import DirectorError
+from ..families import family_of
 from ..run.install import install, key_of
 from ..text.prompt import Conditioning, take_prompt, tokenise_phrase, with_key
 from ..text.reencode import reencode
@@ -56,17 +58,21 @@ def build(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Condit
     preview = region_preview(masks[0], [r.phrase for r in regions] or [""], width, height, left_out)
     shown = masks.flatten(0, 1).float()
     strengths = tuple(strength * region.strength for region in regions)
-    if not any(strengths) or options.schedule.empty or not (options.rule.cross_strength or
-                                                                   options.rule.self_strength):
+    if not any(strengths):
+        return Outputs(model, conditioning, shown, preview)
+    joint = family_of(model, node, joint=True).joint
+    chosen = options.joint if joint else options
+    if chosen.schedule.empty or not any(chosen.rule.weights.values()):
         return Outputs(model, conditioning, shown, preview)
     key = key_of(unique_id, [row.text for row in tag.rows], [(r.phrase, r.strength) for r in regions], masks, strength,
-                 options)
-    method = RegionAttention(key, tuple(phrases), masks, strengths, options.rule, options.schedule, label=node,
-                             uncovered=strength, left_out=len(left_out))
+                 chosen)
+    method = (JointRegionAttention if joint else RegionAttention)(
+        key, tuple(phrases), masks, strengths, chosen.rule, chosen.schedule, label=node, uncovered=strength,
+        left_out=len(left_out))
     directed = install(model, method)
-    if options.reencode:
-        conditioning = reencode(clip, conditioning, tag, phrases, options.reencode == "rest",
-                                options.rule.padding and options.rule.background)
+    if chosen.reencode:
+        conditioning = reencode(clip, conditioning, tag, phrases, chosen.reencode == "rest",
+                                chosen.rule.padding and chosen.rule.background)
     return Outputs(directed, with_key(conditioning, tag, key), shown, preview)
 
 

@@ -6,30 +6,57 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from ...core.joint_regions import JointRule, Share
 from ...core.regions import RegionRule
 from ...core.schedule import Schedule, window
 from ..errors import DirectorError, signed
 
+Reencode = Literal["", "alone", "rest"]
+
+
+@dataclass(frozen=True)
+class JointOptions:
+    """What a preset fixes where text and image share one attention."""
+
+    rule: JointRule
+    schedule: Schedule
+    reencode: Reencode = ""
+
 
 @dataclass(frozen=True)
 class RegionOptions:
-    """What a preset fixes. reencode: what a region's words are encoded with, "" for no encoding of their own."""
+    """What a preset fixes. reencode: what a region's words are encoded with, "" for no encoding of their own.
+
+    joint: the same for models whose text and image share one attention.
+    """
 
     rule: RegionRule
     schedule: Schedule
-    reencode: Literal["", "alone", "rest"]
+    reencode: Reencode
+    joint: JointOptions
 
-    def with_words(self, unbound_words: str, uncovered: str) -> RegionOptions:
-        rule = replace(self.rule, everywhere=unbound_words == "everywhere", background=uncovered == "background")
-        return replace(self, rule=rule)
+    def with_choices(self, unbound_words: str, uncovered: str, text_share: Share = "keep") -> RegionOptions:
+        """What the node asks beside a preset, by its names there."""
+        words = {"everywhere": unbound_words == "everywhere", "background": uncovered == "background"}
+        joint = replace(self.joint.rule, **words, share=text_share)
+        return replace(self, rule=replace(self.rule, **words), joint=replace(self.joint, rule=joint))
+
+
+def _papers(rule: RegionRule, schedule: Schedule, reencode: Reencode) -> RegionOptions:
+    """The paper's rule with these numbers, in each block of a joint layer as if it were a layer of its own."""
+    joint = JointRule(rule.cross_strength, rule.self_strength, rule.size_adaptation, rule.flatten, rule.margin,
+                      text_strength=0.0)
+    return RegionOptions(rule, schedule, reencode, JointOptions(joint, schedule))
 
 
 # Chosen on the tiny world, see lab/NOTES.md: keys of others fall below the row's range by a margin, logits keep
-# their order, padding is the background's, and the rule holds to the end.
+# their order, padding is the background's, and the rule holds to the end. In joint layers, see there too, image to
+# image makes tiles, and a small margin in half of the run leaves things their shapes.
 STRONG = RegionOptions(
     RegionRule(cross_strength=1.0, self_strength=0.15, size_adaptation=0.0, flatten=0.0, margin=4.0, padding=True),
-    Schedule(0.0, 1.0, 0.5), "rest")
-PAPER = RegionOptions(RegionRule(), Schedule(0.0, 0.3, 5.0), "alone")
+    Schedule(0.0, 1.0, 0.5), "rest",
+    JointOptions(JointRule(text_strength=0.0, margin=1.0, padding=True), Schedule(0.0, 0.5)))
+PAPER = _papers(RegionRule(), Schedule(0.0, 0.3, 5.0), "alone")
 
 # Largest value of each number that preset custom reveals; a linked one passes by the widget's limits.
 MOST = {"cross_strength": 2.0, "self_strength": 2.0, "size_adaptation": 1.0, "decay_power": 10.0}
@@ -44,4 +71,4 @@ def custom_options(node: str, values: Mapping[str, Any]) -> RegionOptions:
         schedule = window(values["start_percent"], values["end_percent"], decay_power=values["decay_power"])
     rule = RegionRule(cross_strength=values["cross_strength"], self_strength=values["self_strength"],
                       size_adaptation=values["size_adaptation"])
-    return RegionOptions(rule, schedule, "alone" if values["reencode_phrases"] else "")
+    return _papers(rule, schedule, "alone" if values["reencode_phrases"] else "")

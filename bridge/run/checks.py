@@ -76,6 +76,10 @@ def _check_tokens(method: Method, ours: Sequence[Any]) -> None:
         if tag is not None and text is not None and text.shape[1] < tag.width:
             raise DirectorError(method.label, f"its positive has {text.shape[1]} tokens and was encoded with "
                                               f"{tag.width}; bypass the node between that shortens it.")
+        if tag is not None and tag.padded and text is not None and text.shape[1] > tag.width:
+            raise DirectorError(method.label, "its positive holds prompts of unequal length, and another node put "
+                                              f"{text.shape[1] - tag.width} tokens behind them; bypass that node, or "
+                                              "encode one prompt at a time.")
 
 
 def _check_steps(method: Method, options: dict[str, Any]) -> None:

@@ -51,13 +51,14 @@ def apply_model(executor: Any, x: torch.Tensor, t: torch.Tensor, c_concat: Any =
     if acts:
         refuse_split_batch(run, x.shape[0], options, call.chain.methods)
     run.record(step, rows, call.chain)
-    if not acts:
+    network = executor.class_obj.diffusion_model
+    inputs = inputs_of(x, c_crossattn, kwargs.get("ref_latents"), rows)
+    if not acts and inputs.filled is None:
         return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
     for method in call.chain.methods:
         if isinstance(method, BeginsCall):
             method.begin_call(call)
-    network, inputs = executor.class_obj.diffusion_model, inputs_of(x, c_crossattn, kwargs.get("ref_latents"))
-    with _without_compiled_graphs(options):
+    with _without_compiled_graphs(options), run.family.padding(network, inputs):
         for extra in extra_calls(call):
             its_options = run.family.install(network, options, extra, inputs)
             executor(x, t, c_concat, c_crossattn, copy_of_control(control), its_options, **kwargs)

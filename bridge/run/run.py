@@ -76,7 +76,7 @@ def tags_of(conds: dict[str, list[dict[str, Any]]]) -> dict[tuple[bool, Any], Pr
     for name, entries in conds.items():
         for cond in entries if "negative" not in name else ():
             if TAG_KEY in cond:
-                tag = _with_appended(cond[TAG_KEY], cond["cross_attn"].shape[1])
+                tag = _as_given(cond[TAG_KEY], cond)
                 tags[True, cond["uuid"]] = tag
                 if cond["uuid"] not in negative:
                     tags[False, cond["uuid"]] = tag
@@ -88,6 +88,11 @@ def areas_of(conds: dict[str, list[dict[str, Any]]]) -> frozenset[Any]:
     return frozenset(cond["uuid"] for entries in conds.values() for cond in entries if cond.get("area") is not None)
 
 
-def _with_appended(tag: PromptTag, tokens: int) -> PromptTag:
-    """The tag, knowing how many tokens a node such as ConditioningConcat put behind its own."""
-    return replace(tag, appended=max(0, tokens - tag.width))
+def _as_given(tag: PromptTag, cond: dict[str, Any]) -> PromptTag:
+    """The tag, knowing what stands around its own tokens.
+
+    A node such as ConditioningConcat puts tokens behind them; Flux.2 itself fills a prompt up from the front.
+    """
+    tokens = cond["cross_attn"].shape[1]
+    given = getattr(cond.get("model_conds", {}).get("c_crossattn"), "cond", cond["cross_attn"]).shape[1]
+    return replace(tag, appended=max(0, tokens - tag.width), before=max(0, given - tokens))

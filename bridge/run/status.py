@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 
 from ...core.hooks import SumsUp, needs_places, part_of
-from ...core.method import AttentionMethod, Method, ObservesAttention
+from ...core.method import AttentionMethod, Chain, Method, ObservesAttention
 from ...core.schedule import Schedule
 from ..families.family import LayersMet
 from .hooks import NamesItsPrompt
@@ -67,9 +67,13 @@ def _line(run: Run, methods: Sequence[Method]) -> str:
     if met and met.left_out and not met.acted and all(map(needs_places, methods)):
         return f"nothing happened: {_left_out(met, 'all ')}"
     steps = sorted({number for _, number, parts in run.calls if part_of(method) in parts})
+    if steps and met is None and any(map(Chain(tuple(methods)).wanting, run.layers)):
+        return "nothing happened: another node computes this model's attention in its own way; bypass that node"
     summary = [m.sum_up(run.scratch) for m in methods if isinstance(m, SumsUp)]
     if met and met.left_out:
         summary.append(_left_out(met))
+    if met and met.evicted:
+        summary.append(f"in {_layers(met.evicted)} ComfyUI's own attention took the place of another node's")
     unseen = next((m.unseen for m in methods if isinstance(m, NamesItsPrompt)), UNSEEN)
     return report_line(steps, len(run.sigmas) - 1, _extra_seconds(run, part_of(method)), "; ".join(summary),
                        method.key in run.seen_keys, run.first_progress, method.schedule, unseen)
@@ -80,8 +84,11 @@ def _in_layers(method: Method) -> bool:
 
 
 def _left_out(met: LayersMet, which: str = "") -> str:
-    count = len(met.left_out)
-    return f"left out in {which}{count} layer{'s' * (count != 1)} whose pixels another node rearranged"
+    return f"left out in {which}{_layers(met.left_out)} whose pixels another node rearranged"
+
+
+def _layers(found: Sized) -> str:
+    return f"{len(found)} layer{'s' * (len(found) != 1)}"
 
 
 def _extra_seconds(run: Run, part: tuple[str, str]) -> float | None:

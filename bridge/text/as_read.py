@@ -37,10 +37,19 @@ class _Symbol:
         return self.stop - self.start == 1 and self.read in "()"
 
 
-def as_read(text: str) -> list[Part]:
-    """The parts of a prompt in order, spaces included."""
+def as_read(text: str, weights: bool = True) -> list[Part]:
+    """The parts of a prompt in order, spaces included.
+
+    weights: whether ComfyUI reads weights for this encoder; else brackets and numbers are text like any other.
+    """
     symbols = [_Symbol(match[0][-1], *match.span()) for match in _SYMBOL.finditer(text)]
-    return [part for segment in _segments(symbols) for part in _parts(segment)]
+    return [part for segment in (_segments(symbols) if weights else [symbols]) for part in _parts(segment)]
+
+
+def spells_weights(text: str) -> bool:
+    """True for a prompt with a weight's number, such as (red hat:1.2)."""
+    read = {i for part in as_read(text) for i in range(part.start, part.stop)}
+    return any(letter == ":" and i not in read for i, letter in enumerate(text))
 
 
 def _segments(symbols: Sequence[_Symbol]) -> Iterator[Sequence[_Symbol]]:

@@ -1,60 +1,103 @@
-"""CLIP's own dialect: chunks of 77 tokens between begin and end, and pieces that spell bytes."""
+"""The words of the host's CLIP object, whatever text encoders it holds: where each token stands in the typed text."""
 
 from __future__ import annotations
 
-import difflib
-import unicodedata
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from ...core.text import TextLayout
 from ..errors import DirectorError
+from .align import Span, aligned_by_words
 from .as_read import Part, as_read
+from .clip_bpe import Entry, Tokens, own_of_chunk
+from .encoders import Encoder, row_encoders
+from .frame import frame_of
+from .spelling import NAME, SPACE, UNKNOWN, Spelling
 
-CHUNK = 77
-_WORD_END = "</w>"
-_NAME = "an embedding"  # stands for a name among bytes
-
-Span = tuple[int, int]
-Tokens = dict[str, list[list[tuple[Any, ...]]]]
-
-
-def _byte_letters() -> dict[int, str]:
-    """The letter that stands for each byte: itself where it prints, one past 255 where it does not."""
-    prints = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    hidden = [byte for byte in range(256) if byte not in prints]
-    return {**{byte: chr(byte) for byte in prints}, **{byte: chr(256 + n) for n, byte in enumerate(hidden)}}
+_OPENING = 3  # tokens: <|im_start|>, user, and a line break
 
 
-_BYTES: dict[str, Hashable] = {letter: byte for byte, letter in _byte_letters().items()}
+@dataclass(frozen=True)
+class Reading:
+    """What the encoder that gives the rows of the conditioning reads of a prompt.
+
+    layout: one entry per token. head, tail: tokens of a chat template before and behind the text. literal: weights
+    such as (red hat:1.2) are text to it. unknown: what of the prompt it has no letters for, as typed.
+    """
+
+    layout: TextLayout
+    head: int = 0
+    tail: int = 0
+    literal: bool = False
+    unknown: tuple[str, ...] = ()
+
+    def rows(self, count: int) -> TextLayout | None:
+        """The layout of an encoding of so many rows. None where no template that the host dropped accounts for them.
+
+        It drops none, or what stands before the text but for the opening of the person's turn, or both ends.
+        """
+        dropped = len(self.layout.tokens) - count
+        if dropped not in (0, *range(max(0, self.head - _OPENING), self.head + 1), self.head + self.tail):
+            return None
+        before = min(dropped, self.head)
+        return replace(self.layout, tokens=self.layout.tokens[before:before + count])
 
 
 def layout_of(text: str, tokens: Tokens, clip: Any, node: str) -> TextLayout:
-    """The layout of a tokenised prompt; all CLIP encoders of the model must agree on it. Raises DirectorError."""
+    """The layout of a tokenised prompt, one entry per token of the encoder that gives the rows of the conditioning.
+
+    The host may drop some of them: ``Reading.rows``. Raises DirectorError.
+    """
+    return reading_of(text, tokens, clip, node).layout
+
+
+def reading_of(text: str, tokens: Tokens, clip: Any, node: str) -> Reading:
+    """What is read of a tokenised prompt. Raises DirectorError, also where CLIP encoders of one row disagree."""
+    encoders = row_encoders(clip, tokens, node)
     if any(not isinstance(token, int) for chunks in tokens.values() for chunk in chunks for token, *_ in chunk):
         tokens = clip.tokenize(text, return_word_ids=True)  # tells the vectors of one embedding from the next's
-    parts = as_read(text)
-    layouts = []
-    for name, chunks in tokens.items():
-        tokenizer = getattr(clip.tokenizer, f"clip_{name}", None)
-        if tokenizer is None or getattr(tokenizer, "inv_vocab", None) is None:
-            raise DirectorError(node, f'the text encoder "{name}" is not a CLIP model; use a Stable Diffusion 1.x, '
-                                      "2.x or SDXL checkpoint.")
-        layouts.append(_layout(text, parts, chunks, tokenizer))
-    first = layouts[0]
-    if any(other.own() != first.own() or len(other.tokens) != len(first.tokens) for other in layouts[1:]):
+    readings = [(_chunks if encoder.is_clip else _framed)(text, tokens[encoder.name], clip, encoder, node)
+                for encoder in encoders]
+    first, *others = [reading.layout for reading in readings]
+    if any(other.own() != first.own() or len(other.tokens) != len(first.tokens) for other in others):
         raise DirectorError(node, "an embedding in the prompt has another length in each of the two text encoders; "
                                   "remove it from the prompt.")
-    return first
+    return readings[0]
 
 
-def _layout(text: str, parts: Sequence[Part], chunks: list[list[tuple[Any, ...]]], tokenizer: Any) -> TextLayout:
-    """Where each token stands in the text: the bytes it spells, laid along those of the text."""
-    spelt, ranges = _spelt(chunks, tokenizer)
-    if _NAME not in spelt:
+def _chunks(text: str, chunks: list[list[Entry]], clip: Any, encoder: Encoder, node: str) -> Reading:
+    """CLIP's, each between its own begin and end."""
+    chunks = [encoder.taken(chunk) for chunk in chunks]
+    own = [own for chunk in chunks for own in own_of_chunk(chunk, encoder.tokenizer)]
+    return Reading(_layout(text, as_read(text), list(chain(*chunks)), own, encoder.spelling))
+
+
+def _framed(text: str, chunks: list[list[Entry]], clip: Any, encoder: Encoder, node: str) -> Reading:
+    """Another encoder's: one text within a template, or behind nothing but its own begin."""
+    entries = [entry for chunk in chunks for entry in encoder.taken(chunk)]
+    frame, ids = frame_of(clip, encoder.name, encoder.tokenizer), [token for token, *_ in entries]
+    place = frame.place(ids, encoder.tokenizer)
+    if frame.left_out(place, ids, encoder.tokenizer):
+        raise DirectorError(node, "the prompt brings a chat template of its own, in which its words cannot be told "
+                                  "from instructions; write the prompt without the template.")
+    own = [position in place for position in range(len(entries))]
+    layout = _layout(text, as_read(text, weights=not frame.literal), entries, own, encoder.spelling)
+    unknown = [text[slice(*span)] for token, span in zip(ids, layout.tokens, strict=True)
+               if span and isinstance(token, int) and encoder.spelling.piece(token) == [UNKNOWN]]
+    tail = sum(token != encoder.tokenizer.pad_token for token in ids[place.stop:])
+    return Reading(layout, place.start, tail, frame.literal, tuple(dict.fromkeys(unknown)))
+
+
+def _layout(text: str, parts: Sequence[Part], entries: Sequence[Entry], own: Sequence[bool],
+            spelling: Spelling) -> TextLayout:
+    """Where each token stands in the text: what it spells, laid along the text."""
+    spelt, ranges = _spelt(entries, own, spelling)
+    if NAME not in spelt:
         parts = [letter for part in parts for letter in _letters(part)]
-    ours = [(symbol, part) for part in parts for symbol in _symbols(part)]
-    where = aligned([symbol for symbol, _ in ours], spelt)
+    ours = _symbols(parts, spelling, first_space=spelt[:1] == [SPACE])
+    where = aligned_by_words([symbol for symbol, _ in ours], spelt, SPACE)
     spans: list[Span | None] = []
     names: dict[Span, None] = {}
     for held in ranges:
@@ -62,10 +105,10 @@ def _layout(text: str, parts: Sequence[Part], chunks: list[list[tuple[Any, ...]]
             spans.append(None)
             continue
         first, last = (where[held[0]][0], where[held[1] - 1][1]) if held[0] < held[1] else (0, 0)
-        under = [part for _, part in ours[first:last]]
+        under = [part for symbol, part in ours[first:last] if symbol != SPACE]
         span = (under[0].start, under[-1].stop) if under else (0, 0)
         spans.append(span)
-        if spelt[held[0]:held[1]] == [_NAME] and under:
+        if spelt[held[0]:held[1]] == [NAME] and under:
             names[span] = None
     return TextLayout(text, tuple(spans), tuple(names))
 
@@ -77,69 +120,34 @@ def _letters(part: Part) -> list[Part]:
     return [Part(letter, part.start + n, part.start + n + 1) for n, letter in enumerate(part.read)]
 
 
-def _symbols(part: Part) -> list[Hashable]:
-    """The bytes that CLIP reads of a part: lower-case, composed, no spaces."""
-    if part.name:
-        return [_NAME]
-    return [] if part.read.isspace() else list(unicodedata.normalize("NFC", part.read).lower().encode(errors="replace"))
+def _symbols(parts: Sequence[Part], spelling: Spelling, first_space: bool) -> list[tuple[Hashable, Part]]:
+    """The symbols of the text with their parts; of several spaces one. first_space: the tokenizer puts one before."""
+    out: list[tuple[Hashable, Part]] = [(SPACE, Part("", 0, 0))] * first_space
+    for part in parts:
+        for symbol in [NAME] if part.name else spelling.symbols(part):
+            if symbol != SPACE or not out or out[-1][0] != SPACE:
+                out.append((symbol, part))
+    return out
 
 
-def _spelt(chunks: list[list[tuple[Any, ...]]], tokenizer: Any) -> tuple[list[Hashable], list[Span | None]]:
-    """The symbols that the tokens spell in a row, and which of them are each position's.
+def _spelt(entries: Sequence[Entry], own: Sequence[bool],
+           spelling: Spelling) -> tuple[list[Hashable], list[Span | None]]:
+    """The symbols that the text's own tokens spell in a row, and which of them are each position's.
 
-    None for begin and for all from a chunk's end token on. The vectors of one embedding spell one symbol.
+    None for a position that is not the text's. The vectors of one embedding spell one symbol. A space is of no
+    position; a token of nothing else is the beginning of the next word and stands for its first symbol.
     """
     symbols: list[Hashable] = []
     ranges: list[Span | None] = []
     group = None
-    for chunk in chunks:
-        ended = False
-        for position, (token, _, *numbers) in enumerate(chunk):
-            ended = ended or (position > 0 and isinstance(token, int) and token == tokenizer.end_token)
-            if ended or (position == 0 and isinstance(token, int) and token == tokenizer.start_token):
-                ranges.append(None)
-                continue
-            known = isinstance(token, int) or numbers != group
-            start = len(symbols) if known else len(symbols) - 1
-            symbols += [] if not known else _piece(token, tokenizer.inv_vocab) if isinstance(token, int) else [_NAME]
-            group = None if isinstance(token, int) else numbers
-            ranges.append((start, len(symbols)))
-    return symbols, ranges
-
-
-def _piece(token: int, vocabulary: dict[int, str]) -> list[Hashable]:
-    piece = vocabulary.get(token)
-    return [("token", token)] if piece is None else [_BYTES.get(c, c) for c in piece.removesuffix(_WORD_END)]
-
-
-def aligned(ours: Sequence[Hashable], theirs: Sequence[Hashable]) -> list[Span]:
-    """Where each of their symbols stands among ours: (start, stop).
-
-    They are the same but for what a tokenizer changed or left out; there a changed stretch stands for the whole
-    stretch it replaces.
-    """
-    head = 0
-    while head < min(len(ours), len(theirs)) and ours[head] == theirs[head]:
-        head += 1
-    out = [(i, i + 1) for i in range(head)]
-    if head == len(theirs):
-        return out
-    matcher = difflib.SequenceMatcher(None, ours[head:], theirs[head:], autojunk=False)
-    for kind, a, b, c, d in matcher.get_opcodes():
-        out += [(head + a + n, head + a + n + 1) if kind == "equal" else (head + a, head + b) for n in range(d - c)]
-    return out
-
-
-def chunks_of(tokens: Tokens, groups: Sequence[tuple[int, ...]], clip: Any) -> Tokens:
-    """A prompt of one chunk per group of positions, weights and embeddings kept; chunks do not see each other."""
-    out: Tokens = {}
-    for name, chunks in tokens.items():
-        tokenizer = getattr(clip.tokenizer, f"clip_{name}")
-        flat = [token for chunk in chunks for token in chunk]
-        out[name] = [_chunk([flat[p] for p in positions][:CHUNK - 2], tokenizer) for positions in groups]
-    return out
-
-
-def _chunk(words: list[tuple[Any, ...]], tokenizer: Any) -> list[tuple[Any, ...]]:
-    padding = CHUNK - 2 - len(words)
-    return [(tokenizer.start_token, 1.0), *words, (tokenizer.end_token, 1.0), *([(tokenizer.pad_token, 1.0)] * padding)]
+    for (token, _, *numbers), ours in zip(entries, own, strict=True):
+        if not ours:
+            ranges.append(None)
+            continue
+        known = isinstance(token, int) or numbers != group
+        piece = [] if not known else spelling.piece(token) if isinstance(token, int) else [NAME]
+        start = len(symbols) + (piece[:1] == [SPACE]) if known else len(symbols) - 1
+        symbols += piece
+        group = None if isinstance(token, int) else numbers
+        ranges.append((start, start + 1 if piece == [SPACE] else len(symbols)))
+    return symbols, [held and (held[0], min(held[1], len(symbols))) for held in ranges]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,37 +11,41 @@ import torch
 
 from ...core.text import Phrase, PromptTag, split_occurrence
 from ..errors import DirectorError
-from .clip import layout_of
+from .clip import Reading, layout_of, reading_of
+from .encoders import reads_chunks
 from .known_words import check_known_words
+from .unread import warn_of_unequal, warn_of_unread
+from .words import phrase_without_clip
 
 TAG_KEY = "attention_director"
+MASK_KEY = "attention_mask"  # the host's
 
 Conditioning = list[list[Any]]
 
-log = logging.getLogger("attention_director")
-
-
 def encode(clip: Any, text: str, node: str) -> Conditioning:
     """What CLIPTextEncode gives for ``text``, with its words in the dict."""
+    return _encode(clip, [text], node)[0]
+
+
+def _encode(clip: Any, texts: Sequence[str], node: str) -> list[Conditioning]:
+    """Each text by itself; what it says is looked at before the first is encoded."""
     _require_clip(clip, node)
-    _warn_of_lora_syntax([text], node)
-    return _encode(clip, text, node)
+    tokens = [clip.tokenize(text) for text in texts]
+    readings = [reading_of(text, own, clip, node) for text, own in zip(texts, tokens, strict=True)]
+    warn_of_unread(texts, readings, node)
+    return [_with_words(clip.encode_from_tokens_scheduled(own), reading, node)
+            for own, reading in zip(tokens, readings, strict=True)]
 
 
-def _encode(clip: Any, text: str, node: str) -> Conditioning:
-    tokens = clip.tokenize(text)
-    layout = layout_of(text, tokens, clip, node)
-    conditioning = clip.encode_from_tokens_scheduled(tokens)
-    _require_own_tokens(conditioning, len(layout.tokens), node)
-    return with_tag(conditioning, PromptTag((layout,)))
-
-
-def _require_own_tokens(conditioning: Conditioning, tokens: int, node: str) -> None:
+def _with_words(conditioning: Conditioning, reading: Reading, node: str) -> Conditioning:
     """An encoder that another pack has changed may give each token twice (NegPip) or put others in between."""
-    given = next((cond.shape[1] for cond, _ in conditioning if cond.shape[1] != tokens), tokens)
-    if given != tokens:
-        raise DirectorError(node, f"the text encoder gives {given} tokens for a prompt of {tokens}, so another node "
-                                  "has changed it (NegPip does); give this node the clip from before that node.")
+    given = {cond.shape[1] for cond, _ in conditioning}
+    rows = {reading.rows(count) for count in given}
+    if len(rows) != 1 or None in rows:
+        tokens = len(reading.layout.tokens)
+        raise DirectorError(node, f"the text encoder gives {max(given)} tokens for a prompt of {tokens}, so another "
+                                  "node has changed it (NegPip does); give this node the clip from before that node.")
+    return with_tag(conditioning, PromptTag(tuple(rows)))
 
 
 def _require_clip(clip: Any, node: str) -> None:
@@ -53,23 +56,40 @@ def _require_clip(clip: Any, node: str) -> None:
 def encode_lines(clip: Any, lines: list[str], node: str) -> Conditioning:
     """One conditioning of several prompts: image i of a batch reads line i mod P.
 
-    Prompts of unequal length are repeated to a common one, chunk by chunk; a softmax does not notice.
+    Prompts of unequal length are repeated to a common one, chunk by chunk; a softmax does not notice. Encodings that
+    are no chunks are read by layers where it would, so they are filled up with zeros, which the families leave out.
     """
-    _require_clip(clip, node)
-    _warn_of_lora_syntax(lines, node)
-    singles = [_encode(clip, line, node) for line in lines]
+    singles = _encode(clip, lines, node)
     if any(len(single) != 1 for single in singles):
         raise DirectorError(node, "the text encoder is scheduled by hooks, which a batch of prompts cannot be; encode "
                                   "one prompt at a time.")
-    conds = [single[0][0] for single in singles]
-    width = math.lcm(*(cond.shape[1] for cond in conds))
-    values = dict(singles[0][0][1])
-    for name, value in values.items():
-        if torch.is_tensor(value):
-            values[name] = torch.cat([single[0][1][name] for single in singles])
-    joined = torch.cat([cond.repeat(1, width // cond.shape[1], 1) for cond in conds])
-    rows = tuple(tag_of(single).rows[0] for single in singles)  # type: ignore[union-attr]
-    return with_tag([[joined, values]], PromptTag(rows, length=width))
+    entries = [single[0] for single in singles]
+    lengths = [cond.shape[1] for cond, _ in entries]
+    padded = len(set(lengths)) > 1 and not reads_chunks(clip, node)
+    if padded:
+        warn_of_unequal(node)
+    width = max(lengths) if padded else math.lcm(*lengths)
+    fit = _filled if padded else _repeated
+    values = {name: torch.cat([own[name] for _, own in entries]) if torch.is_tensor(value) else value
+              for name, value in entries[0][1].items() if name not in (TAG_KEY, MASK_KEY)}
+    if padded or any(MASK_KEY in own for _, own in entries):
+        values[MASK_KEY] = torch.cat([fit(_mask(*entry), width) for entry in entries])
+    tag = PromptTag(tuple(own[TAG_KEY].rows[0] for _, own in entries), length=width, padded=padded)
+    return with_tag([[torch.cat([fit(cond, width) for cond, _ in entries]), values]], tag)
+
+
+def _mask(cond: torch.Tensor, values: dict[str, Any]) -> torch.Tensor:
+    """Which tokens the encoder was given, [1, T]; the host leaves out a mask that hides none."""
+    return values[MASK_KEY] if MASK_KEY in values else cond.new_ones(cond.shape[:2], dtype=torch.long)
+
+
+def _repeated(rows: torch.Tensor, width: int) -> torch.Tensor:
+    return torch.cat([rows] * (width // rows.shape[1]), 1)
+
+
+def _filled(rows: torch.Tensor, width: int) -> torch.Tensor:
+    """[1, T, ...] with zeros behind, up to [1, width, ...]."""
+    return torch.cat((rows, rows.new_zeros(1, width - rows.shape[1], *rows.shape[2:])), 1)
 
 
 def with_tag(conditioning: Conditioning, tag: PromptTag) -> Conditioning:
@@ -114,12 +134,11 @@ def appended_to(conditioning: Conditioning, tag: PromptTag) -> int:
 
 
 def tokenise_phrase(clip: Any, text: str, node: str) -> Phrase:
-    """A phrase as the user spelt it ("red hat", "cat#2", "embedding:name") in the prompt's tokens."""
+    """A phrase as the user spelt it ("red hat", "cat#2", "embedding:name", "(red hat:1.2)").
+
+    In CLIP's tokens; elsewhere in its letters, since a token may reach over its words and weights may not be read.
+    """
+    if not reads_chunks(clip, node):
+        return phrase_without_clip(text)
     words, occurrence = split_occurrence(text)
     return Phrase(text.strip(), layout_of(words, clip.tokenize(words), clip, node), occurrence)
-
-
-def _warn_of_lora_syntax(texts: Sequence[str], node: str) -> None:
-    """Another program's LoRA syntax is read as words here; once per call, which the host repeats for new texts only."""
-    if any("<lora:" in text.lower() for text in texts):
-        log.warning("%s: ComfyUI reads <lora:...> in the prompt as words; use Load LoRA.", node)

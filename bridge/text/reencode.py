@@ -10,7 +10,7 @@ import torch
 
 from ...core.regions import share_tokens
 from ...core.text import Phrase, PromptTag
-from .clip import CHUNK, Tokens, chunks_of
+from .clip_bpe import CHUNK, Tokens, chunks_of
 from .prompt import Conditioning, is_from
 
 

@@ -155,7 +155,7 @@ VARIANTS: dict[str, Method] = {
     "hard-mask-base": lambda world, layout: hard_mask(world, layout, base_everywhere=True),
     "ours": ours(lambda strong, _paper: strong),
     "ours-paper": _paper(),
-    "ours-paper-strict": ours(lambda _strong, paper: paper.with_words("paper", "paper")),
+    "ours-paper-strict": ours(lambda _strong, paper: paper.with_choices("paper", "paper")),
     "ours-paper-cross": _paper(cross_strength=0.0),
     "ours-paper-self": _paper(self_strength=0.0),
     "ours-paper-value-range": without_range,

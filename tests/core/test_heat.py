@@ -8,6 +8,7 @@ import pytest
 import torch
 from attention_director.core import heat
 from attention_director.core.call import LowRankBias, RowSpan
+from joint_cases import GRID, PIXELS, WORDS, joint_call
 from region_cases import make_call
 
 
@@ -40,6 +41,21 @@ def test_pixel_maps_are_the_summed_columns_of_the_softmax() -> None:
     torch.testing.assert_close(got[:, 0], read[..., [3, 4, 8]].sum(-1).mean(1).reshape(2, 4, 5), rtol=0, atol=1e-12)
     torch.testing.assert_close(got[1, 1], 0.5 * read[1, ..., 29].mean(0).reshape(4, 5), rtol=0, atol=1e-12)
     assert not got[0, 1].any()
+
+
+def test_in_a_joint_layer_it_is_the_text_alone_that_is_shared_out() -> None:
+    """Pixels read pixels and a reference too; the maps are what they read of the text, bias and all."""
+    call = joint_call()
+    axis = call.keys.length
+    left, right = torch.randn(3, 2, axis, 2, dtype=torch.float64), torch.randn(1, 1, axis, 2, dtype=torch.float64)
+    call = replace(call, bias=LowRankBias(left, right))
+    probe = torch.zeros(3, 1, axis, 1, dtype=torch.float64)
+    probe[:, :, [2, 3]] = 1.0
+    scores = call.q @ call.k.transpose(-1, -2) / call.q.shape[-1] ** 0.5 + left @ right.transpose(-1, -2)
+    read = torch.softmax(scores, -1)[1:, :, WORDS:WORDS + PIXELS]
+    wanted = read[..., [2, 3]].sum(-1) / read[..., :WORDS].sum(-1)
+    got = heat.pixel_maps(call, probe, slice(1, 3))
+    torch.testing.assert_close(got[:, 0], wanted.mean(1).unflatten(-1, GRID), rtol=0, atol=1e-12)
 
 
 def test_resizing_keeps_the_mean_of_a_map() -> None:

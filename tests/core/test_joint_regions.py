@@ -7,37 +7,33 @@ from dataclasses import replace
 import naive_regions as naive
 import pytest
 import torch
-from attention_director.core.call import AttentionCall, RowSpan, Scratch, Step
+from attention_director.core.attention import explicit_attention
+from attention_director.core.call import AttentionCall, RowSpan
 from attention_director.core.joint_regions import JointRegionAttention, JointRule
+from attention_director.core.method import Chain
 from attention_director.core.network import LayerAddress
 from attention_director.core.schedule import Schedule
-from attention_director.core.sequence import Axis, Segment
+from joint_cases import GRID, LAYER, PIXELS, TEXT, WORDS, joint_call
 from region_cases import KEY, boxes, innermost, layout, phrase, run, tag
 
-TEXT, GRID = "a red hat and a dog", (5, 4)
 PHRASES = ["red hat", "dog"]
 MASKS = boxes(10, 8, (0, 0, 6, 4), (4, 3, 10, 8))
-WORDS, PIXELS, REFERENCE = 12, 20, 6
-LAYER = LayerAddress("single", 0, 0, "joint")
-
-
-def joint_axis() -> Axis:
-    return Axis((Segment("text", 0, WORDS), Segment("image", WORDS, WORDS + PIXELS, GRID),
-                 Segment("reference", WORDS + PIXELS, WORDS + PIXELS + REFERENCE, (2, 3))), WORDS + PIXELS + REFERENCE)
-
-
-def joint_call(seed: int = 0, progress: float = 0.2) -> AttentionCall:
-    """Row 0 is not ours, rows 1 and 2 are two images of the prompt."""
-    generator = torch.Generator().manual_seed(seed)
-    axis = joint_axis()
-    q, k, v = (torch.randn(3, 2, axis.length, 16, generator=generator, dtype=torch.float64) * s for s in (3, 1, 1))
-    rows = (RowSpan(0, 1, None), RowSpan(1, 3, tag(TEXT, length=WORDS)))
-    return AttentionCall(q, k, v, LAYER, axis, axis, GRID, rows, Step(1.0, progress), Scratch())
 
 
 def method(rule: JointRule, strengths: tuple[float, float] = (1.0, 0.7)) -> JointRegionAttention:
     return JointRegionAttention(KEY, tuple(map(phrase, PHRASES)), MASKS[None], strengths, rule,
                                 Schedule(0.0, 1.0, 0.5))
+
+
+def block_bias(line: torch.Tensor, inside: list[bool], foremost: list[bool], a: float, rule: JointRule) -> torch.Tensor:
+    """What one pixel's logits on one block get: the paper's rule, a margin, and then what its share asks for."""
+    low, high = float(line.min()), float(line.max())
+    bias = torch.zeros_like(line)
+    for j, score in enumerate(line.tolist()):
+        bias[j] = a * ((high - low) * inside[j] + rule.margin * foremost[j] + rule.flatten * (low - score))
+    if rule.share == "keep":
+        return bias + float(line.logsumexp(0) - (line + bias).logsumexp(0))
+    return bias - a * (high - low + rule.margin) if rule.share == "lower" else bias
 
 
 def expected(call: AttentionCall, made: JointRegionAttention, row: int) -> torch.Tensor:
@@ -55,33 +51,29 @@ def expected(call: AttentionCall, made: JointRegionAttention, row: int) -> torch
     for head in range(scores.shape[0]):
         for i, regions in enumerate(pixels):
             own = max((made.strengths[r] for r in drawn[i]), default=made.uncovered)
-            line = scores[head, WORDS + i]
+            inside = [bool(of & regions) or naive.EVERYWHERE in of for of in words]
+            foremost = [bool(of & regions) or (naive.EVERYWHERE in of and not drawn[i]) for of in words]
+            row = WORDS + i
             a = min(1.0, rule.cross_strength * weight * own)
-            reach = float(line[text].max() - line[text].min())
-            for j, of in enumerate(words):
-                inside = bool(of & regions) or naive.EVERYWHERE in of
-                foremost = bool(of & regions) or (naive.EVERYWHERE in of and not drawn[i])
-                bias[head, WORDS + i, j] = a * (reach * inside + rule.margin * foremost)
-            b = min(1.0, rule.self_strength * weight * own)
-            reach = float(line[image].max() - line[image].min())
-            for j, of in enumerate(pixels):
-                bias[head, WORDS + i, WORDS + j] = b * (reach + rule.margin) * bool(of & regions)
+            bias[head, row, text] = block_bias(scores[head, row, text], inside, foremost, a, rule)
+            a = min(1.0, rule.self_strength * weight * own)
+            shared = [bool(of & regions) for of in pixels]
+            bias[head, row, image] = block_bias(scores[head, row, image], shared, shared, a, rule)
         for j, of in enumerate(words):
             mine = of - {naive.EVERYWHERE}
             line = scores[head, j, image]
             a = min(1.0, rule.text_strength * weight * max((made.strengths[r] for r in mine), default=0.0))
             for i, regions in enumerate(drawn):
                 bias[head, j, WORDS + i] = a * (float(line.max() - line.min()) + rule.margin) * bool(mine & regions)
-    if rule.share == "keep":
-        shift = (scores + bias)[:, image, text].logsumexp(-1) - scores[:, image, text].logsumexp(-1)
-        bias[:, image, text] -= shift[..., None]
     return torch.softmax(scores + bias, -1) @ v
 
 
 @pytest.mark.parametrize("rule", [
     JointRule(), JointRule(share="raise"), JointRule(text_strength=0.0), JointRule(cross_strength=0.0),
     JointRule(self_strength=0.4), JointRule(everywhere=False, background=False, margin=0.0),
-    JointRule(cross_strength=0.5, text_strength=0.3, self_strength=0.2, margin=2.0)])
+    JointRule(cross_strength=0.5, text_strength=0.3, self_strength=0.2, margin=2.0),
+    JointRule(share="lower", self_strength=0.3), JointRule(flatten=1.0, self_strength=0.3, margin=0.0),
+    JointRule(flatten=0.5, self_strength=0.3, share="raise")])
 def test_it_is_the_rule_block_by_block(rule: JointRule) -> None:
     call, made = joint_call(), method(rule)
     got, plain = run(call, made), innermost(call)
@@ -91,16 +83,41 @@ def test_it_is_the_rule_block_by_block(rule: JointRule) -> None:
     assert float((got[1] - plain[1]).abs().max()) > 1e-3
 
 
-def test_kept_pixels_read_as_much_text_as_before() -> None:
-    """A column of values that is 1 on the text counts it."""
-    call = joint_call()
+def text_read(call: AttentionCall, rule: JointRule | None) -> torch.Tensor:
+    """How much text the pixels of our rows read: what comes of a value that is 1 on the text alone."""
     counting = torch.zeros_like(call.v)
     counting[:, :, :WORDS, 0] = 1.0
     call = replace(call, v=counting)
-    image = slice(WORDS, WORDS + PIXELS)
-    plain, kept, raised = (innermost(call), run(call, method(JointRule())), run(call, method(JointRule(share="raise"))))
-    torch.testing.assert_close(kept[1:, :, image, 0], plain[1:, :, image, 0], rtol=0, atol=1e-10)
-    assert float((raised - plain)[1:, :, image, 0].min()) > 0.0
+    out = run(call, method(rule)) if rule else innermost(call)
+    return out[1:, :, WORDS:WORDS + PIXELS, 0]
+
+
+@pytest.mark.parametrize("changes", [{}, {"self_strength": 0.5}, {"self_strength": 0.3, "flatten": 1.0}])
+def test_the_share_of_text_is_kept_raised_or_lowered(changes: dict) -> None:
+    call = joint_call()
+    plain = text_read(call, None)
+    torch.testing.assert_close(text_read(call, JointRule(**changes)), plain, rtol=0, atol=1e-10)
+    if not changes:
+        assert float((text_read(call, JointRule(share="raise")) - plain).min()) > 0.0
+        assert float((text_read(call, JointRule(share="lower")) - plain).max()) < 0.0
+
+
+def test_levelled_and_kept_it_is_the_papers_softmax_in_each_block() -> None:
+    """The text that a pixel reads, as shares of that text, is what DenseDiffusion gives in a layer of text alone."""
+    call = joint_call()
+    call = replace(call, v=torch.eye(call.v.shape[2], dtype=torch.float64).expand(3, 2, -1, -1))
+    got = Chain((method(JointRule(flatten=1.0, margin=0.0, self_strength=0.3)),)).attend(
+        call, lambda c: explicit_attention(c.q, c.k, c.v, c.bias))
+    read = got[1, :, WORDS:WORDS + PIXELS, :WORDS]
+    made, prompt = method(JointRule()), layout(TEXT, WORDS)
+    drawn = naive.pixel_sets(made.masks[0], GRID, GRID, False)
+    pixels = [of | {naive.EVERYWHERE} for of in naive.pixel_sets(made.masks[0], GRID, GRID, True)]
+    words = naive.token_sets(WORDS, [p.find(prompt) for p in made.phrases], prompt.own(), True)
+    a = [0.8 ** 0.5 * max((made.strengths[r] for r in of), default=1.0) for of in drawn]
+    for head in range(2):
+        naively = naive.probabilities(call.q[1, head, WORDS:WORDS + PIXELS], call.k[1, head, :WORDS],
+                                      naive.shares_region(pixels, words), a)
+        torch.testing.assert_close(read[head] / read[head].sum(-1, keepdim=True), naively, rtol=0, atol=1e-10)
 
 
 def test_a_prompt_that_lacks_every_phrase_is_left_alone() -> None:

@@ -21,7 +21,7 @@ CUSTOM = {
 def test_region_prompt_takes_what_was_promised() -> None:
     schema, found = nodes()["RegionPrompt"].GET_SCHEMA(), inputs("RegionPrompt")
     assert [i.id for i in schema.inputs] == ["model", "clip", "text", "canvas", "width", "height", "regions",
-                                             "strength", "preset", "unbound_words", "uncovered"]
+                                             "strength", "preset", "unbound_words", "uncovered", "text_share"]
     assert_holds(found["model"], "MODEL")
     assert_holds(found["clip"], "CLIP")
     assert set(found["text"][0].split(",")) == {"STRING", "CONDITIONING"} and found["text"][1]["multiline"]
@@ -36,6 +36,8 @@ def test_region_prompt_takes_what_was_promised() -> None:
     assert found["uncovered"][1]["options"] == ["background", "paper"]
     assert_holds(found["unbound_words"], None, default="everywhere", advanced=True)
     assert_holds(found["uncovered"], None, default="background", advanced=True)
+    assert found["text_share"][1]["options"] == ["keep", "raise", "lower"]
+    assert_holds(found["text_share"], None, default="keep", advanced=True)
     assert [(o.display_name, o.io_type) for o in schema.outputs] == [
         ("model", "MODEL"), ("positive", "CONDITIONING"), ("masks", "MASK"), ("preview", "IMAGE")]
     assert schema.display_name == "Region Prompt (DenseDiffusion)" and "DenseDiffusion" in schema.search_aliases

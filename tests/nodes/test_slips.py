@@ -120,7 +120,7 @@ def test_a_model_of_another_family() -> None:
     says("RegionPrompt: this model is Flux; the node works with Stable Diffusion 1.x, 2.x and SDXL.", model=other)
 
 
-def test_text_encoders_that_are_no_clip() -> None:
+def test_text_encoders_that_are_not_known() -> None:
     says("RegionPrompt: the clip input is empty; if the checkpoint contains no text encoder, use Load CLIP.", clip=None)
 
     class T5:
@@ -129,8 +129,8 @@ def test_text_encoders_that_are_no_clip() -> None:
 
         tokenizer = SimpleNamespace(t5xxl=object())
 
-    says('RegionPrompt: the text encoder "t5xxl" is not a CLIP model; use a Stable Diffusion 1.x, 2.x or SDXL '
-         "checkpoint.", clip=T5())
+    says('RegionPrompt: the words of the text encoder "t5xxl" cannot be found; use a model such as Stable Diffusion '
+         "1.x, 2.x, SDXL, Flux, Z-Image or Lumina 2.", clip=T5())
 
 
 def test_a_linked_prompt_and_a_clip_that_is_missing() -> None:

@@ -2,75 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
-import tiny
 import tiny_joint
 import torch
-from layouts import padded, pieces
-
-SIZE = (7, 10)  # an odd height: the network pads it to its patch of 2
-WORDS = 12
-TEXT = "a red hat and a dog"
-
-
-def tagged(tokens: int = WORDS, key: str = "1/x", **values: Any) -> list[list[Any]]:
-    from attention_director.bridge.text.prompt import TAG_KEY
-    from attention_director.core.text import PromptTag
-
-    tag = PromptTag((padded(TEXT, tokens),), frozenset({key}))
-    return tiny_joint.conditioning(tokens, 5, **{TAG_KEY: tag}, **values)
-
-
-def sample(model: Any, positive: Any, negative: Any = None, **more: Any) -> torch.Tensor:
-    options = {"scheduler": "simple", "steps": 3, "cfg": 3.0, "size": SIZE} | more
-    latent = {"samples": torch.zeros(options.pop("batch", 1), 16, *options.pop("size"))}
-    return tiny.sample(model, positive, negative or tiny_joint.conditioning(WORDS, 6), latent=latent, **options)
-
-
-@dataclass(frozen=True, eq=False)
-class Watcher:
-    """Selects every layer, changes nothing (or what ``change`` does), and notes each call."""
-
-    seen: list = field(default_factory=list)
-    change: Any = None
-    key: str = "1/x"
-    label: str = "Watcher"
-    acts_in_joint_layers: bool = True
-
-    @property
-    def schedule(self) -> Any:
-        from attention_director.core.schedule import Schedule
-
-        return Schedule()
-
-    def acts_on(self, rows: Any) -> bool:
-        from attention_director.core.method import spans_of
-
-        return bool(spans_of(self.key, rows))
-
-    def selects(self, layer: Any) -> bool:
-        return True
-
-    def __call__(self, call: Any, attend: Any) -> torch.Tensor:
-        self.seen.append(call)
-        return attend(self.change(call) if self.change else call)
-
-
-def watched(watcher: Any, model: Any) -> Any:
-    from attention_director.bridge.run.install import install
-
-    return install(model, watcher)
-
-
-@pytest.mark.parametrize("name", tiny_joint.CONFIGS)
-def test_handing_on_is_bitwise_the_host(name: str) -> None:
-    model, watcher = tiny_joint.model(name), Watcher()
-    assert torch.equal(sample(watched(watcher, tiny_joint.model(name)), tagged()), sample(model, tagged()))
-    layers = family_network(name).layers
-    assert [call.layer for call in watcher.seen] == 3 * list(layers) and len(set(layers)) == len(layers) > 3
+from joint_scene import SIZE, WORDS, Watcher, sample, tagged, watched
+from layouts import pieces
 
 
 def family_network(name: str) -> Any:
@@ -104,30 +43,6 @@ def test_axes_say_what_stands_where() -> None:
 
 
 @pytest.mark.parametrize("name", tiny_joint.CONFIGS)
-def test_only_our_rows_are_touched_also_where_lengths_differ_and_at_cfg_1(name: str) -> None:
-    from attention_director.core.call import LowRankBias
-
-    def towards_text(call: Any) -> Any:
-        left = torch.zeros(*call.q.shape[:3], 1)
-        for span in call.rows:
-            if span.tag is not None:
-                left[span.start:span.stop] = 3.0
-        right = torch.zeros(1, 1, call.k.shape[2], 1)
-        right[:, :, :4] = 1.0
-        return replace(call, bias=LowRankBias(left, right))
-
-    model = tiny_joint.model(name)
-    changed = watched(Watcher(change=towards_text), model)
-    for negative, cfg in ((None, 3.0), (tiny_joint.conditioning(9, 6), 3.0), (None, 1.0)):
-        plain = sample(model, tagged(), negative, cfg=cfg)
-        assert float((sample(changed, tagged(), negative, cfg=cfg) - plain).abs().max()) > 0.05
-        others = tagged(key="another")
-        assert torch.equal(sample(changed, others, negative, cfg=cfg), sample(model, others, negative, cfg=cfg))
-        swapped = sample(changed, negative or tiny_joint.conditioning(WORDS, 6), tagged(), cfg=cfg)
-        assert torch.equal(swapped, sample(model, negative or tiny_joint.conditioning(WORDS, 6), tagged(), cfg=cfg))
-
-
-@pytest.mark.parametrize("name", tiny_joint.CONFIGS)
 def test_a_bias_is_the_hosts_own_mask(name: str) -> None:
     """The same numbers added to the logits by the host's attention mask."""
     from attention_director.core.call import LowRankBias
@@ -152,23 +67,12 @@ def test_a_bias_is_the_hosts_own_mask(name: str) -> None:
         return attention_pytorch(q, k, v, heads, **{**kwargs, "mask": mask})
 
     network = tiny_joint.model(name).model.diffusion_model
-    before = 0 if name == "flux" else len(network.context_refiner) + len(network.noise_refiner)
+    before = sum(len(getattr(network, refiner, ())) for refiner in ("context_refiner", "noise_refiner"))
     calls, refined = [0], (before, before + len(family_network(name).layers))
     ours = sample(watched(Watcher(change=held_back), tiny_joint.model(name)), tagged(), cfg=1.0)
     theirs = tiny_joint.model(name).clone()
     theirs.model_options["transformer_options"]["optimized_attention_override"] = masked
     torch.testing.assert_close(ours, sample(theirs, tagged(), cfg=1.0), rtol=0, atol=1e-4)
-
-
-@pytest.mark.parametrize("name", tiny_joint.CONFIGS)
-def test_another_packs_override_becomes_the_innermost_kernel(name: str) -> None:
-    def halved(func: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int, *args: Any,
-               **kwargs: Any) -> torch.Tensor:
-        return 0.5 * func(q, k, v, heads, *args, **kwargs)
-
-    other = tiny_joint.model(name).clone()
-    other.model_options["transformer_options"]["optimized_attention_override"] = halved
-    assert torch.equal(sample(watched(Watcher(), other), tagged()), sample(other, tagged()))
 
 
 @pytest.mark.parametrize("name", tiny_joint.CONFIGS)

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import tiny
 import torch
+from attention_director.bridge.text.align import aligned
 from attention_director.bridge.text.as_read import as_read
-from attention_director.bridge.text.clip import aligned, layout_of
+from attention_director.bridge.text.clip import layout_of
 from attention_director.core.text import TextLayout
 from embeddings import with_embedding
 
