@@ -13,7 +13,7 @@ import engine
 from benches import measured
 from pack import load_pack
 
-BENCHES = ("world", "layout", "edit", "identity", "subject", "sketch", "cost", "sheets")
+BENCHES = ("world", "layout", "storybook_layout", "edit", "identity", "subject", "sketch", "cost", "sheets")
 
 
 def main() -> None:

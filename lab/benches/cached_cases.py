@@ -26,18 +26,20 @@ ROOT = Path(__file__).resolve().parents[2]
 # What a picture and its judgement depend on, beside the bench's own files.
 SOURCES = ("assets/tiny_world.safetensors", "core/**/*.py", "bridge/**/*.py", "lab/world/[!t]*.py",
            "lab/benches/cached_cases.py")
-OWN = {"sketch": ("assets/demo_edges.safetensors",),
+OWN = {"storybook_layout": ("assets/storybook_transformer.safetensors", "lab/storybook/*.npz",
+                            "lab/storybook/oracle.safetensors", "lab/storybook/[!t]*.py"),
+       "sketch": ("assets/demo_edges.safetensors",),
        "identity": ("assets/demo_identity.safetensors", "lab/identity/patterns.py", "lab/identity/records.py")}
 THREADS = 1  # a batch of two is too small to share among cores
 WORKER: dict[str, World] = {}
 
 
-def start_worker() -> None:
-    """Each worker process holds a world of its own."""
+def start_worker(choice: str) -> None:
+    """Each worker process holds a world of its own. choice: of the demo models."""
     engine.enter()
     load_pack()
     torch.set_num_threads(THREADS)
-    WORKER["world"] = load_world()
+    WORKER["world"] = load_world(choice)
 
 
 def digest(bench: str) -> str:
@@ -75,13 +77,13 @@ def _sha(data: bytes) -> str:
 class Cases:
     """The cases of one bench: a pool of workers, and what they measured, now or in another run."""
 
-    def __init__(self, bench: str, kept: Path | None = None) -> None:
+    def __init__(self, bench: str, kept: Path | None = None, choice: str = "UNet") -> None:
         self.bench = bench
         self.kept = kept or host.cache_folder() / "bench" / f"{bench}-{digest(bench)}.jsonl"
         self.kept.parent.mkdir(parents=True, exist_ok=True)
         self.known = self._read()
         workers = 1 if torch.cuda.is_available() else max(1, engine.cores() // THREADS)
-        self.pool = ProcessPoolExecutor(workers, get_context("spawn"), start_worker)
+        self.pool = ProcessPoolExecutor(workers, get_context("spawn"), start_worker, (choice,))
 
     def _read(self) -> dict[str, Any]:
         text = self.kept.read_text(encoding="utf-8") if self.kept.exists() else ""

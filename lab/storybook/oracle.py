@@ -21,6 +21,7 @@ from .course import save_whole
 from .detector import Detector, Votes, overlap
 from .scene import CANVAS_PX, Scene
 
+SHIPPED = Path(__file__).with_name("oracle.safetensors")
 CANDIDATE = 0.15  # objectness from which a cell is looked at at all
 SAME_THING = 0.45  # IoU from which two votes are for one thing
 SURE = 0.5  # before it is calibrated

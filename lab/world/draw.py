@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 from typing import Any
@@ -33,14 +33,22 @@ class Settings:
     scheduler: str = "karras"
 
 
+TRANSFORMER = Settings(20, 4.0, "euler", "simple")
+
+
 @dataclass(frozen=True, eq=False)
 class World:
-    """The demo model's parts, and the encoding of the empty prompt for all negatives."""
+    """A demo model's parts, the encoding of the empty prompt for all negatives, and how it is sampled.
+
+    latent: (C, h, w) of one picture.
+    """
 
     model: Any
     clip: Any
     vae: Any
     negative: Conditioning
+    latent: tuple[int, int, int] = (4, CANVAS_PX // LATENT_PX, CANVAS_PX // LATENT_PX)
+    settings: Settings = Settings()
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,39 +79,40 @@ class PixelCount:
         return apply_model(x, arguments["timestep"], **arguments["c"])
 
 
-def load_world() -> World:
-    """The demo model as its node loads it. Raises the pack's DirectorError when the asset is missing."""
+def load_world(choice: str = "UNet") -> World:
+    """A demo model as its node loads it. Raises the pack's DirectorError when the asset is missing."""
     from attention_director.bridge.demo.model import load_demo_model
     from attention_director.bridge.text.prompt import encode
 
-    model, clip, vae = load_demo_model()
+    model, clip, vae = load_demo_model(choice)
     with torch.inference_mode():
-        return World(model, clip, vae, encode(clip, "", "bench"))
+        world = World(model, clip, vae, encode(clip, "", "bench"))
+    return replace(world, latent=(16, 32, 32), settings=TRANSFORMER) if choice == "transformer" else world
 
 
-def start_noise(seeds: Sequence[int]) -> torch.Tensor:
-    """The host's noise of each seed: [B, 4, h, w]."""
+def start_noise(seeds: Sequence[int], latent: tuple[int, ...] = World.latent) -> torch.Tensor:
+    """The host's noise of each seed: [B, C, h, w]."""
     import comfy.sample
 
-    one = torch.zeros(1, 4, CANVAS_PX // LATENT_PX, CANVAS_PX // LATENT_PX)
-    return torch.cat([comfy.sample.prepare_noise(one, seed) for seed in seeds])
+    return torch.cat([comfy.sample.prepare_noise(torch.zeros(1, *latent), seed) for seed in seeds])
 
 
-def draw(world: World, model: Any, positive: Conditioning, seeds: Sequence[int],
-         settings: Settings = Settings(), decode: bool = True) -> Drawing:
+def draw(world: World, model: Any, positive: Conditioning, seeds: Sequence[int], settings: Settings | None = None,
+         decode: bool = True, negative: Conditioning | None = None) -> Drawing:
     """One run of the host's sampler: an image a seed. Without ``decode`` no pictures are made of the latents."""
     import comfy.sample
 
+    settings = settings or world.settings
     counter = PixelCount()
     counted = model.clone()
     counted.set_model_unet_function_wrapper(counter)
     ends: list[float] = []
     with torch.inference_mode():
-        noise = start_noise(seeds)
+        noise = start_noise(seeds, world.latent)
         started = time.perf_counter()
         latent = comfy.sample.sample(
             counted, noise, settings.steps, settings.cfg, settings.sampler, settings.scheduler, positive,
-            world.negative, torch.zeros_like(noise), disable_pbar=True, seed=seeds[0],
+            negative or world.negative, torch.zeros_like(noise), disable_pbar=True, seed=seeds[0],
             callback=lambda *_: ends.append(time.perf_counter()))
         seconds = time.perf_counter() - started
         decoded = world.vae.decode(latent) if decode else torch.zeros(len(latent), 0, 0, 3)
@@ -113,7 +122,7 @@ def draw(world: World, model: Any, positive: Conditioning, seeds: Sequence[int],
 
 
 def draw_captions(world: World, jobs: Sequence[tuple[str, int]], batch: int = 16,
-                  settings: Settings = Settings()) -> Iterator[Drawing]:
+                  settings: Settings | None = None) -> Iterator[Drawing]:
     """Draw (caption, seed) pairs with the plain model, ``batch`` of them in a run."""
     from attention_director.bridge.text.prompt import encode_lines
 
