@@ -159,7 +159,7 @@ class RegionAttention:
     def _make_geometry(self, call: AttentionCall, spans: Sequence[RowSpan], block: Block) -> _Geometry:
         """One image's geometry per row; rows that are not ours get zeros."""
         assert block.queries.grid is not None
-        grids = masks_on_grid(self.masks, call.latent_grid, block.queries.grid)
+        grids = masks_on_grid(self.masks, block.queries.grid)
         parts: list[_Geometry | None] = [None] * call.q.shape[0]
         for span in spans:
             assert span.tag is not None

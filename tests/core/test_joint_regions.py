@@ -43,8 +43,8 @@ def expected(call: AttentionCall, made: JointRegionAttention, row: int) -> torch
     weight = (1.0 - call.step.progress) ** 0.5
     q, k, v = call.q[row], call.k[row], call.v[row]
     scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
-    drawn = naive.pixel_sets(made.masks[0], call.latent_grid, GRID, False)
-    pixels = naive.pixel_sets(made.masks[0], call.latent_grid, GRID, rule.background)
+    drawn = naive.pixel_sets(made.masks[0], GRID, False)
+    pixels = naive.pixel_sets(made.masks[0], GRID, rule.background)
     words = naive.token_sets(WORDS, [p.find(prompt) for p in made.phrases], prompt.own(), rule.everywhere)
     bias = torch.zeros_like(scores)
     text, image = slice(0, WORDS), slice(WORDS, WORDS + PIXELS)
@@ -110,8 +110,8 @@ def test_levelled_and_kept_it_is_the_papers_softmax_in_each_block() -> None:
         call, lambda c: explicit_attention(c.q, c.k, c.v, c.bias))
     read = got[1, :, WORDS:WORDS + PIXELS, :WORDS]
     made, prompt = method(JointRule()), layout(TEXT, WORDS)
-    drawn = naive.pixel_sets(made.masks[0], GRID, GRID, False)
-    pixels = [of | {naive.EVERYWHERE} for of in naive.pixel_sets(made.masks[0], GRID, GRID, True)]
+    drawn = naive.pixel_sets(made.masks[0], GRID, False)
+    pixels = [of | {naive.EVERYWHERE} for of in naive.pixel_sets(made.masks[0], GRID, True)]
     words = naive.token_sets(WORDS, [p.find(prompt) for p in made.phrases], prompt.own(), True)
     a = [0.8 ** 0.5 * max((made.strengths[r] for r in of), default=1.0) for of in drawn]
     for head in range(2):
