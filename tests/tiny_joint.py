@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-WIDTH = 24  # of the text
+WIDTH = 16  # of the text, as text_encoders.py has it
 FLUX = {"image_model": "flux", "in_channels": 16, "out_channels": 16, "patch_size": 2, "vec_in_dim": None,
         "context_in_dim": WIDTH, "hidden_size": 64, "mlp_ratio": 2.0, "num_heads": 2, "depth": 2,
         "depth_single_blocks": 3, "axes_dim": [8, 12, 12], "theta": 10000, "qkv_bias": True, "guidance_embed": False,
         "txt_ids_dims": []}
-FLUX_DEV = FLUX | {"guidance_embed": True, "vec_in_dim": 20}
+FLUX_DEV = FLUX | {"guidance_embed": True, "vec_in_dim": WIDTH}
 FLUX_2 = FLUX | {"image_model": "flux2", "in_channels": 128, "out_channels": 128, "patch_size": 1, "axes_dim": [8] * 4,
                  "theta": 2000, "global_modulation": True, "mlp_silu_act": True, "qkv_bias": False, "ops_bias": False,
                  "default_ref_method": "index", "ref_index_scale": 10.0, "txt_ids_dims": [3]}

@@ -67,7 +67,7 @@ def encode_lines(clip: Any, lines: list[str], node: str) -> Conditioning:
     lengths = [cond.shape[1] for cond, _ in entries]
     padded = len(set(lengths)) > 1 and not reads_chunks(clip, node)
     if padded:
-        warn_of_unequal(node)
+        warn_of_unequal(lengths, node)
     width = max(lengths) if padded else math.lcm(*lengths)
     fit = _filled if padded else _repeated
     values = {name: torch.cat([own[name] for _, own in entries]) if torch.is_tensor(value) else value

@@ -26,7 +26,7 @@ def warn_of_unread(texts: Sequence[str], readings: Sequence[Reading], node: str)
                     ", ".join(f'"{part}"' for part in unknown[:_SHOWN]), " and more" * (len(unknown) > _SHOWN))
 
 
-def warn_of_unequal(node: str) -> None:
+def warn_of_unequal(lengths: Sequence[int], node: str) -> None:
     """Without a method of ours on the model, nothing leaves out what the shorter prompts are filled up with."""
-    log.warning("%s: the prompts have unequal lengths; put an Attention Director node on the model too, such as Record "
-                "Attention, or each changes the others' pictures a little.", node)
+    log.warning("%s: the prompts have %s tokens; the model must come through a node of this pack too, such as Record "
+                "Attention, or the shorter ones come out a little different.", node, ", ".join(map(str, lengths)))
