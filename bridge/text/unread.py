@@ -18,8 +18,8 @@ def warn_of_unread(texts: Sequence[str], readings: Sequence[Reading], node: str)
     if any("<lora:" in text.lower() for text in texts):
         log.warning("%s: ComfyUI reads <lora:...> in the prompt as words; use Load LoRA.", node)
     if any(reading.literal and spells_weights(text) for text, reading in zip(texts, readings, strict=True)):
-        log.warning("%s: this text encoder reads weights such as (word:1.3) as text; remove them and give the words "
-                    "their weights in reweight of Attention Edit.", node)
+        log.warning("%s: this text encoder reads weights such as (word:1.3) as text; remove them, and weight words in "
+                    "reweight of Attention Edit where it works with the model.", node)
     unknown = list(dict.fromkeys(part for reading in readings for part in reading.unknown))
     if unknown:
         log.warning("%s: this text encoder does not know %s%s; write it in English.", node,

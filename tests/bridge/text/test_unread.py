@@ -18,8 +18,8 @@ from scene import host_encode
 from text_encoders import NAMES, WIDTH, text_encoder
 
 LITERAL = ("klein", "zimage", "flux2", "qwen", "longcat", "ovis")  # whose weights the host does not read
-WEIGHTS = ("test: this text encoder reads weights such as (word:1.3) as text; remove them and give the words their "
-           "weights in reweight of Attention Edit.")
+WEIGHTS = ("test: this text encoder reads weights such as (word:1.3) as text; remove them, and weight words in "
+           "reweight of Attention Edit where it works with the model.")
 
 
 def found(clip: Any, text: str, phrase: str) -> tuple[int, ...]:
