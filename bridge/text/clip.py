@@ -36,10 +36,12 @@ class Reading:
     def rows(self, count: int) -> TextLayout | None:
         """The layout of an encoding of so many rows. None where no template that the host dropped accounts for them.
 
-        It drops none, or what stands before the text but for the opening of the person's turn, or both ends.
+        It drops none, or what stands before the text but for the opening of the person's turn, or both ends. One
+        begin token is not a template.
         """
         dropped = len(self.layout.tokens) - count
-        if dropped not in (0, *range(max(0, self.head - _OPENING), self.head + 1), self.head + self.tail):
+        ends = (*range(max(0, self.head - _OPENING), self.head + 1), self.head + self.tail) if self.head > 1 else ()
+        if dropped and dropped not in ends:
             return None
         before = min(dropped, self.head)
         return replace(self.layout, tokens=self.layout.tokens[before:before + count])
