@@ -31,7 +31,7 @@ def custom_inputs(note: str = "") -> list[Any]:
         percent("end_percent", 0.3, "Where in the run it ends. Equal to its start: does nothing." + note),
         io.Boolean.Input("reencode_phrases", default=True,
                          tooltip="Encode each region's words on their own, so that colours stay with their objects. "
-                                 "Does nothing on Flux, Lumina 2 and Z-Image." + note),
+                                 "Does nothing on Flux, Chroma, Lumina 2 and Z-Image." + note),
     ]
 
 
@@ -69,7 +69,7 @@ class RegionPrompt(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         inputs = [
-            io.Model.Input("model", tooltip="Stable Diffusion 1.x, 2.x, SDXL, Flux, Lumina 2 or Z-Image."),
+            io.Model.Input("model", tooltip="Stable Diffusion 1.x, 2.x, SDXL, Flux, Chroma, Lumina 2 or Z-Image."),
             io.Clip.Input("clip", tooltip="The text encoder of the same checkpoint."),
             prompt("The whole prompt, or the positive of another Attention Director node."),
             editor("canvas", "ATTN_DIR_REGION_CANVAS",
@@ -88,8 +88,8 @@ class RegionPrompt(io.ComfyNode):
                   tooltip="Pixels outside all regions. background: they become one region. paper: their attention is "
                           "flattened. Does nothing when every pixel is covered."),
             known(io.Combo.Input, "text_share", options=["keep", "raise", "lower"], default="keep", advanced=True,
-                  tooltip="How much the picture attends to text on Flux, Lumina 2 and Z-Image. keep: as much as "
-                          "without regions. raise: more. lower: less. Does nothing on other models."),
+                  tooltip="How much the picture attends to text on Flux, Chroma, Lumina 2 and Z-Image. keep: as much "
+                          "as without regions. raise: more. lower: less. Does nothing on other models."),
         ]
         return schema(
             node_id=NODE,

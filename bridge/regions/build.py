@@ -72,7 +72,7 @@ def build(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Condit
     directed = install(model, method)
     if chosen.reencode:
         conditioning = reencode(clip, conditioning, tag, phrases, chosen.reencode == "rest",
-                                chosen.rule.padding and chosen.rule.background)
+                                chosen.rule.padding and chosen.rule.background, node)
     return Outputs(directed, with_key(conditioning, tag, key), shown, preview)
 
 

@@ -16,12 +16,16 @@ _NAME = re.compile(r"(?:^|(?<=\s))embedding:\s*[^\s<\[]+?(?=,*(?:[\s<\[]|$))")
 
 @dataclass(frozen=True)
 class Part:
-    """A character with the marks on it, as read, or an embedding's name; text[start:stop] of the typed prompt."""
+    """A character with the marks on it, as read, or an embedding's name; text[start:stop] of the typed prompt.
+
+    begins: a stretch of one weight, which the tokenizer is given by itself.
+    """
 
     read: str
     start: int
     stop: int
     name: bool = False
+    begins: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,6 @@ def _parts(segment: Sequence[_Symbol]) -> list[Part]:
         stop = names.get(i, i + 1)
         while i not in names and stop < len(segment) and unicodedata.combining(read[stop]):
             stop += 1
-        out.append(Part(read[i:stop], segment[i].start, segment[stop - 1].stop, i in names))
+        out.append(Part(read[i:stop], segment[i].start, segment[stop - 1].stop, i in names, begins=i == 0))
         i = stop
     return out

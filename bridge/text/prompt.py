@@ -40,12 +40,12 @@ def _encode(clip: Any, texts: Sequence[str], node: str) -> list[Conditioning]:
 def _with_words(conditioning: Conditioning, reading: Reading, node: str) -> Conditioning:
     """An encoder that another pack has changed may give each token twice (NegPip) or put others in between."""
     given = {cond.shape[1] for cond, _ in conditioning}
-    rows = {reading.rows(count) for count in given}
-    if len(rows) != 1 or None in rows:
+    rows = tuple(layout for count in given if (layout := reading.rows(count)))
+    if not len(rows) == len(given) == 1:
         tokens = len(reading.layout.tokens)
         raise DirectorError(node, f"the text encoder gives {max(given)} tokens for a prompt of {tokens}, so another "
                                   "node has changed it (NegPip does); give this node the clip from before that node.")
-    return with_tag(conditioning, PromptTag(tuple(rows)))
+    return with_tag(conditioning, PromptTag(rows))
 
 
 def _require_clip(clip: Any, node: str) -> None:
@@ -67,7 +67,7 @@ def encode_lines(clip: Any, lines: list[str], node: str) -> Conditioning:
     lengths = [cond.shape[1] for cond, _ in entries]
     padded = len(set(lengths)) > 1 and not reads_chunks(clip, node)
     if padded:
-        warn_of_unequal(node)
+        warn_of_unequal(lengths, node)
     width = max(lengths) if padded else math.lcm(*lengths)
     fit = _filled if padded else _repeated
     values = {name: torch.cat([own[name] for _, own in entries]) if torch.is_tensor(value) else value

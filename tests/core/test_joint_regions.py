@@ -8,7 +8,7 @@ import naive_regions as naive
 import pytest
 import torch
 from attention_director.core.attention import explicit_attention
-from attention_director.core.call import AttentionCall, RowSpan
+from attention_director.core.call import AttentionCall, RowSpan, Scratch
 from attention_director.core.joint_regions import JointRegionAttention, JointRule
 from attention_director.core.method import Chain
 from attention_director.core.network import LayerAddress
@@ -90,6 +90,19 @@ def text_read(call: AttentionCall, rule: JointRule | None) -> torch.Tensor:
     call = replace(call, v=counting)
     out = run(call, method(rule)) if rule else innermost(call)
     return out[1:, :, WORDS:WORDS + PIXELS, 0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("rule", [JointRule(), JointRule(text_strength=0.0, margin=1.0, padding=True),
+                                  JointRule(self_strength=0.3, flatten=1.0, margin=0.0)])
+def test_half_precision_stays_near(rule: JointRule, dtype: torch.dtype) -> None:
+    """As near as the same precision comes without regions, times a few: columns of 20 logits stand beside them."""
+    call = joint_call()
+    half = replace(call, q=call.q.to(dtype), k=call.k.to(dtype), v=call.v.to(dtype), scratch=Scratch())
+    exact = replace(call, q=half.q.double(), k=half.k.double(), v=half.v.double(), scratch=Scratch())
+    got, wanted = run(half, method(rule)).double(), run(exact, method(rule))
+    plain = float((innermost(half).double() - innermost(exact)).abs().mean())
+    assert got.isfinite().all() and float((got - wanted).abs().mean()) < 4 * plain + 1e-4
 
 
 @pytest.mark.parametrize("changes", [{}, {"self_strength": 0.5}, {"self_strength": 0.3, "flatten": 1.0}])

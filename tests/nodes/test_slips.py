@@ -110,14 +110,15 @@ def test_masks_that_cannot_be_used() -> None:
 
 
 def test_a_model_of_another_family() -> None:
-    class Flux:
+    class HiDream:
         pass
 
     class Network(torch.nn.Module):
         pass
 
-    other = SimpleNamespace(model=SimpleNamespace(diffusion_model=Network(), model_config=Flux()))
-    says("RegionPrompt: this model is Flux; the node works with Stable Diffusion 1.x, 2.x and SDXL.", model=other)
+    other = SimpleNamespace(model=SimpleNamespace(diffusion_model=Network(), model_config=HiDream()))
+    says("RegionPrompt: this model is HiDream; the node works with Stable Diffusion 1.x, 2.x, SDXL, Flux, Chroma, "
+         "Lumina 2 and Z-Image.", model=other)
 
 
 def test_text_encoders_that_are_not_known() -> None:
