@@ -1,0 +1,51 @@
+"""Runs that are stopped inside the network, and what stays in memory after them."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+
+@contextmanager
+def stopped_at(model: Any, call: int) -> Iterator[None]:
+    """Inside, the host's interrupt flag is raised at the call-th block that the network computes."""
+    import comfy.model_management as management
+
+    network, seen = model.model.diffusion_model, [0]
+    blocks = [*network.input_blocks, network.middle_block, *network.output_blocks]
+
+    def stop(*_: Any) -> None:
+        seen[0] += 1
+        if seen[0] == call:
+            management.interrupt_current_processing(True)
+            management.throw_exception_if_processing_interrupted()
+
+    hooks = [block[0].register_forward_pre_hook(stop) for block in blocks]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+        management.interrupt_current_processing(False)
+
+
+def interrupted(model: Any, run: Callable[[], Any], call: int) -> None:
+    """One run that must end in the host's interrupt."""
+    import comfy.model_management as management
+    import pytest
+
+    with stopped_at(model, call), pytest.raises(management.InterruptProcessingException):
+        run()
+
+
+def held() -> tuple[int, int]:
+    """(live tensors, their bytes), after Python has let go of what it can."""
+    gc.collect()
+    tensors = [value for value in gc.get_objects() if isinstance(value, torch.Tensor)]
+    storages = {value.untyped_storage().data_ptr(): value.untyped_storage().nbytes() for value in tensors
+                if not value.is_meta}
+    return len(tensors), sum(storages.values())
