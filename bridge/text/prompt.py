@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import comfy.model_management
 import torch
 
-from ...core.text import Phrase, PromptTag, split_occurrence
+from ...core.text import Phrase, PromptTag, TextLayout, split_occurrence
 from ..errors import DirectorError
-from .clip import layout_of
+from .clip import Tokens, layout_of
 from .known_words import check_known_words
 
 TAG_KEY = "attention_director"
+# What is compared word by word grows with the square of its length.
+MOST_CHARACTERS = 50_000
+MOST_CHUNKS = 32
 
 Conditioning = list[list[Any]]
 
@@ -30,11 +33,28 @@ def encode(clip: Any, text: str, node: str) -> Conditioning:
 
 
 def _encode(clip: Any, text: str, node: str) -> Conditioning:
-    tokens = clip.tokenize(text)
-    layout = layout_of(text, tokens, clip, node)
+    tokens, layout = tokenised(clip, text, node)
     conditioning = clip.encode_from_tokens_scheduled(tokens)
     _require_own_tokens(conditioning, len(layout.tokens), node)
     return with_tag(conditioning, PromptTag((layout,)))
+
+
+def tokenised(clip: Any, text: str, node: str) -> tuple[Tokens, TextLayout]:
+    """A typed text's tokens and layout. Raises DirectorError for one that cannot be read, or not in reasonable time."""
+    comfy.model_management.throw_exception_if_processing_interrupted()
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise DirectorError(node, f'"{text}" contains half a character, as is left of an emoji that was cut; delete it '
+                                  "and type it again.")
+    if len(text) > MOST_CHARACTERS:
+        raise DirectorError(node, f"a text has {len(text)} characters; use {MOST_CHARACTERS} or fewer.")
+    try:
+        tokens = clip.tokenize(text)
+        chunks = max((len(found) for found in tokens.values()), default=0)
+        if chunks > MOST_CHUNKS:
+            raise DirectorError(node, f'"{text}" is {chunks} chunks of tokens long; use {MOST_CHUNKS} or fewer.')
+        return tokens, layout_of(text, tokens, clip, node)
+    except RecursionError:
+        raise DirectorError(node, f'"{text}" has too many brackets inside each other; take some away.') from None
 
 
 def _require_own_tokens(conditioning: Conditioning, tokens: int, node: str) -> None:
@@ -53,7 +73,7 @@ def _require_clip(clip: Any, node: str) -> None:
 def encode_lines(clip: Any, lines: list[str], node: str) -> Conditioning:
     """One conditioning of several prompts: image i of a batch reads line i mod P.
 
-    Prompts of unequal length are repeated to a common one, chunk by chunk; a softmax does not notice.
+    Prompts of unequal length come to that of the longest, see ``filled``.
     """
     _require_clip(clip, node)
     _warn_of_lora_syntax(lines, node)
@@ -61,15 +81,36 @@ def encode_lines(clip: Any, lines: list[str], node: str) -> Conditioning:
     if any(len(single) != 1 for single in singles):
         raise DirectorError(node, "the text encoder is scheduled by hooks, which a batch of prompts cannot be; encode "
                                   "one prompt at a time.")
-    conds = [single[0][0] for single in singles]
-    width = math.lcm(*(cond.shape[1] for cond in conds))
+    conds, layouts = [single[0][0] for single in singles], [tag_of(single).rows[0] for single in singles]  # type: ignore
+    blank = _encode(clip, "", node)[0][0] if len({cond.shape[1] for cond in conds}) > 1 else conds[0]
+    longer = filled(conds, blank)
+    width = max(cond.shape[1] for cond in longer)
     values = dict(singles[0][0][1])
     for name, value in values.items():
         if torch.is_tensor(value):
             values[name] = torch.cat([single[0][1][name] for single in singles])
-    joined = torch.cat([cond.repeat(1, width // cond.shape[1], 1) for cond in conds])
-    rows = tuple(tag_of(single).rows[0] for single in singles)  # type: ignore[union-attr]
+    joined = torch.cat([cond.repeat(1, width // cond.shape[1], 1) for cond in longer])
+    rows = tuple(replace(layout, tokens=layout.tokens + (None,) * (cond.shape[1] - len(layout.tokens)))
+                 for layout, cond in zip(layouts, longer, strict=True))
     return with_tag([[joined, values]], PromptTag(rows, length=width))
+
+
+def filled(conds: Sequence[torch.Tensor], blank: torch.Tensor) -> list[torch.Tensor]:
+    """Encodings [1, T, C] of unequal length, each made so long that the longest is a multiple of it.
+
+    Repeated to the longest's length, one that divides it is what it was: a softmax does not notice. Any other has
+    chunks of the empty prompt, ``blank``, behind it, as if its writer had gone on with nothing; a common multiple of
+    all would be thousands of chunks long.
+    """
+    longest, chunk = max(cond.shape[1] for cond in conds), blank.shape[1]
+    out = []
+    for cond in conds:
+        while longest % cond.shape[1]:
+            cond = torch.cat((cond, blank.to(cond)), 1)
+        if cond.shape[1] > longest:
+            raise ValueError(f"{longest} tokens cannot be reached by chunks of {chunk}")
+        out.append(cond)
+    return out
 
 
 def with_tag(conditioning: Conditioning, tag: PromptTag) -> Conditioning:
@@ -116,7 +157,7 @@ def appended_to(conditioning: Conditioning, tag: PromptTag) -> int:
 def tokenise_phrase(clip: Any, text: str, node: str) -> Phrase:
     """A phrase as the user spelt it ("red hat", "cat#2", "embedding:name") in the prompt's tokens."""
     words, occurrence = split_occurrence(text)
-    return Phrase(text.strip(), layout_of(words, clip.tokenize(words), clip, node), occurrence)
+    return Phrase(text.strip(), tokenised(clip, words, node)[1], occurrence)
 
 
 def _warn_of_lora_syntax(texts: Sequence[str], node: str) -> None:
