@@ -20,7 +20,8 @@ from typing import Any
 from .errors import DirectorError, shortened
 
 MOST_REASON = 80
-# What broken input makes of its reader. Not Exception: the host's interrupt is one, and must pass.
+MOST_PX = 1_000_000
+# What broken input makes of its reader. Not Exception: with some hosts an interrupt is one, and must pass.
 _BROKEN = (ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError, TypeError,
            ValueError, struct.error, zipfile.BadZipFile)
 
@@ -79,6 +80,12 @@ def require_number(node: str, name: str, value: Any, least: float, most: float) 
     """Raise DirectorError unless a linked number lies within bounds."""
     if not within(value, least, most):
         raise DirectorError(node, f"{name} is {as_text(value)}; give a number from {least:g} to {most:g}.")
+
+
+def require_size(node: str, width: Any, height: Any) -> None:
+    """Raise DirectorError unless two linked numbers are sides of a picture, in pixels."""
+    require_number(node, "width", width, 1, MOST_PX)
+    require_number(node, "height", height, 1, MOST_PX)
 
 
 def as_text(value: Any) -> str:

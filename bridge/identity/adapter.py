@@ -232,6 +232,7 @@ def save_converted(node: str, path: Path, target: Path) -> Path:
     """The used part of an adapter file as safetensors; an older conversion is replaced."""
     with opened_adapter(node, path) as (shapes, read):
         kept = {k: v.contiguous().clone() for k, v in read(used_names(shapes)).items()}
+        require_finite(kept)
     facts = {"format": "pt", "converted_from": path.name}
     return save_at(node, target, lambda beside: save_file(kept, beside, facts))
 

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from ...core.regions import RegionRule
 from ...core.schedule import Schedule, window
-from ..errors import DirectorError, signed
+from ..errors import signed
+from ..untrusted import require_number
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,7 @@ MOST = {"cross_strength": 2.0, "self_strength": 2.0, "size_adaptation": 1.0, "de
 def custom_options(node: str, values: Mapping[str, Any]) -> RegionOptions:
     """The numbers that preset custom reveals, as options. Raises DirectorError for one outside its range."""
     for name, most in MOST.items():
-        if not 0.0 <= values[name] <= most:
-            raise DirectorError(node, f"{name} is {values[name]}; give a number from 0 to {most:g}.")
+        require_number(node, name, values[name], 0, most)
     with signed(node):
         schedule = window(values["start_percent"], values["end_percent"], decay_power=values["decay_power"])
     rule = RegionRule(cross_strength=values["cross_strength"], self_strength=values["self_strength"],
