@@ -8,8 +8,9 @@ from contextlib import contextmanager
 
 # What a refusal quotes is a reminder, not a copy; a phrase on a wire can have any length.
 MOST_QUOTED = 80
-MOST_SENTENCE = 500
+MOST_SENTENCE = 400
 _QUOTED = re.compile(rf'"([^"]{{{MOST_QUOTED + 1},}})"')
+_UNBROKEN = re.compile(rf"\S{{{MOST_QUOTED + 1},}}")
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f]+")
 
 
@@ -22,9 +23,10 @@ class DirectorError(ValueError):
 
 
 def readable(sentence: str) -> str:
-    """One line that can be shown anywhere: no control characters, no half characters, long quotations cut."""
+    """One line that can be shown anywhere: no control characters, no half characters, nothing endless."""
     line = _UNSEEN.sub(" ", sentence).encode("utf-8", "replace").decode("utf-8")
     line = _QUOTED.sub(lambda found: f'"{shortened(found[1], MOST_QUOTED)}"', line)
+    line = _UNBROKEN.sub(lambda found: shortened(found[0], MOST_QUOTED), line)
     return shortened(line, MOST_SENTENCE)
 
 

@@ -18,8 +18,8 @@ Point = tuple[float, float]
 
 SEGMENTS = 16  # in one call; one as wide as a sheet of 4096 pixels takes some 5 ms
 LEAST_WIDE = 64  # the scan lines of a thin segment cost what this width costs
-MOST_INK = 1e10  # pixels; some 20 s of a processor. 400,000 points of a pen 64 pixels wide are a fifth of it
-MOST_OUTLINE = 8_000  # points; these cross each other half a second at worst
+MOST_INK = 4e9  # pixels; some 8 s of a processor, twice what 400,000 points of a pen 64 pixels wide are
+MOST_OUTLINE = 4_000  # points; where all cross each other, a fifth of a second
 
 
 class Pen:

@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .errors import DirectorError, shortened
+from ..core.schedule import Schedule, window
+from .errors import DirectorError, shortened, signed
 
 MOST_REASON = 80
 MOST_PX = 1_000_000
@@ -80,6 +81,15 @@ def require_number(node: str, name: str, value: Any, least: float, most: float) 
     """Raise DirectorError unless a linked number lies within bounds."""
     if not within(value, least, most):
         raise DirectorError(node, f"{name} is {as_text(value)}; give a number from {least:g} to {most:g}.")
+
+
+def require_window(node: str, start: Any, end: Any, names: tuple[str, str] = ("start_percent", "end_percent"),
+                   decay_power: float = 0.0) -> Schedule:
+    """The window between two linked shares of a run. Raises DirectorError for numbers that are not one."""
+    for name, share in zip(names, (start, end), strict=True):
+        require_number(node, name, share, 0, 1)
+    with signed(node):
+        return window(start, end, names, decay_power)
 
 
 def require_size(node: str, width: Any, height: Any) -> None:

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ...core.regions import RegionRule
-from ...core.schedule import Schedule, window
-from ..errors import signed
-from ..untrusted import require_number
+from ...core.schedule import Schedule
+from ..untrusted import require_number, require_window
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,7 @@ def custom_options(node: str, values: Mapping[str, Any]) -> RegionOptions:
     """The numbers that preset custom reveals, as options. Raises DirectorError for one outside its range."""
     for name, most in MOST.items():
         require_number(node, name, values[name], 0, most)
-    with signed(node):
-        schedule = window(values["start_percent"], values["end_percent"], decay_power=values["decay_power"])
+    schedule = require_window(node, values["start_percent"], values["end_percent"], decay_power=values["decay_power"])
     rule = RegionRule(cross_strength=values["cross_strength"], self_strength=values["self_strength"],
                       size_adaptation=values["size_adaptation"])
     return RegionOptions(rule, schedule, "alone" if values["reencode_phrases"] else "")

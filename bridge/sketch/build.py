@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from comfy.model_sampling import CONST
 
-from ...core.schedule import Schedule, window
+from ...core.schedule import Schedule
 from ..convert import mask_to_bhw, require_pictures
 from ..errors import DirectorError, signed
 from ..families import family_of
 from ..run.install import install, key_of
 from ..run.run import chain_of
 from ..run.status import send_status
-from ..untrusted import require_number
+from ..untrusted import require_number, require_window
 from .drawing import Drawing, read_picture
 from .method import SketchGuidanceMethod
 from .predictor import Predictor, require_match
@@ -81,8 +81,7 @@ def _places(node: str, mask: torch.Tensor) -> torch.Tensor:
 def _check(node: str, model: Any, vae: Any, predictor: Predictor, options: SketchOptions) -> None:
     require_number(node, "strength", options.strength, 0, MOST_STRENGTH)
     require_number(node, "sketch_in_noise", options.sketch_in_noise, 0, 1)
-    with signed(node):
-        window(options.start, options.end)
+    require_window(node, options.start, options.end)
     if vae is None:
         raise DirectorError(node, "the vae input is empty; wire the checkpoint's VAE.")
     family_of(model, node)

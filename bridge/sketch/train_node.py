@@ -16,7 +16,7 @@ from ...core.lines import areas_of, thinned
 from ..convert import require_pictures
 from ..errors import DirectorError
 from ..run.status import send_status
-from ..untrusted import require_number
+from ..untrusted import as_text, require_number, within
 from .drawing import read_picture
 from .edges import edges_of
 from .predictor import MAX_LINE_PX, Predictor
@@ -82,6 +82,8 @@ def _check(node: str, request: Request) -> None:
     for name, most in (("steps", 1_000_000), ("batch_size", 1024), ("edge_thickness", MAX_LINE_PX)):
         require_number(node, name, getattr(request, name), 1, most)
     require_number(node, "edge_threshold", request.edge_threshold, 0, 1)
+    if not within(request.learning_rate, 0, 1e30):
+        raise DirectorError(node, f"learning_rate is {as_text(request.learning_rate)}; give one such as 0.0001.")
     if not request.images:
         raise DirectorError(node, "there are no images; wire some.")
     for batch in request.images:

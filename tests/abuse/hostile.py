@@ -7,6 +7,7 @@ import math
 import os
 import resource
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ import torch
 from attention_director.bridge.errors import DirectorError
 
 T = TypeVar("T")
+OUTCOMES: Counter[bool] = Counter()
 MOST_SENTENCE = 330
 BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "U8": 1, "BOOL": 1, "F4": 1}
 TYPES = {torch.float32: "F32", torch.float16: "F16", torch.bool: "BOOL", torch.int64: "I64"}
@@ -25,12 +27,26 @@ TYPES = {torch.float32: "F32", torch.float16: "F16", torch.bool: "BOOL", torch.i
 def said(call: Callable[[], T]) -> T | str:
     """What the call gives, or the sentence in which it refuses. Any other exception passes, and fails a test."""
     try:
-        return call()
+        found = call()
+        OUTCOMES[True] += 1
+        return found
     except DirectorError as error:
+        OUTCOMES[False] += 1
         sentence = str(error)
         assert len(sentence) <= MOST_SENTENCE, f"{len(sentence)} characters: {sentence}"
         assert "\n" not in sentence and sentence.encode() and "alloc" not in sentence, sentence
         return sentence
+
+
+def both_ways(check: Callable[[], None]) -> Callable[[], None]:
+    """A property in which ``said`` must meet either outcome; one that reads nothing, or everything, tells little."""
+    def run() -> None:
+        OUTCOMES.clear()
+        check()
+        assert min(OUTCOMES[True], OUTCOMES[False]) >= 20, OUTCOMES
+
+    run.__name__, run.__doc__, run.__module__ = check.__name__, check.__doc__, check.__module__
+    return run
 
 
 def refused(call: Callable[[], Any]) -> str:
