@@ -73,7 +73,7 @@ class ModelFolder:
         folder_paths.folder_names_and_paths[self.name] = (folder_paths.get_folder_paths(self.name), set(self.kinds))
 
 
-def save_numbered(node: str, prefix: str, write: Callable[[Path], None]) -> Path:
+def save_numbered(node: str, prefix: str, write: Callable[[Path], object]) -> Path:
     """Write a file under the next free number of a prefix in the output folder; its path.
 
     write: puts everything at the path it is given. Two that save at once get a number each. Raises DirectorError for a
@@ -95,7 +95,7 @@ def save_numbered(node: str, prefix: str, write: Callable[[Path], None]) -> Path
     return path
 
 
-def save_at(node: str, path: Path, write: Callable[[Path], None]) -> Path:
+def save_at(node: str, path: Path, write: Callable[[Path], object]) -> Path:
     """Write a file at a path, in place of one that is there. Raises DirectorError where it cannot be written."""
     with saving(node, path.name):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,7 @@ import torch
 from .untrusted import Unreadable, whole
 
 SAFETENSORS = (".safetensors", ".sft")
-MOST_HEADER = 16 * 2**20
+MOST_HEADER = 8 * 2**20
 MOST_TENSORS = 20_000
 MOST_NAME = 256
 MOST_AXES = 8
@@ -135,7 +135,7 @@ def _specs(header: dict[str, Any], start: int, size: int) -> dict[str, Spec]:
 
 def _filled(stream: BinaryIO, spec: Spec) -> torch.Tensor:
     out = torch.empty(spec.shape, dtype=spec.dtype)
-    room = memoryview(out.flatten().view(torch.uint8).numpy())
+    room = out.flatten().view(torch.uint8).numpy().data
     stream.seek(spec.begin)
     while room:
         count = stream.readinto(room)  # type: ignore[attr-defined]
