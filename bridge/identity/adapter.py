@@ -194,7 +194,7 @@ def report_of(held: Sequence[str], adapter: Adapter) -> str:
     used = {*(FUSE + k for k in adapter.fuse.state_dict()), *(VISION + k for k in adapter.tower.model.state_dict()),
             *(UNET + n for n in names), *(LOW_RANK + k for k in adapter.low_rank)}
     spare = [k for k in held if k.startswith(UNUSED)]
-    strange = sorted(k for k in held if k not in used and k not in set(spare))
+    strange = sorted(k for k in held if k not in used and not k.startswith(UNUSED))
     config = adapter.tower.config
     lines = [
         f"{adapter.name}: for a text encoder of width {adapter.width}{family_of(adapter.width)}",

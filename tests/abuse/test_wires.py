@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import identity_files
+import numpy as np
 import pytest
 import scene
 import sketch_scene
@@ -15,7 +16,7 @@ import tiny
 import torch
 from hostile import refused, said
 
-NO_NUMBERS = (float("nan"), float("inf"), -float("inf"), -1e30, 10**400, -10**400, 10**5000)
+NO_NUMBERS: tuple[Any, ...] = (float("nan"), float("inf"), -float("inf"), -1e30, 10**400, -10**400, 10**5000)
 PICTURE = torch.rand(1, 64, 64, 3)
 EMPTY = {"samples": torch.zeros(1, 4, 8, 8)}
 
@@ -75,6 +76,12 @@ def numbers_of(name: str) -> list[str]:
 WITH_NUMBERS = ("RegionPrompt", "AttnDirRegion", "AttnDirRegionsFromBoxes", "AttnDirSketch", "SketchGuidance",
                 "SharedSubjectAttention", "AttentionEdit", "IdentityInject", "AttnDirSubject", "AttnDirRecord",
                 "AttnDirInversion", "AttnDirBankFromImages", "AttnDirTrainPredictor")
+
+
+@pytest.mark.parametrize("kind", [float, int, np.float32, np.float64, np.int64, np.uint8])
+def test_a_number_of_any_kind_is_one(kind: Any) -> None:
+    """Other nodes compute with numpy."""
+    assert run("AttnDirRegion", dict(phrase="hat", mask=scene.left(), strength=kind(1))).args[0][0].strength == 1.0
 
 
 def test_every_node_with_numbers_is_looked_at() -> None:
