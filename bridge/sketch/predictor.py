@@ -17,7 +17,7 @@ from ...core.noise import EPS, NoiseLaw
 from ..errors import DirectorError
 from ..families.checkpoint import family, fingerprint
 from ..families.unet_taps import Tap, taps_of
-from ..files import ModelFolder
+from ..files import ModelFolder, save_at
 from ..files import save_numbered as save_numbered_file
 from ..tensor_files import Shaped, opened, require_finite
 from ..untrusted import Unreadable, parse_json, reading, whole
@@ -82,6 +82,11 @@ def _widths(taps: tuple[Tap, ...]) -> str:
 
 
 def save_predictor(predictor: Predictor, path: Path) -> Path:
+    """Write a predictor at a path of one's own. Raises DirectorError where it cannot be written."""
+    return save_at(SAVER, path, lambda beside: _write(predictor, beside))
+
+
+def _write(predictor: Predictor, path: Path) -> None:
     """Layers in half precision, the norms' statistics in full."""
     tensors = {name: value.detach().to("cpu", torch.float16 if name.split(".")[0] in ("layers", "last")
                                        else value.dtype).contiguous().clone()
@@ -90,7 +95,6 @@ def save_predictor(predictor: Predictor, path: Path) -> Path:
              "family": predictor.family, "map_kind": predictor.map_kind, "line_px": predictor.line_px,
              "steps": predictor.steps}
     save_file(tensors, path, {"format": "pt", "attention_director": FORMAT, "predictor": json.dumps(facts)})
-    return path
 
 
 def read_predictor(path: Path, node: str = LOADER) -> Predictor:
@@ -137,4 +141,4 @@ def load_predictor(name: str, node: str = LOADER) -> Predictor:
 
 def save_numbered(predictor: Predictor, prefix: str, node: str = SAVER) -> Path:
     """Under the output folder, with the host's numbering. Raises DirectorError."""
-    return save_numbered_file(node, prefix, lambda path: save_predictor(predictor, path))
+    return save_numbered_file(node, prefix, lambda path: _write(predictor, path))
