@@ -55,8 +55,9 @@ def chosen_options(preset: Any, values: dict[str, Any]) -> RegionOptions:
 
 def typed_text(extra_pnginfo: Any, unique_id: str) -> str:
     """The prompt as it stands in the workflow, where the editor has not yet chosen among {a|b}; "" if unknown."""
-    workflow = (extra_pnginfo or {}).get("workflow") or {}
-    for node in workflow.get("nodes", ()):
+    workflow = extra_pnginfo.get("workflow") if isinstance(extra_pnginfo, dict) else None
+    nodes = workflow.get("nodes") if isinstance(workflow, dict) else None
+    for node in filter(lambda node: isinstance(node, dict), nodes if isinstance(nodes, list) else ()):
         values = node.get("widgets_values")
         if str(node.get("id")) == unique_id and isinstance(values, list) and values and isinstance(values[0], str):
             return values[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -21,9 +20,10 @@ from ..run.install import install, key_of
 from ..text.prompt import Conditioning, take_prompt, tokenise_phrase, with_key
 from ..text.reencode import reencode
 from ..text.refusals import claimed, missing
+from ..untrusted import as_text, within
 from .presets import RegionOptions
 from .preview import region_preview
-from .region import RegionList
+from .region import MOST_STRENGTH, RegionList
 
 log = logging.getLogger("attention_director")
 
@@ -46,8 +46,8 @@ def build(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Condit
 
     typed: the prompt before the editor drew among its {a|b} alternatives, where it is known.
     """
-    if not math.isfinite(strength) or strength < 0:
-        raise DirectorError(node, f"strength is {strength}; give a number from 0 to 2.")
+    if not within(strength, 0, MOST_STRENGTH):
+        raise DirectorError(node, f"strength is {as_text(strength)}; give a number from 0 to 2.")
     conditioning, tag = take_prompt(clip, prompt, node)
     phrases = [tokenise_phrase(clip, region.phrase, node) for region in regions]
     check_phrases(node, phrases, tag, typed)

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from ...core.joint_regions import JointRule, Share
 from ...core.regions import RegionRule
-from ...core.schedule import Schedule, window
-from ..errors import DirectorError, signed
+from ...core.schedule import Schedule
+from ..untrusted import require_number, require_window
 
 Reencode = Literal["", "alone", "rest"]
 
@@ -62,10 +62,8 @@ MOST = {"cross_strength": 2.0, "self_strength": 2.0, "size_adaptation": 1.0, "de
 def custom_options(node: str, values: Mapping[str, Any]) -> RegionOptions:
     """The numbers that preset custom reveals, as options. Raises DirectorError for one outside its range."""
     for name, most in MOST.items():
-        if not 0.0 <= values[name] <= most:
-            raise DirectorError(node, f"{name} is {values[name]}; give a number from 0 to {most:g}.")
-    with signed(node):
-        schedule = window(values["start_percent"], values["end_percent"], decay_power=values["decay_power"])
+        require_number(node, name, values[name], 0, most)
+    schedule = require_window(node, values["start_percent"], values["end_percent"], decay_power=values["decay_power"])
     numbers = {name: values[name] for name in ("cross_strength", "self_strength", "size_adaptation")}
     return RegionOptions(RegionRule(**numbers), schedule, "alone" if values["reencode_phrases"] else "",
                          JointOptions(replace(STRONG.joint.rule, **numbers), schedule))

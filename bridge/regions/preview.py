@@ -9,7 +9,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from ..errors import shortened
+
 PREVIEW_PX = 512
+MOST_LETTERS = 80
 TEXT_PX = 24
 
 
@@ -31,10 +34,11 @@ def region_preview(masks: torch.Tensor, phrases: list[str], width: int, height: 
     for mask, phrase in zip(resized.numpy(), phrases, strict=True):
         ys, xs = np.nonzero(mask > 0.5)
         if len(xs):
-            draw.text((float(xs.mean()), float(ys.mean())), phrase or "(shape)", anchor="mm", fill=(255, 255, 255),
+            words = shortened(phrase, MOST_LETTERS) or "(shape)"
+            draw.text((float(xs.mean()), float(ys.mean())), words, anchor="mm", fill=(255, 255, 255),
                       font=ImageFont.load_default(TEXT_PX), stroke_width=2, stroke_fill=(0, 0, 0))
     if left_out:
-        lines = "\n".join(f"{name}: empty mask, left out" for name in left_out)
+        lines = "\n".join(f"{shortened(name, MOST_LETTERS)}: empty mask, left out" for name in left_out)
         draw.text((size[0] / 2, size[1] - 4), lines, anchor="md", fill=(255, 255, 255),
                   font=ImageFont.load_default(TEXT_PX / 2), stroke_width=1, stroke_fill=(0, 0, 0))
     return torch.from_numpy(np.asarray(image, dtype=np.float32) / 255)[None]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 
 from ..convert import mask_to_bhw
-from ..errors import DirectorError
+from ..errors import DirectorError, signed
+from ..untrusted import as_text, within
+
+# Twice what the widget gives is still one's own business; a million is a slip that ends in no picture.
+MOST_STRENGTH = 100.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +33,10 @@ RegionList = tuple[Region, ...]
 
 def make_region(node: str, phrase: str, mask: torch.Tensor, strength: float) -> Region:
     """A checked region. Raises DirectorError for a strength that is not a number, or below 0."""
-    if not math.isfinite(strength) or strength < 0:
-        raise DirectorError(node, f'region "{phrase}" has strength {strength}; give a number from 0 to 2.')
-    mask = mask_to_bhw(mask)
+    if not within(strength, 0, MOST_STRENGTH):
+        raise DirectorError(node, f'region "{phrase}" has strength {as_text(strength)}; give a number from 0 to 2.')
+    with signed(node):
+        mask = mask_to_bhw(mask)
     if not torch.isfinite(mask).all():
         raise DirectorError(node, f'the mask of region "{phrase}" contains values that are not numbers; make it again.')
     return Region(phrase.strip(), mask, float(strength))

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 _SYMBOL = re.compile(r"\\[()]|.", re.DOTALL)
-_NAME = re.compile(r"(?:^|(?<=\s))embedding:\s*[^\s<\[]+?(?=,*(?:[\s<\[]|$))")
+# Without the commas at its end. Asked for by a lazy run and a look ahead, thousands of commas would take minutes.
+_NAME = re.compile(r"(?:^|(?<=\s))embedding:\s*(?:[^\s<\[]*[^\s<\[,]|,)")
 
 
 @dataclass(frozen=True)
