@@ -48,12 +48,14 @@ def build(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Condit
         raise DirectorError(node, f"strength is {strength}; give a number from 0 to 2.")
     conditioning, tag = take_prompt(clip, prompt, node)
     phrases = [tokenise_phrase(clip, region.phrase, node) for region in regions]
-    check_phrases(node, phrases, tag, typed)
+    unbound = without_words(node, regions, phrases, tag, typed)
     left_out = without_place(node, regions)
-    phrases = [wanted for wanted, region in zip(phrases, regions, strict=True) if region.has_place]
-    regions = tuple(region for region in regions if region.has_place)
+    acting = [i for i, region in enumerate(regions) if region.has_place and i + 1 not in unbound]
+    phrases, regions = [phrases[i] for i in acting], tuple(regions[i] for i in acting)
+    check_claims(node, phrases, tag)
     masks = stack_masks(node, [r.mask for r in regions]) if regions else torch.zeros(1, 1, 64, 64, dtype=torch.bool)
-    preview = region_preview(masks[0], [r.phrase for r in regions] or [""], width, height, left_out)
+    preview = region_preview(masks[0], [r.phrase for r in regions] or [""], width, height,
+                             [*left_out, *(f"region {number}: no words in this prompt" for number in unbound)])
     shown = masks.flatten(0, 1).float()
     strengths = tuple(strength * region.strength for region in regions)
     if not any(strengths) or options.schedule.empty or not (options.rule.cross_strength or
@@ -62,7 +64,7 @@ def build(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Condit
     key = key_of(unique_id, [row.text for row in tag.rows], [(r.phrase, r.strength) for r in regions], masks, strength,
                  options)
     method = RegionAttention(key, tuple(phrases), masks, strengths, options.rule, options.schedule, label=node,
-                             uncovered=strength, left_out=len(left_out))
+                             uncovered=strength, left_out=len(left_out), unbound=unbound)
     directed = install(model, method)
     if options.reencode:
         conditioning = reencode(clip, conditioning, tag, phrases, options.reencode == "rest",
@@ -71,27 +73,43 @@ def build(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Condit
 
 
 def without_place(node: str, regions: RegionList) -> list[str]:
-    """What the regions are called whose masks are empty; the log says that they are left out."""
+    """One line for each region whose mask is empty; the log says that it is left out."""
     names = [f'region {number} "{region.phrase}"' for number, region in enumerate(regions, 1) if not region.has_place]
     for name in names:
         log.warning("%s: the mask of %s is empty, so the region is left out.", node, name)
-    return names
+    return [f"{name}: empty mask" for name in names]
 
 
-def check_phrases(node: str, phrases: list[Phrase], tag: PromptTag, typed: str = "") -> None:
-    """Every phrase must be in the prompt, and no two regions may claim the same words."""
-    for number, wanted in enumerate(phrases, 1):
-        try:
-            tag.find(wanted)
-        except PhraseNotFound:
-            if any(wanted.text.lower() in braces.lower() for braces in re.findall(r"\{[^{}]*\}", typed)):
-                raise DirectorError(node, f'"{wanted.text}" is an alternative that was not chosen this time; keep '
-                                          "bound phrases outside braces.") from None
-            raise DirectorError(node, missing(f'region {number} "{wanted.text}"', wanted, tag.rows, ADD_IT,
-                                              tag.appended)) from None
+def without_words(node: str, regions: RegionList, phrases: list[Phrase], tag: PromptTag,
+                  typed: str = "") -> tuple[int, ...]:
+    """Numbers, from 1, of the regions whose phrases no prompt has; the log says why they are left out.
+
+    Raises DirectorError where that leaves no region that has a place.
+    """
+    lost = {number: sentence for number, wanted in enumerate(phrases, 1)
+            if (sentence := _why_lost(f'region {number} "{wanted.text}"', wanted, tag, typed))}
+    if lost and not any(region.has_place for number, region in enumerate(regions, 1) if number not in lost):
+        raise DirectorError(node, next(iter(lost.values())))
+    for sentence in lost.values():
+        log.warning("%s: %s The region is left out.", node, sentence)
+    return tuple(lost)
+
+
+def _why_lost(who: str, wanted: Phrase, tag: PromptTag, typed: str) -> str:
+    """One sentence about a phrase that no prompt has, "" for one that some prompt has."""
+    try:
+        tag.find(wanted)
+    except PhraseNotFound:
+        if any(wanted.text.lower() in braces.lower() for braces in re.findall(r"\{[^{}]*\}", typed)):
+            return f'"{wanted.text}" is an alternative that was not chosen this time; keep bound phrases outside braces.'
+        return missing(who, wanted, tag.rows, ADD_IT, tag.appended)
+    return ""
+
+
+def check_claims(node: str, phrases: list[Phrase], tag: PromptTag) -> None:
+    """No two regions may claim the same words."""
     claims = Counter((p.layout.key, p.occurrence) for p in phrases if not p.empty)
     for wanted in phrases:
         count = claims[wanted.layout.key, wanted.occurrence]
         if count > 1:
             raise DirectorError(node, claimed(wanted, tag.rows, count))
-

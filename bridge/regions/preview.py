@@ -17,7 +17,7 @@ def region_preview(masks: torch.Tensor, phrases: list[str], width: int, height: 
                    left_out: Sequence[str] = ()) -> torch.Tensor:
     """Masks [R, H, W] as tints of one colour per region with its phrase at its centre: IMAGE [1, h, w, 3].
 
-    left_out: names of regions that have no place, written at the bottom.
+    left_out: what is left out and why, a line each, written at the bottom.
     """
     scale = PREVIEW_PX / max(width, height)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -34,7 +34,7 @@ def region_preview(masks: torch.Tensor, phrases: list[str], width: int, height: 
             draw.text((float(xs.mean()), float(ys.mean())), phrase or "(shape)", anchor="mm", fill=(255, 255, 255),
                       font=ImageFont.load_default(TEXT_PX), stroke_width=2, stroke_fill=(0, 0, 0))
     if left_out:
-        lines = "\n".join(f"{name}: empty mask, left out" for name in left_out)
+        lines = "\n".join(f"{line}, left out" for line in left_out)
         draw.text((size[0] / 2, size[1] - 4), lines, anchor="md", fill=(255, 255, 255),
                   font=ImageFont.load_default(TEXT_PX / 2), stroke_width=1, stroke_fill=(0, 0, 0))
     return torch.from_numpy(np.asarray(image, dtype=np.float32) / 255)[None]

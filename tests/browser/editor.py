@@ -163,6 +163,23 @@ class Editor:
             w.value = value; w.callback?.(value); }}""", [name, value])
         self.frame()
 
+    def type_over(self, gone: str, come: str) -> None:
+        """In the prompt's text box: select some of its text, and type in its place."""
+        self.page.evaluate("""(gone) => {
+            const box = [...document.querySelectorAll("textarea")].find((e) => e.offsetHeight && e.value.includes(gone));
+            box.focus();
+            const at = box.value.indexOf(gone);
+            box.setSelectionRange(at, at + gone.length);
+        }""", gone)
+        self.page.keyboard.type(come)
+        self.frame()
+
+    def status(self, words: str) -> str:
+        """The line at the foot of a node, once it has these words."""
+        line = self.page.locator("[data-attention-director=status]").filter(has_text=words)
+        line.wait_for(timeout=10_000)
+        return line.inner_text()
+
     def regions(self) -> list[dict[str, Any]]:
         value = self.widget("canvas")
         return json.loads(value)["regions"] if value else []

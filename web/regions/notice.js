@@ -12,20 +12,24 @@ import { make } from "../shared/dom.js";
  * @property {boolean} alarmed that answer says what went wrong
  * @property {string} waiting words without a region yet
  * @property {boolean} uncertain the selected region's words stand in {a|b}
+ * @property {number} lost index of the region to speak of among those whose words the prompt lacks, or -1
+ * @property {string} instead words that it may take, "" for none
  * @property {boolean} turned the picture's shape is not the one drawn for
  */
 
 export const EMPTY_HINT = "Drag a box, then select its words below.";
 
-/** @param {State} s @returns {{ text: string, warns: boolean }} */
+/** @typedef {{ text: string, warns: boolean, offers?: boolean }} Sentence offers: other words may be taken instead */
+
+/** @param {State} s @returns {Sentence} */
 export function sentence(s) {
-  const lost = s.stale.indexOf(true);
+  const { lost } = s;
   if (s.problem) return { text: `${s.problem} Draw again to replace it.`, warns: true };
   if (s.turned) return { text: "The picture's proportions have changed.", warns: true };
   if (s.said) return { text: s.said, warns: s.alarmed || lost >= 0 };
   if (lost >= 0) {
     const { phrase } = s.drawing.regions[lost];
-    return { text: `Region ${lost + 1}: "${phrase}" is not in the prompt. Select its words again.`, warns: true };
+    return { text: `Region ${lost + 1}: "${phrase}" is not in the prompt.${s.instead ? "" : " Select its words."}`, warns: true, offers: !!s.instead };
   }
   if (s.waiting) return { text: `Drag a box for "${s.waiting}".`, warns: false };
   const own = s.drawing.regions[s.selected];
@@ -35,22 +39,30 @@ export function sentence(s) {
   return { text: s.drawing.regions.length ? "Click a region, or a word of one." : EMPTY_HINT, warns: false };
 }
 
-/** @param {{ keep: () => void, stretch: () => void }} on what to do with regions drawn for another shape */
+/** @typedef {{ keep: () => void, stretch: () => void, use: (index: number, phrase: string) => void }} NoticeEvents keep,
+ * stretch: what to do with regions drawn for another shape; use: bind a region to these words */
+/** @param {NoticeEvents} on */
 export function createNotice(on) {
   const text = make("span", { role: "status" });
-  const choices = make("span", { hidden: true },
-    make("button", { type: "button", className: "ad-link", click: on.keep }, "Keep proportions"),
-    make("button", { type: "button", className: "ad-link", click: on.stretch }, "Stretch"));
-  const element = make("div", { className: "ad-notice" }, text, choices);
+  const choices = make("span", { hidden: true }, link("Keep proportions", on.keep), link("Stretch", on.stretch));
+  let [lost, words] = [-1, ""];
+  const use = link("", () => on.use(lost, words));
+  const element = make("div", { className: "ad-notice" }, text, use, choices);
   return {
     element,
     /** @param {State} state */
     show: (state) => {
-      const { text: words, warns } = sentence(state);
-      if (text.textContent !== words) text.textContent = words;
-      text.title = words;
-      element.classList.toggle("ad-warn", warns);
+      const said = sentence(state);
+      [lost, words] = [state.lost, state.instead];
+      if (text.textContent !== said.text) text.textContent = said.text;
+      text.title = said.text;
+      element.classList.toggle("ad-warn", said.warns);
+      use.hidden = !said.offers;
+      use.textContent = `Use "${words}"`;
       choices.hidden = !state.turned || !!state.problem;
     },
   };
 }
+
+/** @param {string} words @param {() => void} click */
+const link = (words, click) => make("button", { type: "button", className: "ad-link", click }, words);

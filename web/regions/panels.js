@@ -1,12 +1,12 @@
 // Everything around the canvas: tools above it; words, regions, the selected region and a sentence below.
 import { completions } from "../shared/words.js";
 import { createChips } from "./chips.js";
-import { weighted } from "./edits.js";
+import { bound, weighted } from "./edits.js";
 import { createInspector } from "./inspector.js";
 import { createNotice } from "./notice.js";
 import { createPromptStrip } from "./prompt_strip.js";
 import { refitted } from "./shapes.js";
-import { beforeInsert, committed, isTurned, picked, rebound, selectedRegion, spansOf, staleOf } from "./state.js";
+import { beforeInsert, committed, isTurned, picked, rebound, replacement, selectedRegion, spansOf, staleOf } from "./state.js";
 import { createToolbar } from "./toolbar.js";
 
 /** @typedef {import("./state.js").State} State */
@@ -30,6 +30,7 @@ export function createPanels(store, on, around) {
     notice: createNotice({
       keep: () => store.set(committed(store.get(), refitted(store.get().drawing, store.get().size))),
       stretch: () => store.set(committed(store.get(), { ...store.get().drawing, size: store.get().size })),
+      use: (index, phrase) => store.set(committed(store.get(), bound(store.get().drawing, index, phrase))),
     }),
   };
 }
@@ -74,6 +75,7 @@ export function showPanels({ toolbar, strip, chips, inspector, notice }, state) 
   chips.show(drawing.regions, selected, stale);
   inspector.element.hidden = !drawing.regions.length;
   inspector.show(selectedRegion(state), selected, !!stale[selected], prompt.editable && !prompt.note);
-  notice.show({ drawing, selected, stale, uncertain, problem: state.problem, said: state.said, alarmed: state.alarmed,
-    waiting: state.waiting, turned: isTurned(state) });
+  const lost = stale[selected] ? selected : stale.indexOf(true);
+  notice.show({ drawing, selected, stale, lost, instead: lost < 0 ? "" : replacement(state, spans, lost), uncertain,
+    problem: state.problem, said: state.said, alarmed: state.alarmed, waiting: state.waiting, turned: isTurned(state) });
 }

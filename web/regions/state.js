@@ -1,7 +1,9 @@
 // What the canvas of regions holds, and what each event makes of it. A state in, a state out; no DOM.
 import { find, phraseOf, splitOccurrence, tokeniseRows } from "../shared/words.js";
+import { nearest } from "../shared/nearest.js";
 import { EMPTY, MAX_CHARACTERS, parse, serialise } from "./drawing.js";
 import { bound } from "./edits.js";
+import { followed } from "./following.js";
 
 /** @typedef {import("./drawing.js").Drawing} Drawing */
 /** @typedef {import("../shared/prompts.js").Prompt} Prompt */
@@ -18,6 +20,7 @@ import { bound } from "./edits.js";
  * @property {Prompt} prompt
  * @property {string} text its rows, a line each
  * @property {import("../shared/words.js").Token[]} tokens of that text
+ * @property {import("./following.js").Following | null} following an edit of that text that may still go on
  * @property {[number, number]} size of the picture
  * @property {import("./gestures.js").Tool} tool
  * @property {number} selected index of a region, or -1
@@ -30,7 +33,7 @@ import { bound } from "./edits.js";
 /** @type {State} */
 export const FIRST = {
   drawing: EMPTY, draft: null, value: "", edits: 0, problem: "", said: "", alarmed: false,
-  prompt: { rows: [], editable: true, note: "" }, text: "", tokens: [], size: [1024, 1024],
+  prompt: { rows: [], editable: true, note: "", from: "" }, text: "", tokens: [], following: null, size: [1024, 1024],
   tool: "box", selected: -1, snaps: true, brushWidth: 0.08, waiting: "", picture: "",
 };
 
@@ -49,6 +52,14 @@ export const spansOf = (state) => shownDrawing(state).regions.map((region) => fi
 /** Which regions have a phrase that the prompt lacks. @param {State} state @param {Span[][]} spans */
 export function staleOf(state, spans) {
   return shownDrawing(state).regions.map(({ phrase }, i) => !!phrase && !spans[i].length && !state.prompt.note);
+}
+
+/** Words of the prompt that a region without its own may take: like them, and no other region's; "" for none.
+ * @param {State} state @param {Span[][]} spans @param {number} index */
+export function replacement(state, spans, index) {
+  const taken = spans.flat();
+  const free = (/** @type {number} */ first, /** @type {number} */ last) => !taken.some((span) => span.first <= last && span.last >= first);
+  return nearest(state.text, state.tokens, shownDrawing(state).regions[index].phrase, free);
 }
 
 /** Was the drawing made for a picture of another shape? @param {State} state */
@@ -97,10 +108,16 @@ export function withValue(state, saved) {
   return { ...state, value, drawing, problem: error, draft: null, selected: Math.min(state.selected, drawing.regions.length - 1) };
 }
 
-/** @param {State} state @param {Prompt} prompt @returns {State} */
+/** With a prompt that another one gave way to. An edit of the same prompt takes the regions' phrases along; it is no edit
+ * of the drawing's own, so that both are one step of undo with the typing. @param {State} state @param {Prompt} prompt @returns {State} */
 export function withPrompt(state, prompt) {
   if (JSON.stringify(prompt) === JSON.stringify(state.prompt)) return state;
-  return { ...state, prompt, text: prompt.rows.join("\n"), tokens: tokeniseRows(prompt.rows) };
+  const reading = { text: prompt.rows.join("\n"), tokens: tokeniseRows(prompt.rows) };
+  /** @type {State} */
+  const next = { ...state, prompt, ...reading, following: null };
+  if (prompt.from !== state.prompt.from || prompt.note || state.prompt.note) return next;
+  const { drawing, following } = followed(state, state.drawing.regions.map((region) => find(state.tokens, region.phrase)), reading);
+  return { ...next, following, ...(drawing === state.drawing ? {} : { drawing, value: serialise(drawing) }) };
 }
 
 /** @param {State} state @param {number} width @param {number} height @returns {State} */

@@ -2,7 +2,7 @@
 import { keepPlace } from "./life.js";
 
 /** @typedef {import("./comfyui").GraphNode} GraphNode */
-/** @typedef {{ mark: string, run: string }} Lines */
+/** warns: the last run has left something undone. @typedef {{ mark: string, run: string, warns: boolean }} Lines */
 
 const NAME = "attention_director_status";
 const HEIGHT = 20;
@@ -11,19 +11,21 @@ const WARNING = "color-mix(in srgb, #e08a00 78%, var(--input-text, #ddd))";
 /** @type {WeakMap<GraphNode, Lines>} */
 const lines = new WeakMap();
 
-/** Say something on a node. An empty text takes it back. @param {GraphNode} node @param {keyof Lines} kind @param {string} text */
-export function say(node, kind, text) {
-  const said = lines.get(node) ?? { mark: "", run: "" };
+/** Say something on a node. An empty text takes it back. @param {GraphNode} node @param {"mark" | "run"} kind @param {string} text @param {boolean} warns */
+export function say(node, kind, text, warns = false) {
+  const said = lines.get(node) ?? { mark: "", run: "", warns: false };
   if (said[kind] === text) return;
   said[kind] = text;
+  if (kind === "run") said.warns = warns;
   lines.set(node, said);
-  const shown = said.mark ? `⚠ ${said.mark}` : said.run;
+  const alarmed = !!said.mark || said.warns;
+  const shown = `${alarmed ? "⚠ " : ""}${said.mark || said.run}`;
   const found = node.widgets?.find((widget) => widget.name === NAME);
   if (!found && !shown) return;
   const element = /** @type {HTMLElement} */ ((found ?? lineWidget(node)).element);
   element.textContent = shown;
   element.title = shown;
-  Object.assign(element.style, { color: said.mark ? WARNING : "", whiteSpace: said.mark ? "normal" : "nowrap" });
+  Object.assign(element.style, { color: alarmed ? WARNING : "", whiteSpace: alarmed ? "normal" : "nowrap" });
   element.dataset.attentionDirector = said.mark ? "mark" : "status";
   node.setDirtyCanvas?.(true, true);
 }
@@ -35,7 +37,7 @@ function lineWidget(node) {
     minHeight: `${HEIGHT - 4}px`, fontSize: "11px", lineHeight: `${HEIGHT - 4}px`, opacity: "0.9", padding: "0 6px", overflow: "hidden",
     textOverflow: "ellipsis",
   });
-  const height = () => (lines.get(node)?.mark ? 2 * HEIGHT : HEIGHT);
+  const height = () => (lines.get(node)?.mark || lines.get(node)?.warns ? 2 * HEIGHT : HEIGHT);
   const widget = node.addDOMWidget(NAME, "ATTN_DIR_STATUS", element, {
     serialize: false, hideOnZoom: true, getMinHeight: height, getMaxHeight: height, margin: 2, socketless: true,
   });

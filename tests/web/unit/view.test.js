@@ -87,7 +87,7 @@ test("keys of the pad do not reach the graph, the graph's keys do", () => {
 test("a phrase that is no longer in the prompt is marked at once, and can be put back", () => {
   const { view, seen, press, root } = editor(saved("red hat", "dog"));
   expect(root.querySelectorAll(".ad-region.ad-stale")).toHaveLength(0);
-  view.setPrompt({ ...PROMPT, rows: ["a red coat and a dog"] });
+  view.setPrompt({ ...PROMPT, rows: ["my dog"] });
   expect(root.querySelectorAll(".ad-region.ad-stale")).toHaveLength(1);
   expect(shownText(root, ".ad-notice")).toContain('Region 1: "red hat" is not in the prompt');
   press("PageDown");
@@ -98,6 +98,23 @@ test("a phrase that is no longer in the prompt is marked at once, and can be put
   view.setPrompt(PROMPT);
   expect(root.querySelectorAll(".ad-region.ad-stale")).toHaveLength(0);
   expect(insert.hidden).toBe(true);
+});
+
+test("a phrase follows its words, and lost words can be taken from those that are like them", () => {
+  const { view, seen, root, now } = editor(saved("red hat", "dog"));
+  view.setPrompt({ ...PROMPT, rows: ["a red coat and a dog"] });
+  expect(now().map((r) => r.phrase)).toEqual(["red coat", "dog"]);
+  expect(seen.changes).toEqual([]); // a step of undo with the typing
+  view.setPrompt({ ...PROMPT, rows: ["a dog"] });
+  expect(now().map((r) => r.phrase)).toEqual(["red coat", "dog"]);
+  const use = () => [...root.querySelectorAll(".ad-notice button")].find((b) => b.textContent.startsWith("Use "));
+  expect(use().hidden).toBe(true);
+  view.setPrompt({ ...PROMPT, rows: [`a dog, two red coats and ${EVIL}`] });
+  expect(use().textContent).toBe('Use "red coats"');
+  expect(use().hidden).toBe(false);
+  use().click();
+  expect(now().map((r) => r.phrase)).toEqual(["red coats", "dog"]);
+  expect(seen.changes).toHaveLength(1);
 });
 
 test("of linked rows, words are marked in every row that has them, and what only one has is not stale", () => {
