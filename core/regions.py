@@ -81,8 +81,8 @@ class RegionAttention:
 
     phrases: one per region. masks: bool [I, R, H, W], one layout (I = 1) or one per image.
     strengths: one per region, multiplies the rule at the pixels it covers. uncovered: the same at the
-    pixels of no region. left_out: regions that were given but have no place. unbound: numbers, from 1, of
-    regions that were given but whose words no prompt has.
+    pixels of no region. left_out: regions that were given but have no place. unbound: what the
+    editor calls the regions that were given but whose words no prompt has.
     """
 
     key: str

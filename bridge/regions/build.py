@@ -6,6 +6,7 @@ import logging
 import math
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ from ..text.reencode import reencode
 from ..text.refusals import claimed, missing
 from .presets import RegionOptions
 from .preview import region_preview
-from .region import RegionList
+from .region import RegionList, numbers_of
 
 log = logging.getLogger("attention_director")
 
@@ -48,14 +49,17 @@ def build(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Condit
         raise DirectorError(node, f"strength is {strength}; give a number from 0 to 2.")
     conditioning, tag = take_prompt(clip, prompt, node)
     phrases = [tokenise_phrase(clip, region.phrase, node) for region in regions]
-    unbound = without_words(node, regions, phrases, tag, typed)
-    left_out = without_place(node, regions)
-    acting = [i for i, region in enumerate(regions) if region.has_place and i + 1 not in unbound]
+    numbers = numbers_of(regions)
+    names = [f'region {number} "{region.phrase}"' for number, region in zip(numbers, regions, strict=True)]
+    lost = without_words(node, regions, names, phrases, tag, typed)
+    left_out = without_place(node, regions, names)
+    unbound = tuple(sorted(numbers[i] for i in lost))
+    acting = [i for i, region in enumerate(regions) if region.has_place and i not in lost]
     phrases, regions = [phrases[i] for i in acting], tuple(regions[i] for i in acting)
     check_claims(node, phrases, tag)
     masks = stack_masks(node, [r.mask for r in regions]) if regions else torch.zeros(1, 1, 64, 64, dtype=torch.bool)
-    preview = region_preview(masks[0], [r.phrase for r in regions] or [""], width, height,
-                             [*left_out, *(f"region {number}: no words in this prompt" for number in unbound)])
+    preview = region_preview(masks[0], [r.phrase for r in regions] or [""], [numbers[i] for i in acting] or [1], width,
+                             height, [*left_out, *(f"region {number}: no words in this prompt" for number in unbound)])
     shown = masks.flatten(0, 1).float()
     strengths = tuple(strength * region.strength for region in regions)
     if not any(strengths) or options.schedule.empty or not (options.rule.cross_strength or
@@ -72,27 +76,26 @@ def build(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Condit
     return Outputs(directed, with_key(conditioning, tag, key), shown, preview)
 
 
-def without_place(node: str, regions: RegionList) -> list[str]:
+def without_place(node: str, regions: RegionList, names: Sequence[str]) -> list[str]:
     """One line for each region whose mask is empty; the log says that it is left out."""
-    names = [f'region {number} "{region.phrase}"' for number, region in enumerate(regions, 1) if not region.has_place]
+    names = [name for name, region in zip(names, regions, strict=True) if not region.has_place]
     for name in names:
         log.warning("%s: the mask of %s is empty, so the region is left out.", node, name)
     return [f"{name}: empty mask" for name in names]
 
 
-def without_words(node: str, regions: RegionList, phrases: list[Phrase], tag: PromptTag,
-                  typed: str = "") -> tuple[int, ...]:
-    """Numbers, from 1, of the regions whose phrases no prompt has; the log says why they are left out.
+def without_words(node: str, regions: RegionList, names: Sequence[str], phrases: list[Phrase], tag: PromptTag,
+                  typed: str = "") -> frozenset[int]:
+    """Which regions have a phrase that no prompt has; the log says why they are left out.
 
     Raises DirectorError where that leaves no region that has a place.
     """
-    lost = {number: sentence for number, wanted in enumerate(phrases, 1)
-            if (sentence := _why_lost(f'region {number} "{wanted.text}"', wanted, tag, typed))}
-    if lost and not any(region.has_place for number, region in enumerate(regions, 1) if number not in lost):
+    lost = {i: sentence for i, wanted in enumerate(phrases) if (sentence := _why_lost(names[i], wanted, tag, typed))}
+    if lost and not any(region.has_place for i, region in enumerate(regions) if i not in lost):
         raise DirectorError(node, next(iter(lost.values())))
     for sentence in lost.values():
         log.warning("%s: %s The region is left out.", node, sentence)
-    return tuple(lost)
+    return frozenset(lost)
 
 
 def _why_lost(who: str, wanted: Phrase, tag: PromptTag, typed: str) -> str:
@@ -101,7 +104,8 @@ def _why_lost(who: str, wanted: Phrase, tag: PromptTag, typed: str) -> str:
         tag.find(wanted)
     except PhraseNotFound:
         if any(wanted.text.lower() in braces.lower() for braces in re.findall(r"\{[^{}]*\}", typed)):
-            return f'"{wanted.text}" is an alternative that was not chosen this time; keep bound phrases outside braces.'
+            return (f'"{wanted.text}" is an alternative that was not chosen this time; keep bound phrases outside '
+                    "braces.")
         return missing(who, wanted, tag.rows, ADD_IT, tag.appended)
     return ""
 

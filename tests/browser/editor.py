@@ -166,7 +166,8 @@ class Editor:
     def type_over(self, gone: str, come: str) -> None:
         """In the prompt's text box: select some of its text, and type in its place."""
         self.page.evaluate("""(gone) => {
-            const box = [...document.querySelectorAll("textarea")].find((e) => e.offsetHeight && e.value.includes(gone));
+            const boxes = [...document.querySelectorAll("textarea")];
+            const box = boxes.find((e) => e.offsetHeight && e.value.includes(gone));
             box.focus();
             const at = box.value.indexOf(gone);
             box.setSelectionRange(at, at + gone.length);

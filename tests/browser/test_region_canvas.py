@@ -36,7 +36,7 @@ def test_two_boxes_bound_by_their_words_are_drawn_saved_and_queued(renderer: Edi
     assert not renderer.regions()
     renderer.load(saved)
     assert renderer.widget("canvas") == before
-    assert renderer.find(".ad-region").all_inner_texts() == ["1\nblue square", "2\nred circle"]
+    assert renderer.find(".ad-region").all_inner_texts() == ["2\nblue square", "1\nred circle"]
 
     assert renderer.queue() == "execution_success"
     renderer.page.wait_for_function("() => [...document.querySelectorAll('[data-attention-director=status]')]"
@@ -202,7 +202,7 @@ def test_words_that_are_gone_are_said_at_once_and_leave_their_region_out_of_the_
     assert "\"red circle\" is not in the prompt" in renderer.find(".ad-notice").inner_text()
     assert renderer.find(".ad-region.ad-stale").count() == 1
     assert renderer.queue() == "execution_success"
-    assert "region 1 has no words in this prompt and was left out" in renderer.status("active in step")
+    assert "region 2 has no words in this prompt and was left out" in renderer.status("active in step")
     renderer.find(".ad-region.ad-stale").click()
     renderer.find("button").get_by_text("Insert into prompt").click()
     renderer.frame()

@@ -17,7 +17,7 @@ import { heatPixels, tintPixels } from "./ramp.js";
  */
 
 const LINES = "#7ee0ff"; // a drawing's lines over a picture
-const TINT_SHIFT = 3; // away from the colours of the first regions
+const TINT_SHIFT = 4; // away from the colours of the first regions
 
 /** @param {Context} to @param {Tile} tile @param {Scene} scene @param {number} image @param {number} unit canvas pixels to one of the page */
 export function paintTile(to, tile, scene, image, unit) {

@@ -13,11 +13,11 @@ export function createChips(select) {
     show: (regions, selected, stale) => {
       element.hidden = !regions.length;
       element.replaceChildren(...regions.map((region, i) => make("button", {
-        type: "button", "aria-pressed": i === selected, style: { borderColor: css(i) },
+        type: "button", "aria-pressed": i === selected, style: { borderColor: css(region.number) },
         className: `ad-region${i === selected ? " ad-mine" : ""}${stale[i] ? " ad-stale" : ""}`,
         title: stale[i] ? `"${region.phrase}" is not in the prompt` : region.phrase,
         click: () => select(i === selected ? -1 : i),
-      }, make("span", { className: "ad-chip", style: { background: css(i) } }, String(i + 1)),
+      }, make("span", { className: "ad-chip", style: { background: css(region.number) } }, String(region.number)),
       `${stale[i] ? "⚠ " : ""}${region.phrase || "no words yet"}`)));
     },
   };

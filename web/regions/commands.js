@@ -1,5 +1,5 @@
 // What each key and button of the canvas makes of its state.
-import { MAX_REGIONS, parse } from "./drawing.js";
+import { MAX_REGIONS, parse, unnumbered } from "./drawing.js";
 import { duplicated, removed, reordered, weighted } from "./edits.js";
 import { adding, growing, nudging } from "./keyboard_edits.js";
 import { aspectOf, committed, selectedRegion, told } from "./state.js";
@@ -31,7 +31,7 @@ export function acted(state, order) {
 export function pasted(state, text) {
   const found = parse(text).drawing.regions;
   if (!found.length) return told(state, "Nothing to paste: copy a region with Ctrl+C first.");
-  return committed(state, { ...state.drawing, regions: [...found, ...state.drawing.regions].slice(0, MAX_REGIONS) }, 0);
+  return committed(state, { ...state.drawing, regions: [...unnumbered(found), ...state.drawing.regions].slice(0, MAX_REGIONS) }, 0);
 }
 
 /**

@@ -8,7 +8,8 @@ import { clamp, rounded } from "../shared/geometry.js";
  * order they were drawn; width is a share of the canvas width.
  * @typedef {{ width: number, points: Point[], erase: boolean, fill: boolean }} Stroke
  */
-/** @typedef {{ phrase: string, strength: number, boxes: Box[], polygons: Point[][], strokes: Stroke[] }} Region */
+/** number: from 1, its name and its colour for life; 0 for one that is not in a drawing yet.
+ * @typedef {{ number: number, phrase: string, strength: number, boxes: Box[], polygons: Point[][], strokes: Stroke[] }} Region */
 /**
  * Regions from front to back. size: width and height of the picture they were drawn for.
  * @typedef {{ size: [number, number] | null, regions: Region[] }} Drawing
@@ -19,14 +20,30 @@ export const MAX_CHARACTERS = 1_000_000;
 export const MAX_REGIONS = 64;
 export const MAX_STRENGTH = 2;
 const MAX_PHRASE = 500;
+const MAX_NUMBER = 999;
 
 /** @type {Drawing} */
 export const EMPTY = { size: null, regions: [] };
 
 /** A region of one shape. @param {Partial<Region>} parts @returns {Region} */
 export function region(parts) {
-  return { phrase: "", strength: 1, boxes: [], polygons: [], strokes: [], ...parts };
+  return { number: 0, phrase: "", strength: 1, boxes: [], polygons: [], strokes: [], ...parts };
 }
+
+/** With a number for each: who has one keeps it, others get the smallest ones that are free, from the back.
+ * @param {Region[]} regions @returns {Region[]} */
+export function numbered(regions) {
+  if (regions.every(({ number }) => number)) return regions;
+  const taken = new Set(regions.map(({ number }) => number));
+  let free = 1;
+  return [...regions].reverse().map((own) => {
+    while (taken.has(free)) free++;
+    return own.number ? own : { ...own, number: free++ };
+  }).reverse();
+}
+
+/** As they would be in another drawing. @param {Region[]} regions */
+export const unnumbered = (regions) => regions.map((own) => ({ ...own, number: 0 }));
 
 /**
  * The drawing in a saved text, or why it cannot be read.
@@ -41,7 +58,7 @@ export function parse(text) {
     if ((found.version ?? VERSION) !== VERSION) throw new Error("it was made by a newer Attention Director");
     if (!Array.isArray(found.regions)) throw new Error("it lists no regions");
     if (found.regions.length > MAX_REGIONS) throw new Error(`it has ${found.regions.length} regions`);
-    return { drawing: { size: readSize(found.size), regions: found.regions.map(readRegion) }, error: "" };
+    return { drawing: { size: readSize(found.size), regions: readRegions(found.regions) }, error: "" };
   } catch (error) {
     const reason = error instanceof SyntaxError ? "it is not JSON" : /** @type {Error} */ (error).message;
     return { drawing: EMPTY, error: `The saved drawing cannot be read: ${reason}.` };
@@ -58,7 +75,7 @@ export function serialise(drawing) {
 /** @param {Region} r */
 function written(r) {
   /** @type {Record<string, unknown>} */
-  const out = { phrase: r.phrase, strength: r.strength };
+  const out = { number: r.number, phrase: r.phrase, strength: r.strength };
   if (r.boxes.length) out.boxes = r.boxes.map((box) => box.map(rounded));
   if (r.polygons.length) out.polygons = r.polygons.map((line) => line.map(roundedPoint));
   if (r.strokes.length) out.strokes = r.strokes.map(writtenStroke);
@@ -85,9 +102,17 @@ function readSize(value) {
   return fine ? [value[0], value[1]] : null;
 }
 
+/** Numbers that are no names, as in drawings that have none, are given anew. @param {any[]} found */
+function readRegions(found) {
+  const regions = found.map(readRegion);
+  const names = new Set(regions.map(({ number }) => number));
+  return numbered(names.has(0) || names.size < regions.length ? unnumbered(regions) : regions);
+}
+
 /** @param {any} value @returns {Region} */
 function readRegion(value) {
   return {
+    number: Number.isInteger(value.number) && value.number > 0 && value.number <= MAX_NUMBER ? value.number : 0,
     phrase: cut(String(value.phrase ?? "")),
     strength: clamp(finite(value.strength ?? 1), 0, MAX_STRENGTH),
     boxes: (value.boxes ?? []).map((/** @type {any} */ b) => {

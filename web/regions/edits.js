@@ -25,7 +25,7 @@ export function removed(drawing, index) {
 /** A copy of a region in front of it, a little aside. @param {Drawing} drawing @param {number} index @param {number} aspect */
 export function duplicated(drawing, index, aspect) {
   if (drawing.regions.length >= MAX_REGIONS) return drawing;
-  const aside = moved(drawing.regions[index], 0.03, 0.03, aspect);
+  const aside = { ...moved(drawing.regions[index], 0.03, 0.03, aspect), number: 0 };
   const regions = [...drawing.regions];
   regions.splice(index, 0, aside);
   return { ...drawing, regions };

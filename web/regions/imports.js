@@ -1,5 +1,5 @@
 // Regions that come from elsewhere: masks of pictures, and those that other nodes bring in by wire.
-import { MAX_REGIONS } from "./drawing.js";
+import { MAX_REGIONS, unnumbered } from "./drawing.js";
 import { paintWired } from "./wired_overlay.js";
 import { read, withMasks } from "./importing.js";
 import { committed, told } from "./state.js";
@@ -37,14 +37,14 @@ export function createImports(store, on) {
       if (arrived) on.arrived();
     },
     /** @type {(to: CanvasRenderingContext2D, w: number, h: number, unit: number) => void} */
-    paint: (to, w, h, unit) => paintWired(to, w, h, unit, wired.regions, store.get().drawing.regions.length),
+    paint: (to, w, h, unit) => paintWired(to, w, h, unit, wired.regions, 1 + Math.max(0, ...store.get().drawing.regions.map(({ number }) => number))),
   };
 }
 
 /** Behind the drawn ones, where they lie already. @param {Store} store @param {ImportEvents} on @param {import("./drawing.js").Region[]} wired */
 function copyWired(store, on, wired) {
   const { drawing } = store.get();
-  const regions = [...drawing.regions, ...wired];
+  const regions = [...drawing.regions, ...unnumbered(wired)];
   if (regions.length > MAX_REGIONS) return store.set(told(store.get(), `A drawing can have ${MAX_REGIONS} regions: remove some first.`, true));
   on.unlink(); // before the edit, so that both are one step of undo
   const next = told(store.get(), "Copied, and the wire is removed: now you can move them.");

@@ -30,14 +30,14 @@ export function createInspector(on) {
   return {
     element,
     focus: () => phrase.field.focus({ preventScroll: true }),
-    /** @param {Region | undefined} region @param {number} index @param {boolean} missing its words are not in the prompt @param {boolean} editable the prompt can take words */
-    show: (region, index, missing, editable) => {
+    /** @param {Region | undefined} region @param {boolean} missing its words are not in the prompt @param {boolean} editable the prompt can take words */
+    show: (region, missing, editable) => {
       element.classList.toggle("ad-off", !region);
       for (const field of [phrase.field, ...strength.fields, ...order]) field.disabled = !region;
       phrase.show(region, missing);
       strength.show(region?.strength ?? 1);
-      chip.style.background = region ? css(index) : "transparent";
-      chip.textContent = region ? String(index + 1) : "";
+      chip.style.background = region ? css(region.number) : "transparent";
+      chip.textContent = region ? String(region.number) : "";
       insert.hidden = !(region && missing && editable);
     },
   };

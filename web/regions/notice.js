@@ -28,8 +28,8 @@ export function sentence(s) {
   if (s.turned) return { text: "The picture's proportions have changed.", warns: true };
   if (s.said) return { text: s.said, warns: s.alarmed || lost >= 0 };
   if (lost >= 0) {
-    const { phrase } = s.drawing.regions[lost];
-    return { text: `Region ${lost + 1}: "${phrase}" is not in the prompt.${s.instead ? "" : " Select its words."}`, warns: true, offers: !!s.instead };
+    const { number, phrase } = s.drawing.regions[lost];
+    return { text: `Region ${number}: "${phrase}" is not in the prompt.${s.instead ? "" : " Select its words."}`, warns: true, offers: !!s.instead };
   }
   if (s.waiting) return { text: `Drag a box for "${s.waiting}".`, warns: false };
   const own = s.drawing.regions[s.selected];

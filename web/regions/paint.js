@@ -47,7 +47,7 @@ export function paint(to, w, h, unit, scene) {
   const { regions } = scene.drawing;
   for (let i = regions.length - 1; i >= 0; i--) {
     const strong = i === scene.selected || i === scene.hovered;
-    paintRegion(to, w, h, unit, regions[i], i, strong);
+    paintRegion(to, w, h, unit, regions[i], strong);
   }
   if (regions[scene.selected]) paintFrame(to, w, h, unit, regions[scene.selected]);
   /** @type {(Box | null)[]} */
@@ -80,12 +80,12 @@ function line(to, x0, y0, x1, y1) {
 /** @type {HTMLCanvasElement | null} */
 let scratch = null;
 
-/** @type {(to: CanvasRenderingContext2D, w: number, h: number, unit: number, region: Region, i: number, strong: boolean) => void} */
-function paintRegion(to, w, h, unit, region, i, strong) {
+/** @type {(to: CanvasRenderingContext2D, w: number, h: number, unit: number, region: Region, strong: boolean) => void} */
+function paintRegion(to, w, h, unit, region, strong) {
   const alpha = strong ? 0.55 : 0.36;
   if (!region.strokes.length) {
-    to.fillStyle = css(i, alpha);
-    to.strokeStyle = css(i);
+    to.fillStyle = css(region.number, alpha);
+    to.strokeStyle = css(region.number);
     to.lineWidth = (strong ? 2 : 1.25) * unit;
     for (const outline of outlines(region)) {
       trace(to, outline, w, h);
@@ -98,7 +98,7 @@ function paintRegion(to, w, h, unit, region, i, strong) {
   if (scratch.width !== w || scratch.height !== h) [scratch.width, scratch.height] = [w, h];
   const own = scratch.getContext("2d");
   if (!own) return;
-  paintShape(own, w, h, region, css(i));
+  paintShape(own, w, h, region, css(region.number));
   to.globalAlpha = alpha;
   to.drawImage(scratch, 0, 0);
   to.globalAlpha = 1;
@@ -142,7 +142,7 @@ function paintLabel(to, w, h, unit, region, i, scene) {
   const height = size * 1.5;
   const x = Math.min(box[0] * w, w - width);
   const y = Math.min(box[1] * h, h - height);
-  to.fillStyle = css(i);
+  to.fillStyle = css(region.number);
   to.fillRect(x, y, width, height);
   to.fillStyle = "#14161a";
   to.fillText(words, x + size * 0.4, y + height / 2);

@@ -6,7 +6,7 @@ import { createInspector } from "./inspector.js";
 import { createNotice } from "./notice.js";
 import { createPromptStrip } from "./prompt_strip.js";
 import { refitted } from "./shapes.js";
-import { beforeInsert, committed, isTurned, picked, rebound, replacement, selectedRegion, spansOf, staleOf } from "./state.js";
+import { beforeInsert, committed, isTurned, picked, rebound, replacement, selectedRegion, shownDrawing, spansOf, staleOf } from "./state.js";
 import { createToolbar } from "./toolbar.js";
 
 /** @typedef {import("./state.js").State} State */
@@ -71,10 +71,10 @@ export function showPanels({ toolbar, strip, chips, inspector, notice }, state) 
   const stale = staleOf(state, spans);
   const uncertain = !!spans[selected]?.some((span) => span.uncertain);
   toolbar.show(state.tool, state.brushWidth, state.snaps, state.picture);
-  strip.show({ text: state.text, tokens: state.tokens, spans, selected, empty: prompt.note || "Type a prompt above; its words appear here." });
+  strip.show({ text: state.text, tokens: state.tokens, spans, selected, numbers: shownDrawing(state).regions.map(({ number }) => number), empty: prompt.note || "Type a prompt above; its words appear here." });
   chips.show(drawing.regions, selected, stale);
   inspector.element.hidden = !drawing.regions.length;
-  inspector.show(selectedRegion(state), selected, !!stale[selected], prompt.editable && !prompt.note);
+  inspector.show(selectedRegion(state), !!stale[selected], prompt.editable && !prompt.note);
   const lost = stale[selected] ? selected : stale.indexOf(true);
   notice.show({ drawing, selected, stale, lost, instead: lost < 0 ? "" : replacement(state, spans, lost), uncertain,
     problem: state.problem, said: state.said, alarmed: state.alarmed, waiting: state.waiting, turned: isTurned(state) });

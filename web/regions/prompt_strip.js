@@ -12,6 +12,7 @@ import { units } from "../shared/words.js";
  * @property {Token[]} tokens
  * @property {Span[][]} spans where each region's phrase stands
  * @property {number} selected
+ * @property {number[]} numbers those of the regions
  * @property {string} empty what to say without words
  */
 
@@ -149,8 +150,8 @@ function mark(word, i, state, prefix) {
 /** @param {HTMLElement} element @param {number} owner index of a region @param {StripState} state */
 function wear(element, owner, state) {
   element.classList.toggle("ad-mine", owner === state.selected);
-  element.style.setProperty("--ad-tint", css(owner));
-  element.style.setProperty("--ad-wash", css(owner, 0.3));
+  element.style.setProperty("--ad-tint", css(state.numbers[owner]));
+  element.style.setProperty("--ad-wash", css(state.numbers[owner], 0.3));
 }
 
 /** The prompt with its words marked. @param {StripState} state @param {Picking} now */

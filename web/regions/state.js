@@ -1,7 +1,7 @@
 // What the canvas of regions holds, and what each event makes of it. A state in, a state out; no DOM.
 import { find, phraseOf, splitOccurrence, tokeniseRows } from "../shared/words.js";
 import { nearest } from "../shared/nearest.js";
-import { EMPTY, MAX_CHARACTERS, parse, serialise } from "./drawing.js";
+import { EMPTY, MAX_CHARACTERS, numbered, parse, serialise } from "./drawing.js";
 import { bound } from "./edits.js";
 import { followed } from "./following.js";
 
@@ -76,10 +76,11 @@ export function committed(state, drawing, select = state.selected) {
   /** @type {State} */
   const next = { ...state, draft: null, selected: Math.min(select, drawing.regions.length - 1) };
   if (drawing === state.drawing) return next;
-  const sized = drawing.size === state.drawing.size && !isTurned(state) ? { ...drawing, size: state.size } : drawing;
-  const value = serialise(sized);
+  const size = drawing.size === state.drawing.size && !isTurned(state) ? state.size : drawing.size;
+  const done = { size, regions: numbered(drawing.regions) };
+  const value = serialise(done);
   if (value.length > MAX_CHARACTERS) return told(next, "The drawing is full: remove something first.");
-  return { ...next, drawing: sized, value, problem: "", edits: state.edits + 1 };
+  return { ...next, drawing: done, value, problem: "", edits: state.edits + 1 };
 }
 
 /** With the selected region bound to other words. @param {State} state @param {string} phrase */

@@ -1,5 +1,6 @@
 // The canvas itself: what the mouse does there, as gestures, and what is painted.
 import { createPad } from "../shared/pad.js";
+import { numbered } from "./drawing.js";
 import { begin, moveRegion } from "./gestures.js";
 import { EMPTY_HINT } from "./notice.js";
 import { paint } from "./paint.js";
@@ -108,7 +109,7 @@ function gestureFrom(state, point, event, { handle, label }) {
 /** @param {State} state @param {import("./gestures.js").Gesture} gesture @param {Point} point @returns {State} */
 function dragged(state, gesture, point) {
   const { drawing, selected } = gesture.move(point);
-  return { ...state, draft: drawing, selected };
+  return { ...state, draft: { ...drawing, regions: numbered(drawing.regions) }, selected };
 }
 
 /** Notes the region under the pointer, and gives the cursor. @param {State} state @param {Hand} hand @param {Point} point @param {Under} under */
@@ -132,7 +133,7 @@ function sceneOf(state, hand, arrivals, ghosts) {
   const hint = state.waiting ? `Drag a box for "${state.waiting}".` : HELP;
   return {
     drawing, selected: state.selected, hovered: hand.hovered, background: hand.background, ghosts,
-    labels: drawing.regions.map((region, i) => `${i + 1} ${region.phrase || "no words yet"}`),
+    labels: drawing.regions.map((region) => `${region.number} ${region.phrase || "no words yet"}`),
     stale: staleOf(state, spansOf(state)),
     brush: isBrushing(state) ? hand.at : null, brushWidth: state.brushWidth,
     grid: snapping ? [state.size[0] / CELL_PX, state.size[1] / CELL_PX] : null,

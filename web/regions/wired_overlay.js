@@ -10,7 +10,7 @@ const DASH = [6, 4];
 
 /**
  * @param {CanvasRenderingContext2D} to @param {number} w @param {number} h in pixels @param {number} unit backing pixels
- * in a pixel of the page @param {Region[]} regions @param {number} first the number of the first one's colour
+ * in a pixel of the page @param {Region[]} regions @param {number} first the first one's number
  */
 export function paintWired(to, w, h, unit, regions, first) {
   to.setLineDash(DASH.map((length) => length * unit));

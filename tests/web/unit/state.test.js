@@ -25,6 +25,22 @@ test("no command changes a state in place, and every edit counts once", () => {
     { do: "order", by: -1 }, { do: "undo" }, { do: "words" }]) expect(acted(state, order).edits).toBe(0);
 });
 
+test("a region keeps its number, and with it its colour, for life", () => {
+  let state = { ...held("red hat", "dog"), selected: 0 };
+  const numbers = () => state.drawing.regions.map((r) => r.number);
+  expect(numbers()).toEqual([2, 1]);
+  const after = (order) => (state = acted(state, order), numbers());
+  expect(after({ do: "new" })).toEqual([3, 2, 1]);
+  expect(after({ do: "order", by: 2 })).toEqual([2, 1, 3]);
+  expect(after({ do: "duplicate" })).toEqual([2, 1, 4, 3]);
+  state = { ...state, selected: 1 };
+  expect(after({ do: "delete" })).toEqual([2, 4, 3]);
+  expect(after({ do: "new" })).toEqual([1, 2, 4, 3]);
+  state = pasted(state, saved("cat", "cow"));
+  expect(numbers()).toEqual([6, 5, 1, 2, 4, 3]);
+  expect(withValue(FIRST, state.value).drawing.regions.map((r) => r.number)).toEqual(numbers());
+});
+
 test("a command for a region asks for one", () => {
   const state = held("dog");
   expect(lacksRegion(state, { do: "delete" })).toBe(true);

@@ -89,7 +89,7 @@ test("a phrase that is no longer in the prompt is marked at once, and can be put
   expect(root.querySelectorAll(".ad-region.ad-stale")).toHaveLength(0);
   view.setPrompt({ ...PROMPT, rows: ["my dog"] });
   expect(root.querySelectorAll(".ad-region.ad-stale")).toHaveLength(1);
-  expect(shownText(root, ".ad-notice")).toContain('Region 1: "red hat" is not in the prompt');
+  expect(shownText(root, ".ad-notice")).toContain('Region 2: "red hat" is not in the prompt');
   press("PageDown");
   const insert = [...root.querySelectorAll(".ad-inspector button")].find((b) => b.textContent === "Insert into prompt");
   expect(insert.hidden).toBe(false);
