@@ -48,18 +48,13 @@ def build(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Condit
     if not math.isfinite(strength) or strength < 0:
         raise DirectorError(node, f"strength is {strength}; give a number from 0 to 2.")
     conditioning, tag = take_prompt(clip, prompt, node)
-    phrases = [tokenise_phrase(clip, region.phrase, node) for region in regions]
-    numbers = numbers_of(regions)
-    names = [f'region {number} "{region.phrase}"' for number, region in zip(numbers, regions, strict=True)]
-    lost = without_words(node, regions, names, phrases, tag, typed)
-    left_out = without_place(node, regions, names)
-    unbound = tuple(sorted(numbers[i] for i in lost))
-    acting = [i for i, region in enumerate(regions) if region.has_place and i not in lost]
-    phrases, regions = [phrases[i] for i in acting], tuple(regions[i] for i in acting)
+    chosen = choose(node, clip, regions, tag, typed)
+    phrases, regions = list(chosen.phrases), chosen.regions
     check_claims(node, phrases, tag)
     masks = stack_masks(node, [r.mask for r in regions]) if regions else torch.zeros(1, 1, 64, 64, dtype=torch.bool)
-    preview = region_preview(masks[0], [r.phrase for r in regions] or [""], [numbers[i] for i in acting] or [1], width,
-                             height, [*left_out, *(f"region {number}: no words in this prompt" for number in unbound)])
+    preview = region_preview(masks[0], [r.phrase for r in regions] or [""], chosen.numbers or [1], width, height,
+                             [*(f"{name}: empty mask" for name in chosen.placeless),
+                              *(f"region {number}: no words in this prompt" for number in chosen.unbound)])
     shown = masks.flatten(0, 1).float()
     strengths = tuple(strength * region.strength for region in regions)
     if not any(strengths) or options.schedule.empty or not (options.rule.cross_strength or
@@ -68,7 +63,7 @@ def build(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Condit
     key = key_of(unique_id, [row.text for row in tag.rows], [(r.phrase, r.strength) for r in regions], masks, strength,
                  options)
     method = RegionAttention(key, tuple(phrases), masks, strengths, options.rule, options.schedule, label=node,
-                             uncovered=strength, left_out=len(left_out), unbound=unbound)
+                             uncovered=strength, left_out=len(chosen.placeless), unbound=chosen.unbound)
     directed = install(model, method)
     if options.reencode:
         conditioning = reencode(clip, conditioning, tag, phrases, options.reencode == "rest",
@@ -76,12 +71,32 @@ def build(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Condit
     return Outputs(directed, with_key(conditioning, tag, key), shown, preview)
 
 
-def without_place(node: str, regions: RegionList, names: Sequence[str]) -> list[str]:
-    """One line for each region whose mask is empty; the log says that it is left out."""
-    names = [name for name, region in zip(names, regions, strict=True) if not region.has_place]
-    for name in names:
+@dataclass(frozen=True)
+class Chosen:
+    """The regions that act, with their phrases and numbers.
+
+    unbound: numbers of those left out since no prompt has their words. placeless: names of those whose masks are empty.
+    """
+
+    regions: RegionList
+    phrases: tuple[Phrase, ...]
+    numbers: tuple[int, ...]
+    unbound: tuple[int, ...]
+    placeless: tuple[str, ...]
+
+
+def choose(node: str, clip: Any, regions: RegionList, tag: PromptTag, typed: str) -> Chosen:
+    """Leave out what has no words or no place; the log says so. Raises DirectorError where no words are left."""
+    phrases = [tokenise_phrase(clip, region.phrase, node) for region in regions]
+    numbers = numbers_of(regions)
+    names = [f'region {number} "{region.phrase}"' for number, region in zip(numbers, regions, strict=True)]
+    lost = without_words(node, regions, names, phrases, tag, typed)
+    placeless = tuple(name for name, region in zip(names, regions, strict=True) if not region.has_place)
+    for name in placeless:
         log.warning("%s: the mask of %s is empty, so the region is left out.", node, name)
-    return [f"{name}: empty mask" for name in names]
+    acting = [i for i, region in enumerate(regions) if region.has_place and i not in lost]
+    return Chosen(tuple(regions[i] for i in acting), tuple(phrases[i] for i in acting),
+                  tuple(numbers[i] for i in acting), tuple(sorted(numbers[i] for i in lost)), placeless)
 
 
 def without_words(node: str, regions: RegionList, names: Sequence[str], phrases: list[Phrase], tag: PromptTag,
