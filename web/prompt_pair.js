@@ -2,7 +2,7 @@
 import { app } from "../../scripts/app.js";
 import { createView } from "./pair/view.js";
 import { addStyle } from "./shared/dom.js";
-import { recordStep, setWidget, watch, watchLinks, widgetOf } from "./shared/host.js";
+import { placeBehind, recordStep, setWidget, watch, watchLinks, widgetOf } from "./shared/host.js";
 import { keepPlace } from "./shared/life.js";
 import { promptOf } from "./shared/prompts.js";
 
@@ -30,6 +30,7 @@ function addPair(node) {
     serialize: false, getMinHeight: () => HEIGHT, margin: 6, hideOnZoom: true, socketless: true,
   });
   widget.serialize = false; // the one above keeps it out of the prompt, this one out of the workflow
+  placeBehind(node, NAME, "targets");
   keepPlace(node, view.element, NAME);
   for (const name of ["text", "targets", "reweight"]) watch(node, name, readAll);
   watchLinks(node, readAll);

@@ -112,7 +112,8 @@ def test_boxes_of_the_hosts_editor_land_where_they_were_drawn(renderer: Editor) 
     renderer.load(DETECTOR)
     told = renderer.page.evaluate("""async () => {
         const at = app.graph.nodes.find((n) => n.type === "AttnDirRegionsFromBoxes");
-        const text = at.graph.getNodeById(at.graph.links.get(at.inputs.find((i) => i.name === "bboxes").link).origin_id);
+        const { link } = at.inputs.find((i) => i.name === "bboxes");
+        const text = app.graph.getNodeById(app.graph.links.get(link).origin_id);
         text.widgets[0].value = '[{"x": 96, "y": 96, "width": 320, "height": 320}]';
         const failed = new Promise((done) => app.api.addEventListener("execution_error", ({ detail }) =>
             done(detail.exception_message), { once: true }));

@@ -53,6 +53,7 @@ export interface GraphNode {
   onConfigure?: (this: any, ...args: any[]) => void;
   onAdded?: (this: any, ...args: any[]) => void;
   onRemoved?: (this: any, ...args: any[]) => void;
+  onSerialize?: (this: GraphNode, saved: { widgets_values?: any[] }) => void;
   onExecuted?: (this: any, output: Record<string, any[]> | undefined, ...rest: any[]) => void;
   disconnectInput(slot: number): boolean;
   onResize?: (this: any, size: [number, number]) => void;

@@ -87,6 +87,23 @@ export function setWidget(node, name, value) {
   widget.callback?.(value);
 }
 
+/**
+ * Put a widget that is not saved right behind another one. The host counts it among the saved values where it writes
+ * them, and not where it reads them (frontend 1.47): its place is taken out, as it stands in files with the widget last.
+ * @param {GraphNode} node @param {string} name @param {string} behind
+ */
+export function placeBehind(node, name, behind) {
+  const widgets = node.widgets ?? [];
+  const place = (/** @type {string} */ wanted) => widgets.findIndex((widget) => widget.name === wanted);
+  const [widget] = widgets.splice(place(name), 1);
+  widgets.splice(place(behind) + 1, 0, widget);
+  const { onSerialize } = node;
+  node.onSerialize = function (saved) {
+    onSerialize?.call(this, saved);
+    saved.widgets_values = saved.widgets_values?.filter((_, i) => this.widgets?.[i]?.serialize !== false);
+  };
+}
+
 /** Pass a wheel turn or a middle-button drag on to the graph beneath. @param {App} app @param {WheelEvent | PointerEvent} event */
 export function passToGraph(app, event) {
   const canvas = app.canvas;

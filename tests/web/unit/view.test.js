@@ -222,15 +222,36 @@ test("wired regions are shown, and copied behind the drawn ones with their wire 
   expect(seen.unlinked).toBe(1);
 });
 
-test("the pair's sliders write the lines", () => {
+test("the pair's words are dragged, and write the lines", () => {
   const written = [];
-  const pair = createPair({ reweight: (text, done) => done && written.push(text) });
+  const live = [];
+  const pair = createPair({ reweight: (text, done) => (done ? written : live).push(text) });
+  document.body.replaceChildren(pair.element);
   pair.show({ source: "a cat", targets: "a snowy cat", reweight: "", note: "" });
-  const slider = pair.element.querySelector('[aria-label="Weight of snowy"]');
-  slider.value = "1.8";
-  slider.dispatchEvent(new Event("input"));
-  slider.dispatchEvent(new Event("change"));
+  const word = () => pair.element.querySelector('[aria-label="Weight of snowy"]');
+  const send = (name, parts) => word().dispatchEvent(new PointerEvent(name, { button: 0, bubbles: true, ...parts }));
+  send("pointerdown", { clientX: 10 });
+  send("pointermove", { clientX: 50 });
+  send("pointermove", { clientX: 90 });
+  expect([live, written]).toEqual([["snowy: 1.4", "snowy: 1.8"], []]);
+  expect(word().textContent).toBe("snowy×1.8");
+  send("pointerup", { clientX: 90 });
   expect(written).toEqual(["snowy: 1.8"]);
+  expect(document.activeElement).toBe(word());
+  word().dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowDown", bubbles: true }));
+  word().dispatchEvent(new WheelEvent("wheel", { deltaY: 120, bubbles: true, cancelable: true }));
+  expect(written.slice(1)).toEqual(["snowy: 1.7", "snowy: 1.6"]);
+  send("pointerdown", { clientX: 0 });
+  send("pointermove", { clientX: -9000 });
+  expect(live.at(-1)).toBe("snowy: -2");
+  send("pointercancel", {});
+  expect(written.at(-1)).toBe("snowy: 1.6");
+  send("pointerdown", { clientX: 0 });
+  send("pointerup", { clientX: 0 });
+  expect(written).toHaveLength(4);
+  word().dispatchEvent(new MouseEvent("dblclick", { bubbles: true }));
+  expect(written.at(-1)).toBe("");
+  pair.show({ source: "a cat", targets: "a snowy cat", reweight: "snowy: 1.8", note: "" });
   expect(pair.element.querySelectorAll(".ad-weighted")).toHaveLength(1);
   expect(pair.element.querySelectorAll(".ad-added")).toHaveLength(1);
 });
