@@ -14,7 +14,7 @@ import { make } from "../shared/dom.js";
  * @property {boolean} uncertain the selected region's words stand in {a|b}
  * @property {number} lost index of the region to speak of among those whose words the prompt lacks, or -1
  * @property {string} instead words that it may take, "" for none
- * @property {boolean} turned the picture's shape is not the one drawn for
+ * @property {string} turned the shape drawn for and the picture's, "" where they are one
  */
 
 export const EMPTY_HINT = "Drag a box, then select its words below.";
@@ -25,7 +25,7 @@ export const EMPTY_HINT = "Drag a box, then select its words below.";
 export function sentence(s) {
   const { lost } = s;
   if (s.problem) return { text: `${s.problem} Draw again to replace it.`, warns: true };
-  if (s.turned) return { text: "The picture's proportions have changed.", warns: true };
+  if (s.turned) return { text: `Drawn at ${s.turned}.`, warns: true };
   if (s.said) return { text: s.said, warns: s.alarmed || lost >= 0 };
   if (lost >= 0) {
     const { number, phrase } = s.drawing.regions[lost];

@@ -6,7 +6,7 @@ import { createInspector } from "./inspector.js";
 import { createNotice } from "./notice.js";
 import { createPromptStrip } from "./prompt_strip.js";
 import { refitted } from "./shapes.js";
-import { beforeInsert, committed, isTurned, picked, rebound, replacement, selectedRegion, shownDrawing, spansOf, staleOf } from "./state.js";
+import { beforeInsert, committed, drawnSize, picked, rebound, replacement, selectedRegion, shownDrawing, spansOf, staleOf, turnedSizes } from "./state.js";
 import { createToolbar } from "./toolbar.js";
 
 /** @typedef {import("./state.js").State} State */
@@ -28,7 +28,7 @@ export function createPanels(store, on, around) {
     chips: createChips((index) => store.set(committed(store.get(), store.get().drawing, index))),
     inspector: inspectorOf(store, on, around),
     notice: createNotice({
-      keep: () => store.set(committed(store.get(), refitted(store.get().drawing, store.get().size))),
+      keep: () => store.set(committed(store.get(), refitted({ ...store.get().drawing, size: drawnSize(store.get()) }, store.get().size))),
       stretch: () => store.set(committed(store.get(), { ...store.get().drawing, size: store.get().size })),
       use: (index, phrase) => store.set(committed(store.get(), bound(store.get().drawing, index, phrase))),
     }),
@@ -42,7 +42,7 @@ function toolbarOf(store, on, around) {
     width: (brushWidth) => store.hold({ ...store.get(), brushWidth }),
     snap: () => around.act({ do: "snap" }),
     command: (name) => around.act({ do: name }),
-    background: on.background, upload: on.upload, pictures: on.pictures, masks: around.masks,
+    background: on.background, eye: on.eye, power: on.power, upload: on.upload, pictures: on.pictures, masks: around.masks,
   });
 }
 
@@ -70,12 +70,12 @@ export function showPanels({ toolbar, strip, chips, inspector, notice }, state) 
   const spans = spansOf(state);
   const stale = staleOf(state, spans);
   const uncertain = !!spans[selected]?.some((span) => span.uncertain);
-  toolbar.show(state.tool, state.brushWidth, state.snaps, state.picture);
+  toolbar.show(state);
   strip.show({ text: state.text, tokens: state.tokens, spans, selected, numbers: shownDrawing(state).regions.map(({ number }) => number), empty: prompt.note || "Type a prompt above; its words appear here." });
   chips.show(drawing.regions, selected, stale);
   inspector.element.hidden = !drawing.regions.length;
   inspector.show(selectedRegion(state), !!stale[selected], prompt.editable && !prompt.note);
   const lost = stale[selected] ? selected : stale.indexOf(true);
   notice.show({ drawing, selected, stale, lost, instead: lost < 0 ? "" : replacement(state, spans, lost), uncertain,
-    problem: state.problem, said: state.said, alarmed: state.alarmed, waiting: state.waiting, turned: isTurned(state) });
+    problem: state.problem, said: state.said, alarmed: state.alarmed, waiting: state.waiting, turned: turnedSizes(state) });
 }

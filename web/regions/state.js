@@ -22,19 +22,22 @@ import { followed } from "./following.js";
  * @property {import("../shared/words.js").Token[]} tokens of that text
  * @property {import("./following.js").Following | null} following an edit of that text that may still go on
  * @property {[number, number]} size of the picture
+ * @property {[number, number]} declared the size that the node says, for which drawings without a size were made
  * @property {import("./gestures.js").Tool} tool
  * @property {number} selected index of a region, or -1
  * @property {boolean} snaps
  * @property {number} brushWidth a share of the width
  * @property {string} waiting words without a region yet
  * @property {string} picture the chosen background
+ * @property {boolean} veiled it is hidden
+ * @property {boolean | null} power the regions act; null where a wire decides
  */
 
 /** @type {State} */
 export const FIRST = {
   drawing: EMPTY, draft: null, value: "", edits: 0, problem: "", said: "", alarmed: false,
-  prompt: { rows: [], editable: true, note: "", from: "" }, text: "", tokens: [], following: null, size: [1024, 1024],
-  tool: "box", selected: -1, snaps: true, brushWidth: 0.08, waiting: "", picture: "",
+  prompt: { rows: [], editable: true, note: "", from: "" }, text: "", tokens: [], following: null, size: [1024, 1024], declared: [1024, 1024],
+  tool: "box", selected: -1, snaps: true, brushWidth: 0.08, waiting: "", picture: "", veiled: false, power: true,
 };
 
 /** The drawing on the page. @param {State} state */
@@ -62,11 +65,17 @@ export function replacement(state, spans, index) {
   return nearest(state.text, state.tokens, shownDrawing(state).regions[index].phrase, free);
 }
 
+/** The size that the drawing was made for. @param {State} state */
+export const drawnSize = ({ drawing, declared }) => drawing.size ?? declared;
+
 /** Was the drawing made for a picture of another shape? @param {State} state */
 export function isTurned(state) {
-  const { size, regions } = state.drawing;
-  return !!size && !!regions.length && Math.abs(size[0] / size[1] / aspectOf(state) - 1) > 0.01;
+  const [width, height] = drawnSize(state);
+  return !!state.drawing.regions.length && Math.abs(width / height / aspectOf(state) - 1) > 0.01;
 }
+
+/** Both sizes where they differ in shape, "" where they do not. @param {State} state */
+export const turnedSizes = (state) => (isTurned(state) ? `${drawnSize(state).join(" x ")}, but the picture is ${state.size.join(" x ")}` : "");
 
 /** With a sentence for the person. @param {State} state @param {string} said @param {boolean} alarmed @returns {State} */
 export const told = (state, said, alarmed = false) => ({ ...state, said, alarmed });
@@ -76,7 +85,7 @@ export function committed(state, drawing, select = state.selected) {
   /** @type {State} */
   const next = { ...state, draft: null, selected: Math.min(select, drawing.regions.length - 1) };
   if (drawing === state.drawing) return next;
-  const size = drawing.size === state.drawing.size && !isTurned(state) ? state.size : drawing.size;
+  const size = drawing.size !== state.drawing.size ? drawing.size : isTurned(state) ? drawnSize(state) : state.size;
   const done = { size, regions: numbered(drawing.regions) };
   const value = serialise(done);
   if (value.length > MAX_CHARACTERS) return told(next, "The drawing is full: remove something first.");
@@ -121,8 +130,8 @@ export function withPrompt(state, prompt) {
   return { ...next, following, ...(drawing === state.drawing ? {} : { drawing, value: serialise(drawing) }) };
 }
 
-/** @param {State} state @param {number} width @param {number} height @returns {State} */
-export function withSize(state, width, height) {
-  const same = width === state.size[0] && height === state.size[1];
-  return width > 0 && height > 0 && !same ? { ...state, size: [width, height] } : state;
+/** @param {State} state @param {[number, number]} size of the picture @param {[number, number]} declared @returns {State} */
+export function withSize(state, size, declared = size) {
+  const same = [...size, ...declared].join() === [...state.size, ...state.declared].join();
+  return [...size, ...declared].every((side) => side > 0) && !same ? { ...state, size, declared } : state;
 }

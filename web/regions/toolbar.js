@@ -1,5 +1,6 @@
 // The row of tools above the canvas.
 import { button, make, press } from "../shared/dom.js";
+import { RESULT } from "./backdrop.js";
 import { icon } from "../shared/icons.js";
 import { createMenu } from "../shared/menu.js";
 
@@ -11,6 +12,8 @@ import { createMenu } from "../shared/menu.js";
  * @property {() => void} snap
  * @property {(command: "undo" | "redo" | "clear" | "paste") => void} command
  * @property {(choice: string) => void} background
+ * @property {() => void} eye
+ * @property {() => void} power
  * @property {(file: File) => void} upload
  * @property {() => [string, string][]} pictures values and labels of the graph's pictures
  * @property {(from: string | File[]) => void} masks make regions of the masks of a node, or of files
@@ -37,20 +40,48 @@ export function createToolbar(on) {
   });
   const snap = button(icon("snap"), "Snap to the latent grid of 8 pixels (G)", () => on.snap());
   const background = createBackground(on);
-  const element = make("div", { className: "ad-toolbar", role: "toolbar", "aria-label": "Drawing tools" },
-    ...tools.map(([, face]) => face), width, snap, ...maskMenu(on), ...background.elements, make("span", { className: "ad-spring" }),
-    button(icon("undo"), "Undo (Ctrl+Z)", () => on.command("undo")), button(icon("redo"), "Redo (Ctrl+Y)", () => on.command("redo")),
-    button(icon("paste"), "Paste a copied region (Ctrl+V)", () => on.command("paste")),
-    button(icon("clear"), "Remove all regions", () => on.command("clear")));
+  const power = createPower(on.power);
+  const spring = () => make("span", { className: "ad-spring" });
+  // Two rows at any time: a row that came with the brush would move the canvas under the hand.
+  const rows = [[...tools.map(([, face]) => face), width, spring(), ...editButtons(on)],
+    [power.element, snap, ...maskMenu(on), spring(), ...background.elements]];
+  const element = make("div", { className: "ad-toolbar ad-rows", role: "toolbar", "aria-label": "Drawing tools" },
+    ...rows.map((row) => make("div", { className: "ad-tools" }, ...row)));
   return {
     element,
-    /** @param {Tool} tool @param {number} brush @param {boolean} snaps @param {string} picture */
-    show: (tool, brush, snaps, picture) => {
-      for (const [name, face] of tools) press(face, name === tool);
-      press(snap, snaps);
-      width.hidden = tool !== "brush" && tool !== "erase";
-      width.value = String(brush);
-      background.show(picture);
+    /** @param {import("./state.js").State} state */
+    show: (state) => {
+      for (const [name, face] of tools) press(face, name === state.tool);
+      press(snap, state.snaps);
+      width.hidden = state.tool !== "brush" && state.tool !== "erase";
+      width.value = String(state.brushWidth);
+      background.show(state.picture, state.veiled);
+      power.show(state.power);
+    },
+  };
+}
+
+/** @param {ToolbarEvents} on */
+function editButtons(on) {
+  return [
+    button(icon("undo"), "Undo (Ctrl+Z)", () => on.command("undo")), button(icon("redo"), "Redo (Ctrl+Y)", () => on.command("redo")),
+    button(icon("paste"), "Paste a copied region (Ctrl+V)", () => on.command("paste")),
+    button(icon("clear"), "Remove all regions", () => on.command("clear")),
+  ];
+}
+
+/** The switch of all regions. @param {() => void} act */
+function createPower(act) {
+  const element = button(icon("power"), "Regions on or off. Off is strength 0: the picture is as without this node, and the wires stay", act);
+  const word = make("span", {});
+  element.append(word);
+  return {
+    element,
+    /** @param {boolean | null} power */
+    show: (power) => {
+      press(element, power !== false);
+      /** @type {HTMLButtonElement} */ (element).disabled = power === null;
+      word.textContent = power === false ? "off" : "on";
     },
   };
 }
@@ -79,15 +110,17 @@ function createBackground(on) {
   });
   let chosen = "";
   const list = () => {
-    const entries = [["", "no picture"], ...on.pictures(), [UPLOAD, "from a file…"]];
+    const entries = [[RESULT, "last result"], ...on.pictures(), [UPLOAD, "from a file…"]];
     field.replaceChildren(...entries.map(([value, label]) => make("option", { value }, label)));
     field.value = chosen;
-    if (field.selectedIndex < 0) field.value = "";
+    if (field.selectedIndex < 0) field.value = RESULT;
   };
+  const eye = button(icon("eye"), "Show the picture behind the regions", () => on.eye());
   return {
-    elements: [field, picker],
-    /** @param {string} picture */
-    show: (picture) => {
+    elements: [eye, field, picker],
+    /** @param {string} picture @param {boolean} veiled */
+    show: (picture, veiled) => {
+      press(eye, !veiled);
       if (chosen === picture && field.options.length) return;
       chosen = picture;
       list();

@@ -19,6 +19,8 @@ import { createSurface } from "./surface.js";
  * @property {(command: "undo" | "redo") => void} history
  * @property {(phrase: string) => void} insert put words into the prompt
  * @property {(choice: string) => void} background
+ * @property {() => void} eye show or hide the picture behind the regions
+ * @property {() => void} power switch all regions on or off
  * @property {(file: File) => void} upload
  * @property {() => [string, string][]} pictures
  * @property {(from: string | File[]) => Promise<import("./importing.js").Picture[]>} masks the pictures of a node, or of files
@@ -104,18 +106,20 @@ function fromOutside({ store, root, surface, arrivals }) {
     },
     /** @param {Prompt} next */
     setPrompt: (next) => set(withPrompt(store.get(), next)),
-    /** @param {number} width @param {number} height */
-    setSize: (width, height) => {
-      const next = withSize(store.get(), width, height);
+    /** @param {[number, number]} size of the picture @param {[number, number]} [declared] the size that the node says */
+    setSize: (size, declared) => {
+      const next = withSize(store.get(), size, declared);
       if (next === store.get()) return;
       surface.pad.setAspect(aspectOf(next));
       store.set(next);
     },
-    /** @param {string} choice @param {HTMLImageElement | null} image */
-    setBackground: (choice, image) => {
+    /** @param {import("./backdrop.js").Choice} chosen @param {HTMLImageElement | null} image */
+    setBackground: ({ choice, hidden }, image) => {
       surface.setBackground(image);
-      set({ ...store.get(), picture: choice });
+      set({ ...store.get(), picture: choice, veiled: hidden });
     },
+    /** @param {boolean | null} power null where a wire decides */
+    setPower: (power) => power !== store.get().power && set({ ...store.get(), power }),
     /** Regions that come by wire; they lie behind the drawn ones. @param {import("./wired.js").Wired} next */
     setWired: (next) => {
       arrivals.setWired(next);

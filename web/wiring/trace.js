@@ -10,7 +10,7 @@ const MODEL = "MODEL";
 const CONDITIONING = "CONDITIONING";
 
 /** @param {Slot[] | undefined} slots @param {string} type */
-const having = (slots, type) => (slots ?? []).filter((slot) => slot.type === type);
+export const having = (slots, type) => (slots ?? []).filter((slot) => slot.type === type);
 const isReroute = (/** @type {GraphNode} */ node) => node.type === "Reroute";
 
 /** A node that puts model and prompt to use, and passes neither on. @param {GraphNode} node */
@@ -20,7 +20,7 @@ function consumes(node) {
 }
 
 /** The nodes an output is linked to. @param {Graph} graph @param {Slot} output @returns {GraphNode[]} */
-function targets(graph, output) {
+export function targets(graph, output) {
   return (output.links ?? []).flatMap((id) => {
     const link = linkOf(graph, id);
     const node = link && graph.getNodeById(link.target_id);
@@ -29,7 +29,7 @@ function targets(graph, output) {
 }
 
 /** The nodes that inputs of a type are linked from. @param {Graph} graph @param {GraphNode} node @param {string} type @returns {GraphNode[]} */
-function sources(graph, node, type) {
+export function sources(graph, node, type) {
   const slots = isReroute(node) ? node.inputs ?? [] : having(node.inputs, type);
   return slots.flatMap((slot) => {
     const link = slot.link == null ? undefined : linkOf(graph, slot.link);
@@ -39,7 +39,7 @@ function sources(graph, node, type) {
 }
 
 /** Everything that a walk reaches. @param {GraphNode[]} from @param {(node: GraphNode) => GraphNode[]} step */
-function reached(from, step) {
+export function reached(from, step) {
   const seen = new Set(from);
   const open = [...from];
   for (let node = open.pop(); node; node = open.pop()) {

@@ -1,6 +1,6 @@
 import { acted, lacksRegion, pasted } from "../../../web/regions/commands.js";
 import { parse, serialise } from "../../../web/regions/drawing.js";
-import { beforeInsert, committed, FIRST, isTurned, picked, staleOf, spansOf, told, withPrompt, withSize, withValue } from "../../../web/regions/state.js";
+import { beforeInsert, committed, FIRST, isTurned, picked, staleOf, spansOf, told, turnedSizes, withPrompt, withSize, withValue } from "../../../web/regions/state.js";
 import * as sketch from "../../../web/sketch/state.js";
 import { createStore } from "../../../web/shared/store.js";
 
@@ -70,14 +70,25 @@ test("a drawing that is too long is refused, and the old one stays", () => {
 });
 
 test("size and prompt", () => {
-  const state = committed(withSize(held("dog", "cat"), 512, 512), { ...held("dog", "cat").drawing });
+  const state = committed(withSize(held("dog", "cat"), [512, 512]), { ...held("dog", "cat").drawing });
   expect(isTurned(state)).toBe(false);
-  expect(isTurned(withSize(state, 1024, 512))).toBe(true);
-  expect(withSize(state, 512, 512)).toBe(state);
+  expect(isTurned(withSize(state, [1024, 512]))).toBe(true);
+  expect(withSize(state, [512, 512])).toBe(state);
   expect(withPrompt(state, { ...PROMPT })).toBe(state);
   expect(staleOf(state, spansOf(state))).toEqual([false, true]);
   expect(beforeInsert({ ...state, selected: 1 }, "cat").edits).toBe(state.edits);
   expect(beforeInsert({ ...state, selected: 1 }, "cat#2").drawing.regions[1].phrase).toBe("cat");
+});
+
+test("a drawing without a size was made for the one that the node says", () => {
+  const state = withSize(held("dog"), [192, 96], [128, 128]);
+  expect(isTurned(state)).toBe(true);
+  expect(turnedSizes(state)).toBe("128 x 128, but the picture is 192 x 96");
+  const edited = acted({ ...state, selected: 0 }, { do: "weigh", by: 0.05 });
+  expect(edited.drawing.size).toEqual([128, 128]);
+  expect(isTurned(withSize(edited, [192, 96], [192, 96]))).toBe(true);
+  expect(isTurned(withSize(held("dog"), [192, 96]))).toBe(false);
+  expect(acted(withSize(FIRST, [192, 96], [128, 128]), { do: "new" }).drawing.size).toEqual([192, 96]);
 });
 
 test("a store tells of edits, and of nothing that the node itself has set", () => {

@@ -8,15 +8,15 @@ const EVIL = '<img src=x onerror="globalThis.hurt = true">';
 const PROMPT = { rows: ["a red hat and a dog"], editable: true, note: "" };
 
 function editor(value = "", prompt = PROMPT) {
-  const seen = { changes: [], inserted: [], history: [], clip: "", unlinked: 0, pictures: [] };
+  const seen = { changes: [], inserted: [], history: [], clip: "", unlinked: 0, pictures: [], pressed: [] };
   const view = createView({
     change: (text) => seen.changes.push(text), history: (which) => seen.history.push(which),
-    insert: (phrase) => seen.inserted.push(phrase), background: () => {}, upload: () => {}, pictures: () => [["node:1", EVIL]],
+    insert: (phrase) => seen.inserted.push(phrase), background: () => {}, eye: () => seen.pressed.push("eye"), power: () => seen.pressed.push("power"), upload: () => {}, pictures: () => [["node:1", EVIL]],
     masks: async (from) => (seen.from = from, seen.pictures), unlink: () => { seen.unlinked = seen.changes.length + 1; },
     graph: () => {}, clipboard: { get: () => seen.clip, set: (text) => { seen.clip = text; } },
   });
   view.setPrompt(prompt);
-  view.setSize(512, 512);
+  view.setSize([512, 512]);
   view.setValue(value);
   document.body.replaceChildren(view.element);
   const press = (key, parts = {}) => view.element.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, ...parts }));
@@ -142,7 +142,7 @@ test("a saved text that cannot be read is kept until something is drawn", () => 
 test("a picture of another shape asks once", () => {
   const { view, root, press, now } = editor();
   press("n");
-  view.setSize(1024, 512);
+  view.setSize([1024, 512]);
   const choices = root.querySelector(".ad-notice span:last-child");
   expect(choices.hidden).toBe(false);
   const [before] = now()[0].boxes;
