@@ -14,7 +14,7 @@ const NAME = "attention_director_readout_view";
 const MARGIN = 6;
 const MIN_HEIGHT = 340;
 const MIN_WIDTH = 300;
-const EMPTY = "Queue to see what the run attended to.";
+const EMPTY = "Press Run to see what it attended to.";
 const GONE = "The maps of this run are no longer on the server; queue again.";
 
 /** Viewers by node, for what the server says of a run that failed. @type {Map<GraphNode, ReturnType<typeof createView>>} */

@@ -3,7 +3,7 @@ import { app } from "../../scripts/app.js";
 import { createView } from "./regions/view.js";
 import { addStyle } from "./shared/dom.js";
 import { attachEditor } from "./shared/editor.js";
-import { hideOutputImages, outputOf, passToGraph, recordStep, setWidget, travel, widgetOf } from "./shared/host.js";
+import { hideOutputImages, isLinked, outputOf, passToGraph, recordStep, setWidget, slotOf, travel, widgetOf } from "./shared/host.js";
 import { choices, load, loadFile, nodeOf, picturesOf, pixelsOf } from "./shared/pictures.js";
 import { promptOf } from "./shared/prompts.js";
 import { createBackdrop } from "./regions/backdrop.js";
@@ -54,9 +54,7 @@ function createEditor(node) {
     history: (which) => travel(app, which),
     insert: (phrase) => {
       const text = widgetOf(node, "text");
-      if (!text) return;
-      setWidget(node, "text", inserted(String(text.value ?? ""), phrase));
-      recordStep(app);
+      if (text) setWidget(node, "text", inserted(String(text.value ?? ""), phrase));
     },
     background: backdrop.choose,
     eye: backdrop.toggle,
@@ -64,7 +62,7 @@ function createEditor(node) {
     upload: backdrop.upload,
     pictures: () => choices(app, node),
     masks: (from) => readPictures(node, from),
-    unlink: () => node.disconnectInput(regionsSlot(node)),
+    unlink: () => node.disconnectInput(slotOf(node, "regions")),
     graph: (event) => passToGraph(app, event),
     clipboard,
   });
@@ -103,11 +101,6 @@ function takeSize(node) {
   if (size) ["width", "height"].forEach((name, i) => size[i] !== declared[i] && setWidget(node, name, size[i]));
 }
 
-/** @param {GraphNode} node */
-function regionsSlot(node) {
-  return node.inputs?.findIndex((input) => input.name === "regions") ?? -1;
-}
-
 /** A reader of the wired regions: from their nodes where these can be read, else as the last run told them.
  * @param {GraphNode} node @param {ReturnType<typeof createView>} view */
 function wiredReader(node, view) {
@@ -116,7 +109,7 @@ function wiredReader(node, view) {
   let was = false;
   let cut = false; // since the last run: what it told is of another wire
   return (/** @type {unknown} */ news) => {
-    const linked = node.inputs?.[regionsSlot(node)]?.link != null;
+    const linked = isLinked(node, "regions");
     cut = news === undefined && (cut || (was && !linked));
     was = linked;
     if (news !== undefined) told = String(news);
@@ -155,8 +148,7 @@ function attach(node, view, backdrop) {
 
 /** null where a wire decides. @param {GraphNode} node */
 function powerOf(node) {
-  const linked = node.inputs?.some((input) => input.name === "strength" && input.link != null);
-  return linked ? null : Number(widgetOf(node, "strength")?.value) > 0;
+  return isLinked(node, "strength") ? null : Number(widgetOf(node, "strength")?.value) > 0;
 }
 
 app.registerExtension({

@@ -19,6 +19,8 @@ STYLED = "() => [...document.styleSheets].some((sheet) => sheet.href?.endsWith('
 FIND = "const node = app.graph.nodes.find((n) => n.type === 'RegionPrompt');"
 PROMPT = "a red circle and a blue square on a white background"
 PAD = "[data-attention-director=regions]"
+TWO = json.dumps({"version": 1, "regions": [{"phrase": "red circle", "strength": 1, "boxes": [[0.1, 0.1, 0.4, 0.4]]},
+                                            {"phrase": "blue square", "strength": 1, "boxes": [[0.5, 0.5, 0.9, 0.9]]}]})
 TRACKER = "app.extensionManager.workflow.activeWorkflow.changeTracker"
 STEPS = f"(({{ undoQueue, redoQueue }}) => `${{undoQueue.length}} ${{redoQueue.length}}`)({TRACKER})"
 # Nodes 2.0 has an element for each node, the classic renderer none.

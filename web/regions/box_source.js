@@ -1,6 +1,6 @@
 // Boxes that can be read from the nodes themselves, before any run; bridge/regions/boxes.py reads the same ones in a run.
 import { ordered } from "../shared/geometry.js";
-import { sourceOf, widgetOf } from "../shared/host.js";
+import { isLinked, sourceOf, widgetOf } from "../shared/host.js";
 import { readBoxes } from "./box_formats.js";
 import { cut } from "./drawing.js";
 
@@ -22,7 +22,7 @@ export function wiredBoxes(node) {
   const found = [];
   let at = node;
   for (let step = 0; step < MOST_NODES; step++) {
-    if (at.inputs?.find((slot) => slot.name === "regions")?.link == null) return found;
+    if (!isLinked(at, "regions")) return found;
     const source = sourceOf(at, "regions");
     const own = source && regionsOf(source);
     if (!source || !own) return null;
@@ -35,11 +35,6 @@ export function wiredBoxes(node) {
 /** A widget's value; undefined where a wire replaces it. @param {GraphNode} node @param {string} name */
 function valueOf(node, name) {
   return isLinked(node, name) ? undefined : widgetOf(node, name)?.value;
-}
-
-/** @param {GraphNode} node @param {string} name */
-function isLinked(node, name) {
-  return node.inputs?.find((slot) => slot.name === name)?.link != null;
 }
 
 /** What one Regions from Boxes adds, or null. @param {GraphNode} node @returns {BoxRegion[] | null} */

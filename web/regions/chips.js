@@ -19,6 +19,8 @@ export function createChips(select) {
         click: () => select(i === selected ? -1 : i),
       }, make("span", { className: "ad-chip", style: { background: css(region.number) } }, String(region.number)),
       `${stale[i] ? "⚠ " : ""}${region.phrase || "no words yet"}`)));
+      const mine = /** @type {HTMLElement | null} */ (element.children[selected] ?? null);
+      if (mine) element.scrollLeft = Math.max(0, mine.offsetLeft - element.offsetLeft - 40);
     },
   };
 }

@@ -41,7 +41,8 @@ export function reordered(drawing, from, to) {
 
 /** @param {Drawing} drawing @param {number} index @param {string} phrase */
 export function bound(drawing, index, phrase) {
-  return replaced(drawing, index, { ...drawing.regions[index], phrase });
+  const own = drawing.regions[index];
+  return !own || own.phrase === phrase ? drawing : replaced(drawing, index, { ...own, phrase });
 }
 
 /** @param {Drawing} drawing @param {number} index @param {number} strength */

@@ -2,7 +2,7 @@
 import { MAX_REGIONS, unnumbered } from "./drawing.js";
 import { paintWired } from "./wired_overlay.js";
 import { read, withMasks } from "./importing.js";
-import { committed, told } from "./state.js";
+import { committed, firstWired, told } from "./state.js";
 import { NONE } from "./wired.js";
 import { createWiredRow } from "./wired_row.js";
 
@@ -37,7 +37,7 @@ export function createImports(store, on) {
       if (arrived) on.arrived();
     },
     /** @type {(to: CanvasRenderingContext2D, w: number, h: number, unit: number) => void} */
-    paint: (to, w, h, unit) => paintWired(to, w, h, unit, wired.regions, 1 + Math.max(0, ...store.get().drawing.regions.map(({ number }) => number))),
+    paint: (to, w, h, unit) => paintWired(to, w, h, unit, wired.regions, firstWired(store.get().drawing)),
   };
 }
 

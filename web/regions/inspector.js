@@ -12,6 +12,7 @@ import { createPhraseField, inner } from "./phrase_field.js";
  * @property {(strength: number) => void} strength
  * @property {(command: "forward" | "backward" | "duplicate" | "delete") => void} command
  * @property {(phrase: string) => void} insert
+ * @property {(phrase: string) => void} enter
  * @property {(typed: string) => string[]} suggest
  * @property {() => void} leave
  */
@@ -21,7 +22,7 @@ export function createInspector(on) {
   const phrase = createPhraseField(on);
   const strength = createStrength(on.strength);
   const chip = make("span", { className: "ad-chip" });
-  const insert = button("Insert into prompt", "Put these words at the end of the prompt", () => on.insert(phrase.field.value));
+  const insert = button("Insert into prompt", "Put these words at the end of the prompt (Enter)", () => on.insert(phrase.field.value));
   const order = orderButtons(on);
   const element = make("div", { className: "ad-inspector" },
     make("div", { className: "ad-row" }, chip, phrase.element, insert),

@@ -6,6 +6,7 @@ import { make } from "../shared/dom.js";
  * @typedef {object} State
  * @property {Drawing} drawing
  * @property {number} selected
+ * @property {number} wired so many regions come by wire
  * @property {boolean[]} stale
  * @property {string} problem the saved text cannot be read
  * @property {string} said an answer to the last key
@@ -13,6 +14,7 @@ import { make } from "../shared/dom.js";
  * @property {string} waiting words without a region yet
  * @property {boolean} uncertain the selected region's words stand in {a|b}
  * @property {number} lost index of the region to speak of among those whose words the prompt lacks, or -1
+ * @property {boolean} editable the prompt can take words
  * @property {string} instead words that it may take, "" for none
  * @property {string} turned the shape drawn for and the picture's, "" where they are one
  */
@@ -29,14 +31,15 @@ export function sentence(s) {
   if (s.said) return { text: s.said, warns: s.alarmed || lost >= 0 };
   if (lost >= 0) {
     const { number, phrase } = s.drawing.regions[lost];
-    return { text: `Region ${number}: "${phrase}" is not in the prompt.${s.instead ? "" : " Select its words."}`, warns: true, offers: !!s.instead };
+    return { text: `Region ${number}: "${phrase}" is not in the prompt. ${s.editable ? "Enter inserts it." : "Select its words."}`, warns: true, offers: !!s.instead };
   }
   if (s.waiting) return { text: `Drag a box for "${s.waiting}".`, warns: false };
   const own = s.drawing.regions[s.selected];
   if (own && !own.phrase) return { text: "Select this region's words in the prompt above.", warns: false };
   if (s.uncertain) return { text: "These words are in {a|b} and may not be chosen.", warns: true };
   if (own) return { text: "Drag its label to move it, its corners to resize it.", warns: false };
-  return { text: s.drawing.regions.length ? "Click a region, or a word of one." : EMPTY_HINT, warns: false };
+  if (s.drawing.regions.length) return { text: "Click a region or its words.", warns: false };
+  return { text: s.wired ? `The regions come by wire: ${s.wired}. Drag a box to add one in front of them.` : EMPTY_HINT, warns: false };
 }
 
 /** @typedef {{ keep: () => void, stretch: () => void, use: (index: number, phrase: string) => void }} NoticeEvents keep,

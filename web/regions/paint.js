@@ -47,7 +47,7 @@ export function paint(to, w, h, unit, scene) {
   const { regions } = scene.drawing;
   for (let i = regions.length - 1; i >= 0; i--) {
     const strong = i === scene.selected || i === scene.hovered;
-    paintRegion(to, w, h, unit, regions[i], strong);
+    paintRegion(to, w, h, unit, regions[i], strong, !!scene.background);
   }
   if (regions[scene.selected]) paintFrame(to, w, h, unit, regions[scene.selected]);
   /** @type {(Box | null)[]} */
@@ -80,9 +80,9 @@ function line(to, x0, y0, x1, y1) {
 /** @type {HTMLCanvasElement | null} */
 let scratch = null;
 
-/** @type {(to: CanvasRenderingContext2D, w: number, h: number, unit: number, region: Region, strong: boolean) => void} */
-function paintRegion(to, w, h, unit, region, strong) {
-  const alpha = strong ? 0.55 : 0.36;
+/** @type {(to: CanvasRenderingContext2D, w: number, h: number, unit: number, region: Region, strong: boolean, clear: boolean) => void} clear: a picture shines through */
+function paintRegion(to, w, h, unit, region, strong, clear) {
+  const alpha = (strong ? 0.55 : 0.36) * (clear ? 0.45 : 1);
   if (!region.strokes.length) {
     to.fillStyle = css(region.number, alpha);
     to.strokeStyle = css(region.number);

@@ -1,12 +1,12 @@
 // Everything around the canvas: tools above it; words, regions, the selected region and a sentence below.
-import { completions } from "../shared/words.js";
+import { completions, find } from "../shared/words.js";
 import { createChips } from "./chips.js";
 import { bound, weighted } from "./edits.js";
 import { createInspector } from "./inspector.js";
 import { createNotice } from "./notice.js";
 import { createPromptStrip } from "./prompt_strip.js";
 import { refitted } from "./shapes.js";
-import { beforeInsert, committed, drawnSize, picked, rebound, replacement, selectedRegion, shownDrawing, spansOf, staleOf, turnedSizes } from "./state.js";
+import { beforeInsert, committed, drawnSize, firstWired, picked, rebound, replacement, selectedRegion, shownDrawing, spansOf, staleOf, turnedSizes } from "./state.js";
 import { createToolbar } from "./toolbar.js";
 
 /** @typedef {import("./state.js").State} State */
@@ -55,13 +55,36 @@ function inspectorOf(store, on, around) {
       if (name === "forward" || name === "backward") around.act({ do: "order", by: name === "forward" ? -1 : 1 });
       else around.act({ do: name });
     },
-    insert: (phrase) => {
-      store.set(beforeInsert(store.get(), phrase));
-      on.insert(phrase);
+    insert: (phrase) => insert(store, on, phrase),
+    enter: (phrase) => {
+      const { tokens, prompt } = store.get();
+      const lacks = phrase && prompt.editable && !prompt.note && !find(tokens, phrase).length;
+      if (lacks) insert(store, on, phrase);
+      else store.set(rebound(store.get(), phrase));
     },
     suggest: (typed) => completions(store.get().text, store.get().tokens, typed),
     leave: around.leave,
   });
+}
+
+/** The words of all regions, those that come by wire too, and the numbers that give their colours.
+ * @param {State} state @param {import("../shared/words.js").Span[][]} drawn */
+function boundIn(state, drawn) {
+  const { regions } = shownDrawing(state);
+  const first = firstWired({ ...state.drawing, regions });
+  return {
+    spans: [...drawn, ...state.wired.map(({ phrase }) => find(state.tokens, phrase))],
+    numbers: [...regions.map(({ number }) => number), ...state.wired.map((_, i) => first + i)], drawn: regions.length,
+  };
+}
+
+/** Put words into the prompt and bind the selected region to them: one step of undo.
+ * @param {Store} store @param {ViewEvents} on @param {string} phrase */
+function insert(store, on, phrase) {
+  on.insert(phrase);
+  const next = beforeInsert(store.get(), phrase);
+  if (next.edits === store.get().edits) on.change(next.value);
+  store.set(next);
 }
 
 /** @param {Panels} panels @param {State} state */
@@ -71,11 +94,11 @@ export function showPanels({ toolbar, strip, chips, inspector, notice }, state) 
   const stale = staleOf(state, spans);
   const uncertain = !!spans[selected]?.some((span) => span.uncertain);
   toolbar.show(state);
-  strip.show({ text: state.text, tokens: state.tokens, spans, selected, numbers: shownDrawing(state).regions.map(({ number }) => number), empty: prompt.note || "Type a prompt above; its words appear here." });
+  strip.show({ text: state.text, tokens: state.tokens, selected, ...boundIn(state, spans), empty: prompt.note || "Type a prompt above; its words appear here." });
   chips.show(drawing.regions, selected, stale);
   inspector.element.hidden = !drawing.regions.length;
   inspector.show(selectedRegion(state), !!stale[selected], prompt.editable && !prompt.note);
   const lost = stale[selected] ? selected : stale.indexOf(true);
-  notice.show({ drawing, selected, stale, lost, instead: lost < 0 ? "" : replacement(state, spans, lost), uncertain,
+  notice.show({ drawing, selected, wired: state.wired.length, editable: prompt.editable, stale, lost, instead: lost < 0 ? "" : replacement(state, spans, lost), uncertain,
     problem: state.problem, said: state.said, alarmed: state.alarmed, waiting: state.waiting, turned: turnedSizes(state) });
 }

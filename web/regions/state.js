@@ -27,6 +27,7 @@ import { followed } from "./following.js";
  * @property {number} selected index of a region, or -1
  * @property {boolean} snaps
  * @property {number} brushWidth a share of the width
+ * @property {import("./drawing.js").Region[]} wired regions that come by wire
  * @property {string} waiting words without a region yet
  * @property {string} picture the chosen background
  * @property {boolean} veiled it is hidden
@@ -37,7 +38,7 @@ import { followed } from "./following.js";
 export const FIRST = {
   drawing: EMPTY, draft: null, value: "", edits: 0, problem: "", said: "", alarmed: false,
   prompt: { rows: [], editable: true, note: "", from: "" }, text: "", tokens: [], following: null, size: [1024, 1024], declared: [1024, 1024],
-  tool: "box", selected: -1, snaps: true, brushWidth: 0.08, waiting: "", picture: "", veiled: false, power: true,
+  tool: "box", selected: -1, snaps: true, brushWidth: 0.08, wired: [], waiting: "", picture: "", veiled: false, power: true,
 };
 
 /** The drawing on the page. @param {State} state */
@@ -51,6 +52,9 @@ export const aspectOf = ({ size }) => size[0] / size[1];
 
 /** Where each region's phrase stands in the prompt. @param {State} state @returns {Span[][]} */
 export const spansOf = (state) => shownDrawing(state).regions.map((region) => find(state.tokens, region.phrase));
+
+/** The number of the first wired region: those that are drawn come before. @param {Drawing} drawing */
+export const firstWired = ({ regions }) => 1 + Math.max(0, ...regions.map(({ number }) => number));
 
 /** Which regions have a phrase that the prompt lacks. @param {State} state @param {Span[][]} spans */
 export function staleOf(state, spans) {

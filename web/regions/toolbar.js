@@ -24,7 +24,7 @@ const TOOLS = [
   ["select", "Select and move (V)"],
   ["box", "Box (B). Shift adds to the selected region, Alt cuts from it"],
   ["lasso", "Lasso (L): a free outline. Shift adds, Alt cuts"],
-  ["brush", "Brush (P): paints into the selected region"],
+  ["brush", "Brush (P): adds to the selected region where it touches it, else begins a new one. Shift always adds"],
   ["erase", "Eraser (E): erases from the selected region"],
 ];
 const UPLOAD = "upload";

@@ -123,7 +123,7 @@ function fromOutside({ store, root, surface, arrivals }) {
     /** Regions that come by wire; they lie behind the drawn ones. @param {import("./wired.js").Wired} next */
     setWired: (next) => {
       arrivals.setWired(next);
-      set({ ...store.get() });
+      set({ ...store.get(), wired: next.regions });
     },
     session: () => chosenIn(store.get()),
     /** What a person had chosen before the node was built anew. @param {ReturnType<typeof chosenIn>} old */

@@ -55,6 +55,9 @@ export interface GraphNode {
   onRemoved?: (this: any, ...args: any[]) => void;
   onSerialize?: (this: GraphNode, saved: { widgets_values?: any[] }) => void;
   onExecuted?: (this: any, output: Record<string, any[]> | undefined, ...rest: any[]) => void;
+  isInputConnected?(slot: number): boolean;
+  getInputLink?(slot: number): Link | null;
+  getOutputNodes?(slot: number): GraphNode[] | null;
   disconnectInput(slot: number): boolean;
   onResize?: (this: any, size: [number, number]) => void;
   addDOMWidget(name: string, type: string, element: HTMLElement, options: Record<string, any>): Widget & { element: HTMLElement };

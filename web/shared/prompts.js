@@ -1,5 +1,5 @@
 // The prompts a node works on, as the pack reads them: its own, or those of the node it is linked to.
-import { sourceOf, widgetOf } from "./host.js";
+import { isLinked, sourceOf, widgetOf } from "./host.js";
 
 /** @typedef {import("./comfyui").GraphNode} GraphNode */
 /** @typedef {{ rows: string[], editable: boolean, note: string, from: string }} Prompt rows: one prompt of the batch each; note: why there are none, or ""; from: the id of the node they are typed in */
@@ -26,8 +26,7 @@ function around(line, prefix, suffix) {
 export function promptOf(node) {
   let at = node;
   for (let step = 0; step < MOST_STEPS; step++) {
-    const slot = at.inputs?.find((input) => input.name === "text");
-    if (slot?.link == null) return { rows: ROWS[at.type]?.(at) ?? [], editable: at === node, note: "", from: String(at.id) };
+    if (!isLinked(at, "text")) return { rows: ROWS[at.type]?.(at) ?? [], editable: at === node, note: "", from: String(at.id) };
     const source = sourceOf(at, "text");
     if (!source || !(source.type in ROWS)) break;
     at = source;

@@ -6,6 +6,7 @@ import { keepPlace } from "./life.js";
 
 const NAME = "attention_director_status";
 const HEIGHT = 20;
+const LONG = 46; // letters, more than a node of the least width shows in one line
 const WARNING = "color-mix(in srgb, #e08a00 78%, var(--input-text, #ddd))";
 
 /** @type {WeakMap<GraphNode, Lines>} */
@@ -23,12 +24,18 @@ export function say(node, kind, text, warns = false) {
   const found = node.widgets?.find((widget) => widget.name === NAME);
   if (!found && !shown) return;
   const element = /** @type {HTMLElement} */ ((found ?? lineWidget(node)).element);
+  const before = heightOf(element);
   element.textContent = shown;
   element.title = shown;
-  Object.assign(element.style, { color: alarmed ? WARNING : "", whiteSpace: alarmed ? "normal" : "nowrap" });
+  Object.assign(element.style, { color: alarmed ? WARNING : "", whiteSpace: "normal" });
   element.dataset.attentionDirector = said.mark ? "mark" : "status";
+  const more = heightOf(element) - before;
+  if (more > 0) node.setSize([node.size[0], node.size[1] + more]);
   node.setDirtyCanvas?.(true, true);
 }
+
+/** One line, or two for a long text. @param {HTMLElement} element */
+const heightOf = (element) => HEIGHT * ((element.textContent ?? "").length > LONG ? 2 : 1);
 
 /** @param {GraphNode} node */
 function lineWidget(node) {
@@ -37,7 +44,7 @@ function lineWidget(node) {
     minHeight: `${HEIGHT - 4}px`, fontSize: "11px", lineHeight: `${HEIGHT - 4}px`, opacity: "0.9", padding: "0 6px", overflow: "hidden",
     textOverflow: "ellipsis",
   });
-  const height = () => (lines.get(node)?.mark || lines.get(node)?.warns ? 2 * HEIGHT : HEIGHT);
+  const height = () => heightOf(element);
   const widget = node.addDOMWidget(NAME, "ATTN_DIR_STATUS", element, {
     serialize: false, hideOnZoom: true, getMinHeight: height, getMaxHeight: height, margin: 2, socketless: true,
   });

@@ -1,5 +1,5 @@
 // What a node's model and prompt lead to: the nodes behind it, the pictures they show, the latent they fill. No DOM.
-import { widgetOf } from "../shared/host.js";
+import { isLinked, widgetOf } from "../shared/host.js";
 import { having, reached, sources, targets } from "./trace.js";
 
 /** @typedef {import("../shared/comfyui").GraphNode} GraphNode */
@@ -12,12 +12,9 @@ const LATENT = "LATENT";
 /** All nodes that a node's model or prompt reaches, itself left out. @param {GraphNode} node @param {string[] | null} types
  * of the links to follow; null for any @returns {GraphNode[]} */
 export function behind(node, types = null) {
-  const { graph } = node;
-  if (!graph) return [];
   const onward = (/** @type {GraphNode} */ at) => {
     const followed = at === node ? CARRIED : types;
-    const outputs = (at.outputs ?? []).filter((slot) => !followed || at.type === "Reroute" || followed.includes(String(slot.type)));
-    return outputs.flatMap((output) => targets(graph, output));
+    return targets(at, (type) => !followed || at.type === "Reroute" || followed.includes(type));
   };
   return [...reached([node], onward)].filter((at) => at !== node);
 }
@@ -33,16 +30,14 @@ export function latentSize(node) {
 
 /** Where the latent of a sampler begins: nodes that have none themselves. @param {GraphNode} sampler */
 function originsOf(sampler) {
-  const graph = /** @type {NonNullable<GraphNode["graph"]>} */ (sampler.graph);
-  const back = (/** @type {GraphNode} */ at) => sources(graph, at, LATENT);
+  const back = (/** @type {GraphNode} */ at) => sources(at, LATENT);
   return [...reached(back(sampler), back)].filter((at) => !having(at.inputs, LATENT).length && !back(at).length);
 }
 
 /** @param {GraphNode} origin @returns {Size | null} */
 function sizeOf(origin) {
   const [width, height] = ["width", "height"].map((name) => {
-    const linked = origin.inputs?.some((slot) => slot.name === name && slot.link != null);
-    return linked ? NaN : Number(widgetOf(origin, name)?.value);
+    return isLinked(origin, name) ? NaN : Number(widgetOf(origin, name)?.value);
   });
   return width > 0 && height > 0 ? [width, height] : null;
 }

@@ -117,6 +117,41 @@ test("a phrase follows its words, and lost words can be taken from those that ar
   expect(seen.changes).toHaveLength(1);
 });
 
+test("Enter puts words into the prompt that it lacks, in one step with their region", () => {
+  const { view, seen, press, root, now } = editor(saved("", "dog"));
+  press("PageDown");
+  const field = root.querySelector(".ad-phrase");
+  const enter = (text) => {
+    field.focus();
+    field.value = text;
+    field.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true }));
+  };
+  enter("red hat");
+  expect([seen.inserted, seen.changes.length, now()[0].phrase]).toEqual([[], 1, "red hat"]);
+  enter("a red fox");
+  expect([seen.inserted, seen.changes.length, now()[0].phrase]).toEqual([["a red fox"], 2, "a red fox"]);
+  expect(shownText(root, ".ad-notice")).toContain('"a red fox" is not in the prompt. Enter inserts it.');
+  enter("a red fox");
+  expect([seen.inserted.length, seen.changes.length]).toEqual([2, 3]);
+  view.setPrompt({ ...PROMPT, rows: [`${PROMPT.rows[0]}, a red fox`] });
+  enter("a red fox");
+  expect([seen.inserted.length, seen.changes.length]).toEqual([2, 3]);
+  view.setPrompt({ ...PROMPT, editable: false });
+  enter("a blue fox");
+  expect([seen.inserted.length, now()[0].phrase]).toEqual([2, "a blue fox"]);
+  expect(shownText(root, ".ad-notice")).toContain('"a blue fox" is not in the prompt. Select its words.');
+});
+
+test("words of wired regions are marked as theirs", () => {
+  const { view, root } = editor("");
+  expect(shownText(root, ".ad-notice")).toContain("Drag a box, then");
+  view.setWired(ofBoxes([{ box: [0, 0, 0.5, 0.5], phrase: "red hat", strength: 1 }]));
+  expect([...root.querySelectorAll(".ad-word.ad-ghost")].map((e) => e.textContent)).toEqual(["red", "hat"]);
+  expect(shownText(root, ".ad-notice")).toContain("The regions come by wire: 1.");
+  view.setValue(saved("dog"));
+  expect([...root.querySelectorAll(".ad-word.ad-bound:not(.ad-ghost)")].map((e) => e.textContent)).toEqual(["dog"]);
+});
+
 test("of linked rows, words are marked in every row that has them, and what only one has is not stale", () => {
   const two = { rows: ["a green square", "a green square and a yellow star"], editable: false, note: "" };
   const { root } = editor(saved("yellow star", "green square"), two);
