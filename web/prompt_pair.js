@@ -5,6 +5,7 @@ import { addStyle } from "./shared/dom.js";
 import { placeBehind, recordStep, setWidget, watch, watchLinks, widgetOf } from "./shared/host.js";
 import { keepPlace } from "./shared/life.js";
 import { promptOf } from "./shared/prompts.js";
+import { t } from "./shared/texts.js";
 
 /** @typedef {import("./shared/comfyui").GraphNode} GraphNode */
 
@@ -22,7 +23,7 @@ function addPair(node) {
   });
   const readAll = () => {
     const prompt = promptOf(node);
-    const note = prompt.note ? "The prompts come from another node; type weights in reweight." : "";
+    const note = prompt.note ? t("The prompts come from another node; type weights in reweight.") : "";
     const [source = "", ...targets] = prompt.rows;
     view.show({ source, targets: targets.join("\n"), reweight: String(widgetOf(node, "reweight")?.value ?? ""), note });
   };

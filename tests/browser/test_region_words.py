@@ -52,3 +52,21 @@ def test_words_that_are_gone_are_said_at_once_and_leave_their_region_out_of_the_
     renderer.set_widget("text", "a circle of red, a blue square on a white background")
     renderer.find(".ad-notice button").get_by_text('Use "a circle"').click()
     assert renderer.regions()[0]["phrase"] == "a circle"
+
+
+def test_the_editors_speak_the_persons_language(editor: Editor) -> None:
+    """From the first node on: the texts are there before the graph is."""
+    choose = "(language) => app.extensionManager.setting.set('Comfy.Locale', language)"
+    editor.page.evaluate(choose, "zh")
+    page = editor.page.context.browser.new_page(viewport={"width": 1500, "height": 1200})
+    other = Editor.open(page, editor.page.url.split("#")[0])
+    try:
+        other.demo(TWO)
+        assert other.find(".ad-notice").inner_text() == "点击一个区域或它的词语。"
+        assert other.find("button[title='撤销 (Ctrl+Z)']").count() == 1
+        other.set_widget("text", "a blue square")
+        assert other.find(".ad-notice").inner_text().startswith("区域 2：“red circle”不在提示词中。")
+        assert not other.errors, other.errors
+    finally:
+        editor.page.evaluate(choose, "en")
+        page.close()

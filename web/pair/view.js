@@ -4,6 +4,7 @@ import { phraseOf, tokenise } from "../shared/words.js";
 import { align } from "./align.js";
 import { weightOf, withWeight } from "./reweight.js";
 import { createWeigher } from "./weigher.js";
+import { t } from "../shared/texts.js";
 
 /** @typedef {{ source: string, targets: string, reweight: string, note: string }} Texts note: why the source is unknown, or "" */
 
@@ -17,7 +18,7 @@ export function createView(on) {
   /** @type {State} */
   const state = { texts: { source: "", targets: "", reweight: "", note: "" }, holding: false };
   const root = make("div", {
-    className: "ad-pair", "data-attention-director": "pair", role: "group", "aria-label": "Source and targets, word by word",
+    className: "ad-pair", "data-attention-director": "pair", role: "group", "aria-label": t("Source and targets, word by word"),
     pointerdown: (/** @type {PointerEvent} */ event) => event.button === 0 && event.stopPropagation(),
     keydown: (/** @type {KeyboardEvent} */ event) => {
       if (!event.ctrlKey && !event.metaKey) event.stopPropagation();
@@ -57,7 +58,7 @@ function contentOf(texts, weigh) {
   const lines = texts.targets.split("\n").map((line) => line.trim()).filter(Boolean);
   const shown = lines.length ? lines : texts.source.trim() ? [texts.source] : [];
   const rows = texts.note ? [] : shown.slice(0, MOST_TARGETS).map((target) => rowOf(texts, target, weigh));
-  const words = texts.note || (rows.length ? "" : "Type a source above and an edited line in targets; their words are compared here.");
+  const words = texts.note || (rows.length ? "" : t("Type a source above and an edited line in targets; their words are compared here."));
   return [...rows, ...(words ? [make("div", { className: "ad-notice" }, words)] : [])];
 }
 

@@ -1,5 +1,6 @@
 // A word as the control of its own weight: drag it sideways, turn the wheel over it, or use the arrow keys.
 import { make } from "../shared/dom.js";
+import { t } from "../shared/texts.js";
 
 export const LEAST = -2;
 export const MOST = 4;
@@ -37,9 +38,9 @@ export function dragged({ x, from }, { clientX, shiftKey }) {
 export function createWeigher(text, word, weight, weigh) {
   const number = make("span", { className: "ad-weight" });
   const element = make("span", {
-    className: "ad-weigher", tabIndex: 0, role: "slider", "aria-label": `Weight of ${word}`, "aria-valuemin": LEAST, "aria-valuemax": MOST,
+    className: "ad-weigher", tabIndex: 0, role: "slider", "aria-label": t("Weight of {word}", { word }), "aria-valuemin": LEAST, "aria-valuemax": MOST,
     "data-word": word, "data-capture-wheel": "true",
-    title: `Drag "${word}" sideways: how strongly the picture attends to it. 1 is normal, 0 and below weaken it. Shift: finer. Double-click: 1`,
+    title: t('Drag "{word}" sideways: how strongly the picture attends to it. 1 is normal, 0 and below weaken it. Shift: finer. Double-click: 1', { word }),
   }, make("span", { className: "ad-below" }, text), number);
   const show = (/** @type {number} */ value) => {
     number.textContent = `×${value}`;

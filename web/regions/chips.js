@@ -1,12 +1,13 @@
 // The regions as a row of chips, front first; a click selects.
 import { css } from "../shared/colours.js";
 import { make } from "../shared/dom.js";
+import { t } from "../shared/texts.js";
 
 /** @typedef {import("./drawing.js").Region} Region */
 
 /** @param {(index: number) => void} select -1 for none */
 export function createChips(select) {
-  const element = make("div", { className: "ad-chips", role: "group", "aria-label": "Regions, front first" });
+  const element = make("div", { className: "ad-chips", role: "group", "aria-label": t("Regions, front first") });
   return {
     element,
     /** @param {Region[]} regions @param {number} selected @param {boolean[]} stale */
@@ -15,10 +16,10 @@ export function createChips(select) {
       element.replaceChildren(...regions.map((region, i) => make("button", {
         type: "button", "aria-pressed": i === selected, style: { borderColor: css(region.number) },
         className: `ad-region${i === selected ? " ad-mine" : ""}${stale[i] ? " ad-stale" : ""}`,
-        title: stale[i] ? `"${region.phrase}" is not in the prompt` : region.phrase,
+        title: stale[i] ? t('"{phrase}" is not in the prompt', { phrase: region.phrase }) : region.phrase,
         click: () => select(i === selected ? -1 : i),
       }, make("span", { className: "ad-chip", style: { background: css(region.number) } }, String(region.number)),
-      `${stale[i] ? "⚠ " : ""}${region.phrase || "no words yet"}`)));
+      `${stale[i] ? "⚠ " : ""}${region.phrase || t("no words yet")}`)));
       const mine = /** @type {HTMLElement | null} */ (element.children[selected] ?? null);
       if (mine) element.scrollLeft = Math.max(0, mine.offsetLeft - element.offsetLeft - 40);
     },

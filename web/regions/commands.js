@@ -3,6 +3,7 @@ import { MAX_REGIONS, parse, unnumbered } from "./drawing.js";
 import { duplicated, removed, reordered, weighted } from "./edits.js";
 import { adding, growing, nudging } from "./keyboard_edits.js";
 import { aspectOf, committed, selectedRegion, told } from "./state.js";
+import { t } from "../shared/texts.js";
 
 /** @typedef {import("./drawing.js").Drawing} Drawing */
 /** @typedef {import("./keys.js").Command} Command */
@@ -30,7 +31,7 @@ export function acted(state, order) {
 /** With the regions of a copied text in front. @param {State} state @param {string} text */
 export function pasted(state, text) {
   const found = parse(text).drawing.regions;
-  if (!found.length) return told(state, "Nothing to paste: copy a region with Ctrl+C first.");
+  if (!found.length) return told(state, t("Nothing to paste: copy a region with Ctrl+C first."));
   return committed(state, { ...state.drawing, regions: [...unnumbered(found), ...state.drawing.regions].slice(0, MAX_REGIONS) }, 0);
 }
 

@@ -1,5 +1,6 @@
 // The drawing as it travels in the workflow and in the API prompt; bridge/regions/canvas.py reads the same text.
 import { clamp, rounded } from "../shared/geometry.js";
+import { t } from "../shared/texts.js";
 
 /** @typedef {import("../shared/geometry.js").Point} Point */
 /** @typedef {import("../shared/geometry.js").Box} Box */
@@ -53,15 +54,15 @@ export const unnumbered = (regions) => regions.map((own) => ({ ...own, number: 0
 export function parse(text) {
   if (typeof text !== "string" || !text.trim()) return { drawing: EMPTY, error: "" };
   try {
-    if (text.length > MAX_CHARACTERS) throw new Error(`it has ${text.length} characters`);
+    if (text.length > MAX_CHARACTERS) throw new Error(t("it has {count} characters", { count: text.length }));
     const found = JSON.parse(text);
-    if ((found.version ?? VERSION) !== VERSION) throw new Error("it was made by a newer Attention Director");
-    if (!Array.isArray(found.regions)) throw new Error("it lists no regions");
-    if (found.regions.length > MAX_REGIONS) throw new Error(`it has ${found.regions.length} regions`);
+    if ((found.version ?? VERSION) !== VERSION) throw new Error(t("it was made by a newer Attention Director"));
+    if (!Array.isArray(found.regions)) throw new Error(t("it lists no regions"));
+    if (found.regions.length > MAX_REGIONS) throw new Error(t("it has {count} regions", { count: found.regions.length }));
     return { drawing: { size: readSize(found.size), regions: readRegions(found.regions) }, error: "" };
   } catch (error) {
-    const reason = error instanceof SyntaxError ? "it is not JSON" : /** @type {Error} */ (error).message;
-    return { drawing: EMPTY, error: `The saved drawing cannot be read: ${reason}.` };
+    const reason = error instanceof SyntaxError ? t("it is not JSON") : /** @type {Error} */ (error).message;
+    return { drawing: EMPTY, error: t("The saved drawing cannot be read: {reason}.", { reason }) };
   }
 }
 
@@ -128,13 +129,13 @@ function readRegion(value) {
 /** @param {any} value @returns {Stroke} */
 function readStroke(value) {
   const points = readPoints(value.points);
-  if (!points.length) throw new Error("a stroke has no points");
+  if (!points.length) throw new Error(t("a stroke has no points"));
   return { width: clamp(finite(value.width ?? 0.05), 0, 2), points, erase: !!value.erase, fill: !!value.fill };
 }
 
 /** @param {any} value @returns {Point[]} */
 function readPoints(value) {
-  if (!Array.isArray(value)) throw new Error("a shape has no points");
+  if (!Array.isArray(value)) throw new Error(t("a shape has no points"));
   return value.map(readPoint);
 }
 
@@ -145,6 +146,6 @@ function readPoint(value) {
 
 /** @param {unknown} value @returns {number} */
 function finite(value) {
-  if (typeof value !== "number" || !Number.isFinite(value)) throw new Error("a coordinate is not a number");
+  if (typeof value !== "number" || !Number.isFinite(value)) throw new Error(t("a coordinate is not a number"));
   return value;
 }

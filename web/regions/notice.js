@@ -1,5 +1,6 @@
 // The line under the regions: what is wrong, or what to do next.
 import { make } from "../shared/dom.js";
+import { said, t } from "../shared/texts.js";
 
 /** @typedef {import("./drawing.js").Drawing} Drawing */
 /**
@@ -19,27 +20,28 @@ import { make } from "../shared/dom.js";
  * @property {string} turned the shape drawn for and the picture's, "" where they are one
  */
 
-export const EMPTY_HINT = "Drag a box, then select its words below.";
+export const EMPTY_HINT = said("Drag a box, then select its words below.");
 
 /** @typedef {{ text: string, warns: boolean, offers?: boolean }} Sentence offers: other words may be taken instead */
 
 /** @param {State} s @returns {Sentence} */
 export function sentence(s) {
   const { lost } = s;
-  if (s.problem) return { text: `${s.problem} Draw again to replace it.`, warns: true };
-  if (s.turned) return { text: `Drawn at ${s.turned}.`, warns: true };
+  if (s.problem) return { text: t("{problem} Draw again to replace it.", { problem: s.problem }), warns: true };
+  if (s.turned) return { text: t("Drawn at {sizes}.", { sizes: s.turned }), warns: true };
   if (s.said) return { text: s.said, warns: s.alarmed || lost >= 0 };
   if (lost >= 0) {
     const { number, phrase } = s.drawing.regions[lost];
-    return { text: `Region ${number}: "${phrase}" is not in the prompt. ${s.editable ? "Enter inserts it." : "Select its words."}`, warns: true, offers: !!s.instead };
+    const what = t('Region {number}: "{phrase}" is not in the prompt.', { number, phrase });
+    return { text: `${what} ${s.editable ? t("Enter inserts it.") : t("Select its words.")}`, warns: true, offers: !!s.instead };
   }
-  if (s.waiting) return { text: `Drag a box for "${s.waiting}".`, warns: false };
+  if (s.waiting) return { text: t('Drag a box for "{words}".', { words: s.waiting }), warns: false };
   const own = s.drawing.regions[s.selected];
-  if (own && !own.phrase) return { text: "Select this region's words in the prompt above.", warns: false };
-  if (s.uncertain) return { text: "These words are in {a|b} and may not be chosen.", warns: true };
-  if (own) return { text: "Drag its label to move it, its corners to resize it.", warns: false };
-  if (s.drawing.regions.length) return { text: "Click a region or its words.", warns: false };
-  return { text: s.wired ? `The regions come by wire: ${s.wired}. Drag a box to add one in front of them.` : EMPTY_HINT, warns: false };
+  if (own && !own.phrase) return { text: t("Select this region's words in the prompt above."), warns: false };
+  if (s.uncertain) return { text: t("These words are in {a|b} and may not be chosen."), warns: true };
+  if (own) return { text: t("Drag its label to move it, its corners to resize it."), warns: false };
+  if (s.drawing.regions.length) return { text: t("Click a region or its words."), warns: false };
+  return { text: s.wired ? t("The regions come by wire: {count}. Drag a box to add one in front of them.", { count: s.wired }) : t(EMPTY_HINT), warns: false };
 }
 
 /** @typedef {{ keep: () => void, stretch: () => void, use: (index: number, phrase: string) => void }} NoticeEvents keep,
@@ -47,7 +49,7 @@ export function sentence(s) {
 /** @param {NoticeEvents} on */
 export function createNotice(on) {
   const text = make("span", { role: "status" });
-  const choices = make("span", { hidden: true }, link("Keep proportions", on.keep), link("Stretch", on.stretch));
+  const choices = make("span", { hidden: true }, link(t("Keep proportions"), on.keep), link(t("Stretch"), on.stretch));
   let [lost, words] = [-1, ""];
   const use = link("", () => on.use(lost, words));
   const element = make("div", { className: "ad-notice" }, text, use, choices);
@@ -61,7 +63,7 @@ export function createNotice(on) {
       text.title = said.text;
       element.classList.toggle("ad-warn", said.warns);
       use.hidden = !said.offers;
-      use.textContent = `Use "${words}"`;
+      use.textContent = t('Use "{words}"', { words });
       choices.hidden = !state.turned || !!state.problem;
     },
   };

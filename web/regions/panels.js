@@ -8,6 +8,7 @@ import { createPromptStrip } from "./prompt_strip.js";
 import { refitted } from "./shapes.js";
 import { beforeInsert, committed, drawnSize, firstWired, picked, rebound, replacement, selectedRegion, shownDrawing, spansOf, staleOf, turnedSizes } from "./state.js";
 import { createToolbar } from "./toolbar.js";
+import { t } from "../shared/texts.js";
 
 /** @typedef {import("./state.js").State} State */
 /** @typedef {import("../shared/store.js").Store<State>} Store */
@@ -94,7 +95,7 @@ export function showPanels({ toolbar, strip, chips, inspector, notice }, state) 
   const stale = staleOf(state, spans);
   const uncertain = !!spans[selected]?.some((span) => span.uncertain);
   toolbar.show(state);
-  strip.show({ text: state.text, tokens: state.tokens, selected, ...boundIn(state, spans), empty: prompt.note || "Type a prompt above; its words appear here." });
+  strip.show({ text: state.text, tokens: state.tokens, selected, ...boundIn(state, spans), empty: t(prompt.note) || t("Type a prompt above; its words appear here.") });
   chips.show(drawing.regions, selected, stale);
   inspector.element.hidden = !drawing.regions.length;
   inspector.show(selectedRegion(state), !!stale[selected], prompt.editable && !prompt.note);

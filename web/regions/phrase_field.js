@@ -1,5 +1,6 @@
 // The phrase of a region as a text field, with a list of words from the prompt that go on from what is typed.
 import { make } from "../shared/dom.js";
+import { t } from "../shared/texts.js";
 
 /** enter: a phrase was confirmed, as against left. @typedef {{ phrase: (phrase: string) => void, enter: (phrase: string) => void, suggest: (typed: string) => string[], leave: () => void }} PhraseEvents */
 /**
@@ -20,8 +21,8 @@ export function inner(event) {
 /** @param {PhraseEvents} on */
 export function createPhraseField(on) {
   const field = make("input", {
-    type: "text", className: "ad-phrase", maxLength: 500, spellcheck: false, placeholder: "select words, or type them", dir: "auto",
-    "aria-label": "Phrase of this region", autocomplete: "off", role: "combobox", "aria-expanded": "false",
+    type: "text", className: "ad-phrase", maxLength: 500, spellcheck: false, placeholder: t("select words, or type them"), dir: "auto",
+    "aria-label": t("Phrase of this region"), autocomplete: "off", role: "combobox", "aria-expanded": "false",
     input: () => offer(parts, on), focus: () => offer(parts, on), blur: () => send(parts, on),
     keydown: (/** @type {KeyboardEvent} */ event) => {
       inner(event);

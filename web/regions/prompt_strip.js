@@ -2,6 +2,7 @@
 import { css } from "../shared/colours.js";
 import { make } from "../shared/dom.js";
 import { units } from "../shared/words.js";
+import { t } from "../shared/texts.js";
 
 /** @typedef {import("../shared/words.js").Token} Token */
 /** @typedef {import("../shared/words.js").Unit} Unit */
@@ -29,8 +30,8 @@ let serial = 0;
 /** @param {StripEvents} on */
 export function createPromptStrip(on) {
   const element = make("div", {
-    className: "ad-words", tabIndex: 0, role: "listbox", dir: "auto", "aria-label": "Words of the prompt",
-    "aria-multiselectable": "true", title: "Click a word, or drag over several, to bind them to the selected region",
+    className: "ad-words", tabIndex: 0, role: "listbox", dir: "auto", "aria-label": t("Words of the prompt"),
+    "aria-multiselectable": "true", title: t("Click a word, or drag over several, to bind them to the selected region"),
   });
   /** @type {Picking} */
   const now = { words: [], marks: [], anchor: -1, reach: -1, dragging: false };

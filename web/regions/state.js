@@ -4,6 +4,7 @@ import { nearest } from "../shared/nearest.js";
 import { EMPTY, MAX_CHARACTERS, numbered, parse, serialise } from "./drawing.js";
 import { bound } from "./edits.js";
 import { followed } from "./following.js";
+import { t } from "../shared/texts.js";
 
 /** @typedef {import("./drawing.js").Drawing} Drawing */
 /** @typedef {import("../shared/prompts.js").Prompt} Prompt */
@@ -79,7 +80,8 @@ export function isTurned(state) {
 }
 
 /** Both sizes where they differ in shape, "" where they do not. @param {State} state */
-export const turnedSizes = (state) => (isTurned(state) ? `${drawnSize(state).join(" x ")}, but the picture is ${state.size.join(" x ")}` : "");
+export const turnedSizes = (state) => (isTurned(state)
+  ? t("{drawn}, but the picture is {size}", { drawn: drawnSize(state).join(" x "), size: state.size.join(" x ") }) : "");
 
 /** With a sentence for the person. @param {State} state @param {string} said @param {boolean} alarmed @returns {State} */
 export const told = (state, said, alarmed = false) => ({ ...state, said, alarmed });
@@ -92,7 +94,7 @@ export function committed(state, drawing, select = state.selected) {
   const size = drawing.size !== state.drawing.size ? drawing.size : isTurned(state) ? drawnSize(state) : state.size;
   const done = { size, regions: numbered(drawing.regions) };
   const value = serialise(done);
-  if (value.length > MAX_CHARACTERS) return told(next, "The drawing is full: remove something first.");
+  if (value.length > MAX_CHARACTERS) return told(next, t("The drawing is full: remove something first."));
   return { ...next, drawing: done, value, problem: "", edits: state.edits + 1 };
 }
 

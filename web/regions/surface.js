@@ -7,6 +7,7 @@ import { paint } from "./paint.js";
 import { cursorOver, handleAt, labelAt } from "./hit_test.js";
 import { regionAt } from "./shapes.js";
 import { aspectOf, committed, selectedRegion, shownDrawing, spansOf, staleOf } from "./state.js";
+import { t } from "../shared/texts.js";
 
 /** @typedef {import("../shared/geometry.js").Point} Point */
 /** @typedef {import("./state.js").State} State */
@@ -29,7 +30,6 @@ import { aspectOf, committed, selectedRegion, shownDrawing, spansOf, staleOf } f
  */
 
 const CELL_PX = 8;
-const HELP = `${EMPTY_HINT}\nB box  L lasso  P brush  N new by keyboard`;
 
 /** @param {Store} store @param {SurfaceEvents} on */
 export function createSurface(store, on) {
@@ -130,10 +130,11 @@ function finished(state, gesture) {
 function sceneOf(state, hand, arrivals, ghosts) {
   const drawing = shownDrawing(state);
   const snapping = state.snaps && hand.gesture && (state.tool === "box" || state.tool === "select");
-  const hint = state.waiting ? `Drag a box for "${state.waiting}".` : HELP;
+  const help = `${t(EMPTY_HINT)}\n${t("B box  L lasso  P brush  N new by keyboard")}`;
+  const hint = state.waiting ? t('Drag a box for "{words}".', { words: state.waiting }) : help;
   return {
     drawing, selected: state.selected, hovered: hand.hovered, background: hand.background, ghosts,
-    labels: drawing.regions.map((region) => `${region.number} ${region.phrase || "no words yet"}`),
+    labels: drawing.regions.map((region) => `${region.number} ${region.phrase || t("no words yet")}`),
     stale: staleOf(state, spansOf(state)),
     brush: isBrushing(state) ? hand.at : null, brushWidth: state.brushWidth,
     grid: snapping ? [state.size[0] / CELL_PX, state.size[1] / CELL_PX] : null,

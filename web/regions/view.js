@@ -8,6 +8,7 @@ import { command } from "./keys.js";
 import { createPanels, showPanels } from "./panels.js";
 import { aspectOf, FIRST, selectedRegion, told, withPrompt, withSize, withValue } from "./state.js";
 import { createSurface } from "./surface.js";
+import { t } from "../shared/texts.js";
 
 /** @typedef {import("../shared/prompts.js").Prompt} Prompt */
 /** @typedef {import("./keys.js").Command} Command */
@@ -49,7 +50,7 @@ export function createView(on) {
     className: "ad-regions", tabIndex: 0, role: "application", "data-attention-director": "regions",
     title: "", // else the widget's tooltip hangs over the canvas
     "data-capture-wheel": "true",
-    "aria-label": "Regions of the picture. N adds a box, arrows move it, Shift and arrows change its size, W goes to the words.",
+    "aria-label": t("Regions of the picture. N adds a box, arrows move it, Shift and arrows change its size, W goes to the words."),
     keydown: (/** @type {KeyboardEvent} */ event) => hear(event, root, act),
   }, panels.toolbar.element, surface.pad.element, panels.strip.element, panels.chips.element, arrivals.element,
   panels.inspector.element, panels.notice.element);
@@ -72,7 +73,7 @@ function hear(event, root, act) {
 function obey(parts, on, order) {
   const { store } = parts;
   const state = { ...store.get(), said: "" };
-  if (lacksRegion(state, order)) return store.set(told(state, "Select a region first: click it, or press Page Down."));
+  if (lacksRegion(state, order)) return store.set(told(state, t("Select a region first: click it, or press Page Down.")));
   before(parts, on, order, state);
   store.set(order.do === "paste" ? pasted(state, on.clipboard.get()) : acted(state, order));
   after(parts, on, order);

@@ -83,6 +83,7 @@ export interface Api extends EventTarget {
 
 export interface Extension {
   name: string;
+  init?(): void | Promise<void>;
   setup?(): void;
   nodeCreated?(node: GraphNode): void;
   afterConfigureGraph?(): void;
@@ -101,6 +102,6 @@ export interface App {
   };
   api: Api;
   nodeOutputs?: Record<string, { images?: Record<string, string>[], [key: string]: any }>;
-  extensionManager?: { workflow?: { activeWorkflow?: { changeTracker?: Tracker } } };
+  extensionManager?: { setting?: { get?(id: string): unknown }, workflow?: { activeWorkflow?: { changeTracker?: Tracker } } };
   registerExtension(extension: Extension): void;
 }

@@ -1,5 +1,6 @@
 // The prompts a node works on, as the pack reads them: its own, or those of the node it is linked to.
 import { isLinked, sourceOf, widgetOf } from "./host.js";
+import { said } from "./texts.js";
 
 /** @typedef {import("./comfyui").GraphNode} GraphNode */
 /** @typedef {{ rows: string[], editable: boolean, note: string, from: string }} Prompt rows: one prompt of the batch each; note: why there are none, or ""; from: the id of the node they are typed in */
@@ -31,5 +32,5 @@ export function promptOf(node) {
     if (!source || !(source.type in ROWS)) break;
     at = source;
   }
-  return { rows: [], editable: false, from: "", note: "The prompt comes from another node: type each region's words." };
+  return { rows: [], editable: false, from: "", note: said("The prompt comes from another node: type each region's words.") };
 }

@@ -1,5 +1,6 @@
 // Does a sampler that takes our prompt also take our model? Follows links; no DOM.
 import { nodeBefore, nodesBehind } from "../shared/host.js";
+import { t } from "../shared/texts.js";
 
 /** @typedef {import("../shared/comfyui").GraphNode} GraphNode */
 /** @typedef {import("../shared/comfyui").Slot} Slot */
@@ -61,5 +62,5 @@ export function withoutModel(node) {
 export function sentence(users) {
   if (!users.length) return "";
   const name = users[0].title || users[0].type;
-  return `"${name}" takes this node's positive but not its model, so nothing will happen there: wire model to it too.`;
+  return t("\"{name}\" takes this node's positive but not its model, so nothing will happen there: wire model to it too.", { name });
 }
