@@ -7,7 +7,8 @@
 
 Coordinates run from 0 to 1, a stroke's width is a share of the canvas width. Boxes and polygons are
 painted first, strokes follow in their order; one with "fill" is an outline, painted or cut out whole.
-Where the numbers are no names (one is missing, or two are alike), regions are counted from the back.
+One with "off": true has strength 0. Where the numbers are no names (one is missing, or two are alike), regions are
+counted from the back.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def parse_canvas(node: str, canvas: str, width: int, height: int) -> RegionList:
         if len(regions) > MAX_REGIONS:
             raise DirectorError(node, f"the drawing has {len(regions)} regions; use {MAX_REGIONS} or fewer.")
         return tuple(make_region(node, str(r.get("phrase") or ""), _mask(r, width, height),
-                                 float(r.get("strength", 1.0)), number)
+                                 0.0 if r.get("off") is True else float(r.get("strength", 1.0)), number)
                      for r, number in zip(regions, _numbers(regions), strict=True))
     except DirectorError:
         raise

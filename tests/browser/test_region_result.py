@@ -92,3 +92,20 @@ def test_the_canvas_takes_its_shape_from_the_latent_and_says_where_a_drawing_doe
     assert (right - left) * 192 == pytest.approx((bottom - top) * 96, abs=0.1), "still a square"
     assert (renderer.widget("width"), renderer.widget("height")) == (192, 96)
     assert "Drawn at" not in renderer.find(".ad-notice").inner_text()
+
+
+def test_a_chip_is_dragged_to_another_depth_and_a_region_switched_off(renderer: Editor) -> None:
+    renderer.demo(TWO)
+    first, second = (renderer.find(".ad-region").nth(i).bounding_box() for i in range(2))
+    place = renderer.page.evaluate(f"() => {{ {FIND} return [...node.pos]; }}")
+    renderer.page.mouse.move(first["x"] + 30, first["y"] + 10)
+    renderer.page.mouse.down()
+    renderer.page.mouse.move(second["x"] + second["width"] - 5, second["y"] + 10, steps=5)
+    renderer.page.mouse.up()
+    renderer.frame()
+    assert [(r["number"], r["phrase"]) for r in renderer.regions()] == [(1, "blue square"), (2, "red circle")]
+    assert renderer.page.evaluate(f"() => {{ {FIND} return [...node.pos]; }}") == place, "the node stayed"
+    renderer.find("button[title^='This region on or off']").click()
+    renderer.frame()
+    assert [r.get("off") for r in renderer.regions()] == [None, True]
+    assert renderer.find(".ad-switched-off").count() == 1

@@ -158,3 +158,9 @@ def test_a_region_is_called_and_coloured_by_its_number() -> None:
     method = region_prompt(model, clip, canvas=drawn(5, 3), parts=regions(("cat", left()))).model
     (method,) = method.model_options["transformer_options"][CHAIN_KEY].methods
     assert method.warn() == "region 6 has no words in this prompt and was left out", "wired ones follow the drawn"
+
+
+@pytest.mark.parametrize(("off", "strength"), [(True, 0.0), (False, 1.5), (None, 1.5), ("yes", 1.5), (1, 1.5)])
+def test_a_region_that_is_off_has_strength_0(off: Any, strength: float) -> None:
+    (made,) = parse({"regions": [{"phrase": "x", "strength": 1.5, "off": off, "boxes": [[0, 0, 1, 1]]}]})
+    assert made.strength == strength

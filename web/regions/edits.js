@@ -45,6 +45,12 @@ export function bound(drawing, index, phrase) {
   return !own || own.phrase === phrase ? drawing : replaced(drawing, index, { ...own, phrase });
 }
 
+/** @param {Drawing} drawing @param {number} index */
+export function switched(drawing, index) {
+  const own = drawing.regions[index];
+  return replaced(drawing, index, { ...own, off: !own.off });
+}
+
 /** @param {Drawing} drawing @param {number} index @param {number} strength */
 export function weighted(drawing, index, strength) {
   const value = Number.isFinite(strength) ? rounded(clamp(strength, 0, MAX_STRENGTH)) : 1;

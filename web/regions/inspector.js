@@ -1,6 +1,6 @@
 // The selected region: its phrase with suggestions, its strength, its place in the order.
 import { css } from "../shared/colours.js";
-import { button, make } from "../shared/dom.js";
+import { button, make, press } from "../shared/dom.js";
 import { icon } from "../shared/icons.js";
 import { MAX_STRENGTH } from "./drawing.js";
 import { createPhraseField, inner } from "./phrase_field.js";
@@ -11,7 +11,7 @@ import { t } from "../shared/texts.js";
  * @typedef {object} InspectorEvents
  * @property {(phrase: string) => void} phrase
  * @property {(strength: number) => void} strength
- * @property {(command: "forward" | "backward" | "duplicate" | "delete") => void} command
+ * @property {(command: "forward" | "backward" | "duplicate" | "delete" | "switch") => void} command
  * @property {(phrase: string) => void} insert
  * @property {(phrase: string) => void} enter
  * @property {(typed: string) => string[]} suggest
@@ -24,7 +24,8 @@ export function createInspector(on) {
   const strength = createStrength(on.strength);
   const chip = make("span", { className: "ad-chip" });
   const insert = button(t("Insert into prompt"), t("Put these words at the end of the prompt (Enter)"), () => on.insert(phrase.field.value));
-  const order = orderButtons(on);
+  const power = button(icon("power"), t("This region on or off (O); off, it keeps its strength"), () => on.command("switch"));
+  const order = [power, ...orderButtons(on)];
   const element = make("div", { className: "ad-inspector" },
     make("div", { className: "ad-row" }, chip, phrase.element, insert),
     make("div", { className: "ad-row" }, make("span", { className: "ad-faint" }, t("strength")), ...strength.fields,
@@ -37,6 +38,7 @@ export function createInspector(on) {
       element.classList.toggle("ad-off", !region);
       for (const field of [phrase.field, ...strength.fields, ...order]) field.disabled = !region;
       phrase.show(region, missing);
+      press(power, !!region && !region.off);
       strength.show(region?.strength ?? 1);
       chip.style.background = region ? css(region.number) : "transparent";
       chip.textContent = region ? String(region.number) : "";

@@ -82,16 +82,18 @@ let scratch = null;
 
 /** @type {(to: CanvasRenderingContext2D, w: number, h: number, unit: number, region: Region, strong: boolean, clear: boolean) => void} clear: a picture shines through */
 function paintRegion(to, w, h, unit, region, strong, clear) {
-  const alpha = (strong ? 0.55 : 0.36) * (clear ? 0.45 : 1);
+  const alpha = (strong ? 0.55 : 0.36) * (clear ? 0.45 : 1) * (region.off ? 0.3 : 1);
   if (!region.strokes.length) {
     to.fillStyle = css(region.number, alpha);
     to.strokeStyle = css(region.number);
     to.lineWidth = (strong ? 2 : 1.25) * unit;
+    to.setLineDash(region.off ? [2 * unit, 3 * unit] : []);
     for (const outline of outlines(region)) {
       trace(to, outline, w, h);
       to.fill();
       to.stroke();
     }
+    to.setLineDash([]);
     return;
   }
   scratch ??= document.createElement("canvas");

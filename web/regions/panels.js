@@ -1,7 +1,7 @@
 // Everything around the canvas: tools above it; words, regions, the selected region and a sentence below.
 import { completions, find } from "../shared/words.js";
 import { createChips } from "./chips.js";
-import { bound, weighted } from "./edits.js";
+import { bound, reordered, weighted } from "./edits.js";
 import { createInspector } from "./inspector.js";
 import { createNotice } from "./notice.js";
 import { createPromptStrip } from "./prompt_strip.js";
@@ -26,7 +26,10 @@ export function createPanels(store, on, around) {
   return {
     toolbar: toolbarOf(store, on, around),
     strip: createPromptStrip({ pick: (first, last) => store.set(picked(store.get(), first, last)), leave: around.leave }),
-    chips: createChips((index) => store.set(committed(store.get(), store.get().drawing, index))),
+    chips: createChips({
+      select: (index) => store.set(committed(store.get(), store.get().drawing, index)),
+      reorder: (from, to) => store.set(committed(store.get(), reordered(store.get().drawing, from, to), to)),
+    }),
     inspector: inspectorOf(store, on, around),
     notice: createNotice({
       keep: () => store.set(committed(store.get(), refitted({ ...store.get().drawing, size: drawnSize(store.get()) }, store.get().size))),

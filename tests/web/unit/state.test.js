@@ -15,7 +15,7 @@ const frozen = (value) => {
 test("no command changes a state in place, and every edit counts once", () => {
   const state = frozen({ ...held("red hat", "dog"), selected: 0 });
   const edits = [{ do: "new" }, { do: "nudge", x: 1, y: 0 }, { do: "grow", x: 1, y: 1 }, { do: "weigh", by: 0.05 },
-    { do: "duplicate" }, { do: "delete" }, { do: "order", by: 1 }, { do: "clear" }];
+    { do: "duplicate" }, { do: "delete" }, { do: "order", by: 1 }, { do: "switch" }, { do: "clear" }];
   for (const order of edits) {
     const next = acted(state, order);
     expect([order.do, next.edits]).toEqual([order.do, 1]);
@@ -39,6 +39,14 @@ test("a region keeps its number, and with it its colour, for life", () => {
   state = pasted(state, saved("cat", "cow"));
   expect(numbers()).toEqual([6, 5, 1, 2, 4, 3]);
   expect(withValue(FIRST, state.value).drawing.regions.map((r) => r.number)).toEqual(numbers());
+});
+
+test("a region that is off keeps its strength", () => {
+  const state = acted({ ...held("red hat", "dog"), selected: 1 }, { do: "switch" });
+  expect(state.drawing.regions.map((r) => [r.off, r.strength])).toEqual([[false, 1], [true, 1]]);
+  expect(JSON.parse(state.value).regions.map((r) => r.off)).toEqual([undefined, true]);
+  expect(withValue(FIRST, state.value).drawing.regions[1].off).toBe(true);
+  expect(acted(state, { do: "switch" }).drawing.regions[1].off).toBe(false);
 });
 
 test("a command for a region asks for one", () => {

@@ -152,6 +152,26 @@ test("words of wired regions are marked as theirs", () => {
   expect([...root.querySelectorAll(".ad-word.ad-bound:not(.ad-ghost)")].map((e) => e.textContent)).toEqual(["dog"]);
 });
 
+test("a chip is dragged to another place in the depth, and a press alone selects", () => {
+  const { seen, root, now } = editor(saved("red hat", "dog", "a"));
+  const chips = () => [...root.querySelectorAll(".ad-region")];
+  chips().forEach((chip, i) => { chip.getBoundingClientRect = () => ({ left: 100 * i, width: 100 }); });
+  const send = (chip, name, clientX) => chip.dispatchEvent(new PointerEvent(name, { button: 0, clientX, bubbles: true }));
+  const [first] = chips();
+  send(first, "pointerdown", 50);
+  send(first, "pointermove", 53);
+  send(first, "pointerup", 53);
+  first.click();
+  expect([seen.changes.length, chips()[0].getAttribute("aria-pressed")]).toEqual([0, "true"]);
+  chips().forEach((chip, i) => { chip.getBoundingClientRect = () => ({ left: 100 * i, width: 100 }); });
+  const [again] = chips();
+  send(again, "pointerdown", 50);
+  send(again, "pointermove", 240);
+  send(again, "pointerup", 240);
+  expect(now().map((r) => [r.number, r.phrase])).toEqual([[2, "dog"], [1, "a"], [3, "red hat"]]);
+  expect(seen.changes).toHaveLength(1);
+});
+
 test("of linked rows, words are marked in every row that has them, and what only one has is not stale", () => {
   const two = { rows: ["a green square", "a green square and a yellow star"], editable: false, note: "" };
   const { root } = editor(saved("yellow star", "green square"), two);
