@@ -103,3 +103,26 @@ def test_the_words_stand_below_the_targets_and_no_value_changes_its_place(render
     assert saved["nodes"][0]["widgets_values"] == before
     renderer.load(saved)
     assert renderer.page.evaluate(values) == before and renderer.page.evaluate(names) == found
+
+
+def test_rows_for_experts_are_behind_a_button(renderer: Editor) -> None:
+    """In the classic renderer it is ours, in Nodes 2.0 the host's; no value changes its place."""
+    add(renderer, "AttentionEdit")
+    before = renderer.page.evaluate("() => app.graph.serialize().nodes[0].widgets_values")
+    rows = """() => { const node = app.graph.nodes[0];
+        return node.widgets.filter((w) => node.isWidgetVisible(w)).map((w) => w.name); }"""
+    if renderer.vue:
+        assert renderer.page.get_by_text("more settings").count() == 0
+        return
+    few = renderer.page.evaluate(rows)
+    assert "reweight" in few and "legacy_tail" not in few and "attention_director_more" in few
+    assert renderer.page.locator("textarea[placeholder=keep_words]:visible").count() == 0
+    press = "() => app.graph.nodes[0].widgets.find((w) => w.name === 'attention_director_more').callback()"
+    renderer.page.evaluate(press)
+    many = renderer.page.evaluate(rows)
+    assert set(many) - set(few) >= {"keep_words", "legacy_tail", "self_max_grid"}
+    renderer.load(renderer.saved())
+    assert renderer.page.evaluate(rows) == many, "saved with the workflow"
+    assert renderer.page.evaluate("() => app.graph.serialize().nodes[0].widgets_values") == before
+    renderer.page.evaluate(press)
+    assert renderer.page.evaluate(rows) == few

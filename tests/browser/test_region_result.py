@@ -109,3 +109,20 @@ def test_a_chip_is_dragged_to_another_depth_and_a_region_switched_off(renderer: 
     renderer.frame()
     assert [r.get("off") for r in renderer.regions()] == [None, True]
     assert renderer.find(".ad-switched-off").count() == 1
+
+
+def test_the_numbers_of_a_custom_preset_are_read_where_they_were_written(renderer: Editor) -> None:
+    """They come and go with the preset, beside widgets that are not saved: the button for more, the line of a run."""
+    renderer.demo(TWO)
+    assert renderer.queue() == "execution_success"
+    renderer.status("active in step")
+    renderer.set_widget("preset", "custom")
+    for name, value in (("preset.decay_power", 2.5), ("preset.reencode_phrases", False), ("unbound_words", "paper"),
+                        ("uncovered", "paper")):
+        renderer.set_widget(name, value)
+    values = f"""() => {{ {FIND} return Object.fromEntries(node.widgets.filter((w) => w.serialize !== false)
+        .map((w) => [w.name, w.value])); }}"""
+    before = renderer.page.evaluate(values)
+    assert before["preset.decay_power"] == 2.5 and before["uncovered"] == "paper"
+    renderer.load(renderer.saved())
+    assert renderer.page.evaluate(values) == before

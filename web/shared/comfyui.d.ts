@@ -6,6 +6,8 @@ export interface Widget {
   value: any;
   options?: Record<string, any>;
   serialize?: boolean;
+  advanced?: boolean;
+  label?: string;
   callback?: (this: any, ...args: any[]) => any;
   element?: HTMLElement;
 }
@@ -53,6 +55,9 @@ export interface GraphNode {
   onConfigure?: (this: any, ...args: any[]) => void;
   onAdded?: (this: any, ...args: any[]) => void;
   onRemoved?: (this: any, ...args: any[]) => void;
+  showAdvanced?: boolean;
+  toggleAdvanced?(): void;
+  addWidget?(type: string, name: string, value: unknown, callback: () => void, options: Record<string, any>): Widget;
   onSerialize?: (this: GraphNode, saved: { widgets_values?: any[] }) => void;
   onExecuted?: (this: any, output: Record<string, any[]> | undefined, ...rest: any[]) => void;
   isInputConnected?(slot: number): boolean;

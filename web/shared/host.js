@@ -109,21 +109,30 @@ export function setWidget(node, name, value) {
   widget.callback?.(value);
 }
 
+/** @type {WeakSet<GraphNode>} */
+const compact = new WeakSet();
+
 /**
- * Put a widget that is not saved right behind another one. The host counts it among the saved values where it writes
- * them, and not where it reads them (frontend 1.47): its place is taken out, as it stands in files with the widget last.
- * @param {GraphNode} node @param {string} name @param {string} behind
+ * Widgets that are not saved may stand anywhere in this node. The host leaves a place for each among the values that it
+ * writes, and none where it reads them (frontend 1.47): these places are taken out. @param {GraphNode} node
  */
-export function placeBehind(node, name, behind) {
-  const widgets = node.widgets ?? [];
-  const place = (/** @type {string} */ wanted) => widgets.findIndex((widget) => widget.name === wanted);
-  const [widget] = widgets.splice(place(name), 1);
-  widgets.splice(place(behind) + 1, 0, widget);
+export function saveCompactly(node) {
+  if (compact.has(node)) return;
+  compact.add(node);
   const { onSerialize } = node;
   node.onSerialize = function (saved) {
     onSerialize?.call(this, saved);
     saved.widgets_values = saved.widgets_values?.filter((_, i) => this.widgets?.[i]?.serialize !== false);
   };
+}
+
+/** Put a widget that is not saved right behind another one. @param {GraphNode} node @param {string} name @param {string} behind */
+export function placeBehind(node, name, behind) {
+  const widgets = node.widgets ?? [];
+  const place = (/** @type {string} */ wanted) => widgets.findIndex((widget) => widget.name === wanted);
+  const [widget] = widgets.splice(place(name), 1);
+  widgets.splice(place(behind) + 1, 0, widget);
+  saveCompactly(node);
 }
 
 /** Pass a wheel turn or a middle-button drag on to the graph beneath. @param {App} app @param {WheelEvent | PointerEvent} event */

@@ -1,4 +1,5 @@
 // The line at a node's foot: a mark on its wiring while there is one, else what the last run did.
+import { saveCompactly } from "./host.js";
 import { keepPlace } from "./life.js";
 
 /** @typedef {import("./comfyui").GraphNode} GraphNode */
@@ -49,6 +50,7 @@ function lineWidget(node) {
     serialize: false, hideOnZoom: true, getMinHeight: height, getMaxHeight: height, margin: 2, socketless: true,
   });
   widget.serialize = false;
+  saveCompactly(node);
   keepPlace(node, element, NAME);
   const [width, size] = node.size;
   node.setSize([width, Math.max(size + height(), node.computeSize()[1])]);
