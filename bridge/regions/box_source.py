@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 EDITOR = "CreateBoundingBoxes"
 
@@ -31,10 +31,10 @@ def source_of_boxes(prompt: Any, unique_id: str) -> BoxSource:
     if not _is_link(link) or prompt.get(str(link[0]), {}).get("class_type") != EDITOR:
         return UNKNOWN
     own = _inputs(prompt, str(link[0]))
-    size = own.get("width"), own.get("height")
-    if not all(type(side) is int and side > 0 for side in size):
+    width, height = own.get("width"), own.get("height")
+    if not (type(width) is int and type(height) is int and width > 0 and height > 0):
         return UNKNOWN
-    return BoxSource(size, () if _is_link(own.get("bboxes")) else _words(own.get("editor_state")))
+    return BoxSource((width, height), () if _is_link(own.get("bboxes")) else _words(own.get("editor_state")))
 
 
 def _inputs(prompt: Any, node_id: str) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def _inputs(prompt: Any, node_id: str) -> dict[str, Any]:
     return dict(inputs) if isinstance(inputs, Mapping) else {}
 
 
-def _is_link(value: Any) -> bool:
+def _is_link(value: Any) -> TypeGuard[list[Any]]:
     return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and type(value[1]) is int
 
 
@@ -51,5 +51,5 @@ def _words(state: Any) -> tuple[str, ...]:
     """The description of each box, else its text; the page wraps a list so that it is no link."""
     boxes = state.get("__value__") if isinstance(state, Mapping) else state
     entries = [box for box in boxes if isinstance(box, Mapping)] if isinstance(boxes, list) else []
-    told = [box.get("metadata") if isinstance(box.get("metadata"), Mapping) else {} for box in entries]
+    told = [meta if isinstance(meta := box.get("metadata"), Mapping) else {} for box in entries]
     return tuple(str(one.get("desc") or one.get("text") or "").strip() for one in told)

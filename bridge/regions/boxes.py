@@ -80,7 +80,8 @@ def _measured(node: str, number: int, box: _Raw, size: tuple[float, float]) -> B
         raise DirectorError(node, f"box {number} goes from {x0:g}, {y0:g} to {x1:g}, {y1:g}, which is beyond "
                                   f"{across:g} x {down:g}; set width and height to the picture the boxes were "
                                   "measured on.")
-    return Box(tuple(min(1.0, max(0.0, share)) for share in corners), box.phrase)
+    left, top, right, bottom = (min(1.0, max(0.0, share)) for share in corners)
+    return Box((left, top, right, bottom), box.phrase)
 
 
 def _listed(boxes: Any) -> list[Any] | None:

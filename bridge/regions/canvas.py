@@ -55,9 +55,8 @@ def parse_canvas(node: str, canvas: str, width: int, height: int) -> RegionList:
 
 
 def _numbers(regions: list[dict[str, Any]]) -> list[int]:
-    given = [r.get("number") for r in regions]
-    names = {n for n in given if type(n) is int and 0 < n <= MAX_NUMBER}
-    return list(given) if len(names) == len(given) else list(range(len(regions), 0, -1))
+    given = [n for r in regions if type(n := r.get("number")) is int and 0 < n <= MAX_NUMBER]
+    return given if len(set(given)) == len(regions) else list(range(len(regions), 0, -1))
 
 
 def mask_size(width: int, height: int) -> tuple[int, int]:
