@@ -12,6 +12,7 @@ Per picture: a list of such lists, or of such dicts, of which the first is taken
 Text is JSON of any of these.
 
 Numbers are pixels of the canvas, unless none of them reaches 2: then they are shares of it. Elements never are pixels.
+A box that lies beyond the canvas by more than a detector's rounding was measured on another one, and is refused.
 Words: the desc of its metadata, or its desc, text, label or class. A number is no word.
 """
 
@@ -31,6 +32,7 @@ MOST_CHARACTERS = 1_000_000
 MOST_BOXES = 128  # a mask of a megapixel each
 EXPECTED = "expected x, y, width and height, four corners, or an element with bbox."
 _LEAST_PIXELS = 2.0
+_ROUNDING = 0.02  # of a side
 _MANY = ("bboxes", "boxes", "quad_boxes")
 _DESCRIBED = ("desc", "text")
 _WORDS = (*_DESCRIBED, "label", "class", "class_name")
@@ -72,13 +74,19 @@ def read_boxes(node: str, boxes: Any, width: int, height: int) -> list[Box]:
     raw = [_read_box(node, number, box) for number, box in enumerate(given, 1)]
     free = [abs(value) for box in raw if not box.grid for value in box.corners]
     pixels = bool(free) and max(free) >= _LEAST_PIXELS
-    return [_measured(box, (width, height) if pixels else (1, 1)) for box in raw]
+    return [_measured(node, number, box, (width, height) if pixels else (1, 1)) for number, box in enumerate(raw, 1)]
 
 
-def _measured(box: _Raw, size: tuple[float, float]) -> Box:
+def _measured(node: str, number: int, box: _Raw, size: tuple[float, float]) -> Box:
     across, down = (box.grid, box.grid) if box.grid else size
     x0, y0, x1, y1 = box.corners
-    return Box((x0 / across, y0 / down, x1 / across, y1 / down), box.phrase)
+    corners = (x0 / across, y0 / down, x1 / across, y1 / down)
+    if not all(-_ROUNDING <= share <= 1 + _ROUNDING for share in corners):
+        raise DirectorError(node, f"box {number} goes from {x0:g}, {y0:g} to {x1:g}, {y1:g}, which is beyond "
+                                  f"{across:g} x {down:g}; set width and height to the picture the boxes were "
+                                  "measured on.")
+    left, top, right, bottom = (min(1.0, max(0.0, share)) for share in corners)
+    return Box((left, top, right, bottom), box.phrase)
 
 
 def _listed(boxes: Any) -> list[Any] | None:

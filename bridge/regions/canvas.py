@@ -1,12 +1,14 @@
 """The drawing on a RegionPrompt: regions as vectors in the workflow, turned into masks here.
 
-    {"version": 1, "regions": [{"phrase": "red hat", "strength": 1.0,
+    {"version": 1, "regions": [{"number": 1, "phrase": "red hat", "strength": 1.0,
         "boxes": [[x0, y0, x1, y1]], "polygons": [[[x, y], ...]],
         "strokes": [{"width": 0.05, "points": [[x, y], ...], "erase": false},
                     {"fill": true, "points": [[x, y], ...], "erase": true}]}]}
 
 Coordinates run from 0 to 1, a stroke's width is a share of the canvas width. Boxes and polygons are
 painted first, strokes follow in their order; one with "fill" is an outline, painted or cut out whole.
+One with "off": true has strength 0. Where the numbers are no names (one is missing, or two are alike), regions are
+counted from the back.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from .region import RegionList, make_region
 VERSION = 1
 MAX_CHARACTERS = 1_000_000
 MAX_REGIONS = 64
+MAX_NUMBER = 999
 MASK_PX = 1024
 
 
@@ -44,7 +47,13 @@ def parse_canvas(node: str, canvas: str, width: int, height: int) -> RegionList:
         if len(regions) > MAX_REGIONS:
             raise DirectorError(node, f"the drawing has {len(regions)} regions; use {MAX_REGIONS} or fewer.")
         return tuple(make_region(node, str(r.get("phrase") or ""), _mask(r, width, height),
-                                 float(r.get("strength", 1.0))) for r in regions)
+                                 0.0 if r.get("off") is True else float(r.get("strength", 1.0)), number)
+                     for r, number in zip(regions, _numbers(regions), strict=True))
+
+
+def _numbers(regions: list[dict[str, Any]]) -> list[int]:
+    given = [n for r in regions if type(n := r.get("number")) is int and 0 < n <= MAX_NUMBER]
+    return given if len(set(given)) == len(regions) else list(range(len(regions), 0, -1))
 
 
 def mask_size(width: int, height: int) -> tuple[int, int]:
