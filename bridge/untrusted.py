@@ -75,7 +75,7 @@ def finite(value: Any) -> float:
 
 def within(value: Any, least: float, most: float) -> bool:
     """True for a number within bounds; a linked one passes by the widget's limits, and may be NaN or endless."""
-    return isinstance(value, Real) and least <= value <= most
+    return issubclass(type(value), Real) and least <= value <= most
 
 
 def require_number(node: str, name: str, value: Any, least: float, most: float) -> None:
