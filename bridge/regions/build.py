@@ -54,10 +54,7 @@ def build(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Condit
     phrases, regions = list(chosen.phrases), chosen.regions
     check_claims(node, phrases, tag)
     masks = stack_masks(node, [r.mask for r in regions]) if regions else torch.zeros(1, 1, 64, 64, dtype=torch.bool)
-    preview = region_preview(masks[0], [r.phrase for r in regions] or [""], chosen.numbers or [1], width, height,
-                             [*(f"{name}: empty mask" for name in chosen.placeless),
-                              *(f"region {number}: no words in this prompt" for number in chosen.unbound)])
-    shown = masks.flatten(0, 1).float()
+    preview, shown = chosen.preview(masks[0], width, height), masks.flatten(0, 1).float()
     strengths = tuple(strength * region.strength for region in regions)
     if not any(strengths):
         return Outputs(model, conditioning, shown, preview)
@@ -90,6 +87,13 @@ class Chosen:
     numbers: tuple[int, ...]
     unbound: tuple[int, ...]
     placeless: tuple[str, ...]
+
+    def preview(self, masks: torch.Tensor, width: int, height: int) -> torch.Tensor:
+        """The regions and what is left out, as ``region_preview`` draws them. masks: [R, H, W], one layout's."""
+        left_out = [*(f"{name}: empty mask" for name in self.placeless),
+                    *(f"region {number}: no words in this prompt" for number in self.unbound)]
+        return region_preview(masks, [region.phrase for region in self.regions] or [""], self.numbers or [1], width,
+                              height, left_out)
 
 
 def choose(node: str, clip: Any, regions: RegionList, tag: PromptTag, typed: str) -> Chosen:

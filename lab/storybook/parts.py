@@ -2,84 +2,32 @@
 
 Parts come in a fixed order, each takes its share of ``--seconds``, and each leaves a file in ``--folder``: what is
 there is not made again, and what was interrupted goes on. The same command runs on a GPU and on a CPU; torch is
-enough, but ``gate`` needs the host.
+enough; ``gate`` generates through the host where there is one.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from . import storage
-from .atlas import Atlas, read_atlas
-from .course import Budget, Clock, Log, fast_matmuls, load, save_whole
+from .course import Budget, Clock, Log, fast_matmuls, save_whole
 from .data import Order, chunks, encode, keep, kept
-from .gate import SETTINGS, Generator, Job, host_generator, jobs, measure_gate, report
-from .nets.vae import Vae
-from .render import Renderer
-from .sample import generate
+from .judge import make_gate, make_look, make_measure, make_publish
 from .scene import Scenes
-from .sizes import MODELS, Sizes, sizes
+from .sizes import MODELS, sizes
 from .train_models import begin_with, train_model, warm_up
 from .train_vae import train_vae
+from .workshop import ASKED_FOR, Workshop
 
 SHARES = {"warm": 0.1, "vae": 0.17, "latents": 0.13, "model": 0.68, "file": 0.005, "oracle": 0.3, "measure": 0.05,
           "look": 0.04, "gate": 0.5, "publish": 0.005}
 PARTS = tuple(SHARES)
 USUAL = ("vae", "latents", "model", "file")
-ASKED_FOR = ("warm", "publish")  # parts that "all" leaves out
 KEPT_AT_MOST = 8 << 30  # bytes of latents worth writing
-BY_EYE = 100  # generated pictures on which the oracle is checked by a person
-ROOT = Path(__file__).resolve().parents[2]
-ASSETS, RESULTS = ROOT / "assets", ROOT / "lab" / "results" / "storybook.json"
-
-
-@dataclass(eq=False)
-class Workshop:
-    """What every part needs: where files lie, on which device, how large, and how much time is left."""
-
-    folder: Path
-    model: str
-    device: torch.device
-    sizes: Sizes
-    clock: Clock
-    log: Log
-    seed: int = 0
-    begin: Path | None = None
-
-    @property
-    def atlas(self) -> Atlas:
-        return read_atlas()
-
-    def renderer(self) -> Renderer:
-        return Renderer(self.atlas, self.device)
-
-    def file(self, part: str) -> Path:
-        """What a part leaves."""
-        name = {"vae": f"vae-{self.model}.safetensors", "latents": f"latents-{self.model}.pt",
-                "model": f"{self.model}.safetensors", "file": f"storybook_{self.model}.safetensors",
-                "oracle": "oracle.safetensors", "measure": "measure.json", "look": f"look-{self.model}.png",
-                "gate": f"gate-{self.model}.json", **{name: f"{name}-{self.model}" for name in ASKED_FOR}}[part]
-        return self.folder / name
-
-    def vae(self, model: str | None = None) -> Vae:
-        net = self.sizes.new_vae(model or self.model)
-        load(replace_model(self, model or self.model).file("vae"), net)
-        last = torch.channels_last if self.device.type == "cuda" else torch.preserve_format
-        return net.to(self.device, memory_format=last)
-
-    def known_vaes(self) -> dict[str, Vae]:
-        """The VAEs that are trained already."""
-        return {model: self.vae(model) for model in MODELS if replace_model(self, model).file("vae").exists()}
-
-
-def replace_model(shop: Workshop, model: str) -> Workshop:
-    return replace(shop, model=model)
 
 
 def make_vae(shop: Workshop, seconds: float) -> None:
@@ -153,102 +101,9 @@ def make_oracle(shop: Workshop, seconds: float) -> None:
                  Budget(own.oracle_steps, seconds, peak=1.5e-3, flat=0.2), shop.log, own.oracle_batch, own.pool)
 
 
-def make_measure(shop: Workshop) -> None:
-    """How far the oracle can be trusted."""
-    from .measure import measure_oracle
-    from .oracle import Oracle
-
-    oracle = Oracle.read(shop.file("oracle"), shop.device)
-    rows = measure_oracle(oracle, shop.renderer(), shop.atlas, shop.known_vaes(), shop.sizes.measured,
-                          shop.sizes.views, shop.sizes.looks_every)
-    for name, row in rows.items():
-        shop.log.say(name, **row)
-    shop.file("measure").write_text(json.dumps(rows, indent=1), encoding="utf-8")
-
-
-def make_look(shop: Workshop) -> None:
-    """A sheet of 48 generated pictures in plain torch, and the gate's numbers on them where there is an oracle."""
-    from .detector import Detector
-    from .oracle import Oracle
-    from .sheet import sheet
-
-    net = load(shop.file("model"), shop.sizes.new_pair(shop.model)).to(shop.device)
-    some = jobs(shop.atlas, min(48, shop.sizes.gate))
-    vae, steps = shop.vae(), shop.sizes.gate_steps
-
-    def own(part: Sequence) -> torch.Tensor:
-        return generate(shop.model, net, vae, [job.caption for job in part], part[0].seed, steps)
-
-    path = shop.file("oracle")
-    oracle = Oracle.read(path, shop.device) if path.exists() else Oracle(Detector(len(shop.atlas), 16))
-    gated = measure_gate(own, oracle, some)
-    sheet(gated.pictures, [job.caption.text for job in some], 8).save(shop.file("look"))
-    shop.log.say(f"look: {shop.file('look')}")
-    for line in report(gated.row) if path.exists() else ():
-        shop.log.say(f"look: {line}")
-
-
-def gate_generator(shop: Workshop) -> tuple[str, Generator, int]:
-    """Whose sampler, how it generates, and so many pictures at once: the host's where it is, else the plain one."""
-    import host
-
-    steps = shop.sizes.gate_steps
-    if host.named_folder():
-        import engine
-
-        engine.enter()
-        settings = replace(SETTINGS[shop.model], steps=steps)
-        return "host", host_generator(shop.file("file"), settings), 16
-    weights = storage.read_for_training(shop.file("file"))[1]  # as they ship
-    net = shop.sizes.new_pair(shop.model)
-    net.load_state_dict(weights)
-    net, vae = net.to(shop.device).eval(), shop.vae()
-
-    def generate_plainly(part: Sequence[Job]) -> torch.Tensor:
-        return generate(shop.model, net, vae, [job.caption for job in part], part[0].seed, steps)
-
-    return "plain", generate_plainly, 250
-
-
-def make_gate(shop: Workshop) -> None:
-    """The gate's numbers; and a sheet on which the oracle is checked by eye."""
-    from .oracle import Oracle
-    from .sheet import seen_sheet
-
-    oracle = Oracle.read(shop.file("oracle"), shop.device)
-    some = jobs(shop.atlas, shop.sizes.gate)
-    sampler, own, batch = gate_generator(shop)
-    gated = measure_gate(own, oracle, some, batch)
-    for line in report(gated.row):
-        shop.log.say(f"gate: {line}")
-    first = slice(0, BY_EYE)
-    seen_sheet(gated.pictures[first], [job.caption.text for job in some[first]], gated.seen[first], 10).save(
-        shop.file("gate").with_suffix(".jpg"), quality=88)
-    row = {"model": shop.model, "sampler": sampler} | gated.row
-    shop.file("gate").write_text(json.dumps(row, indent=1), encoding="utf-8")
-
-
 def make_warm(shop: Workshop) -> None:
     """Two steps of the model at full size on nothing: whoever trains it next finds its kernels compiled."""
     warm_up(shop.model, shop.sizes.new_pair(shop.model), shop.sizes.batch(shop.model), shop.device)
-
-
-def make_publish(shop: Workshop) -> None:
-    """What is final: the model into assets/, the oracle beside this file, the numbers into lab/results."""
-    from shutil import copyfile
-
-    from .oracle import SHIPPED
-
-    copyfile(shop.file("file"), ASSETS / shop.file("file").name)
-    copyfile(shop.file("oracle"), SHIPPED)
-    rows: list[dict[str, object]] = [{"variant": name} | row for name, row in
-                                     json.loads(shop.file("measure").read_text(encoding="utf-8")).items()]
-    for model in MODELS:
-        gate = replace_model(shop, model).file("gate")
-        if gate.exists():
-            rows.append({"variant": "unpatched"} | json.loads(gate.read_text(encoding="utf-8")))
-    RESULTS.write_text(json.dumps({"bench": "storybook", "rows": rows}, indent=1) + "\n", encoding="utf-8")
-    shop.log.say(f"published {shop.file('file').name}, the oracle and {RESULTS.name}")
 
 
 def run(shop: Workshop, wanted: Sequence[str]) -> None:

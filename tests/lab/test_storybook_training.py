@@ -16,12 +16,13 @@ from storybook.caption import training_caption
 from storybook.cast import WITH_LOOKS
 from storybook.course import Budget, Clock, Course, Log
 from storybook.data import LAYOUTS, Batch, Order, TrainingSet, chunks, encode, make_chunk, portraits
-from storybook.parts import ASKED_FOR, SHARES, Workshop, main, run
+from storybook.parts import SHARES, main, run
 from storybook.render import Renderer
 from storybook.scene import Scenes
 from storybook.sizes import MODELS, TINY, Sizes
 from storybook.train_models import begin_with, hidden_matrices, reading_loss, schedule
 from storybook.words import PARTS, words
+from storybook.workshop import ASKED_FOR, Workshop
 
 ATLAS = read_atlas()
 CPU = torch.device("cpu")
