@@ -1,8 +1,9 @@
 """Starters: example workflows for a model of one's own, one a family and method, named by the family first.
 
-`python3 lab/run.py variants` writes them again. Those for Stable Diffusion 1.5 and, where weights for it exist,
-SDXL are derived here from a demo workflow: same wires, with Load Checkpoint in place of the demo model, sizes and
-sampling that suit the family, and other words. A test compares the committed files with what is derived.
+`python3 lab/run.py variants` writes them again; those for transformers are in starters.py. Those for Stable Diffusion
+1.5 and, where weights for it exist, SDXL are derived here from a demo workflow: same wires, with Load Checkpoint in
+place of the demo model, sizes and sampling that suit the family, and other words. A test compares the committed files
+with what is derived.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from starters import starters
 from variant_control import NAME as CONTROLLED
 from variant_control import with_control_net
 from variant_pictures import mark
@@ -22,6 +24,7 @@ from variant_words import ADVICE, CHECKED, WORDS
 from workflow_edit import Node, Workflow, add, connect, field, of_type, remove, socket, targets
 
 FOLDER = Path(__file__).resolve().parent.parent / "workflows"
+TRANSFORMER = FOLDER / "04 Region Prompt - on a transformer.json"
 LOADER = "CheckpointLoaderSimple"
 CHECKPOINT = "your-checkpoint.safetensors"
 DEMO_SIDE = 128
@@ -173,6 +176,8 @@ def variants() -> Iterator[tuple[str, Workflow, Path, str]]:
             for family in families_of(source):
                 yield (starter_name(family.label, number), derive(number, source, family), path.with_suffix(".jpg"),
                        family.label + more)
+    for name, workflow, words in starters(json.loads(TRANSFORMER.read_text(encoding="utf-8"))):
+        yield name, workflow, TRANSFORMER.with_suffix(".jpg"), words
 
 
 def text_of(workflow: Workflow) -> str:
@@ -186,9 +191,10 @@ def main() -> None:
         (FOLDER / f"{name}.jpg").write_bytes(mark(thumbnail, words))
         kept.add(name)
         print(name)
+    families = {name.partition(" - ")[0] for name in kept}
     for path in FOLDER.iterdir():
-        if not path.stem[:2].isdigit() and path.stem not in kept:
-            path.unlink()  # a starter that was renamed or is gone; the demos have numbers
+        if path.stem.partition(" - ")[0] in families and path.stem not in kept:
+            path.unlink()  # a starter that was renamed or is gone
             print(f"removed {path.name}")
 
 
