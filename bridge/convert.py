@@ -15,8 +15,11 @@ MOST_DB = 100.0
 def mask_to_bhw(mask: torch.Tensor) -> torch.Tensor:
     """A MASK as [B, H, W] on the CPU, B at least 1; some nodes give [H, W] or [B, 1, H, W].
 
-    A batch of no masks, as a detector gives that found nothing, is one mask of nothing.
+    A batch of no masks, as a detector gives that found nothing, is one mask of nothing. Raises ValueError for a tensor
+    of other axes.
     """
+    if not 2 <= mask.ndim <= 4:
+        raise ValueError(f"a mask has 2 to 4 axes and this has {mask.ndim}; wire a MASK.")
     if mask.ndim == 2:
         mask = mask[None]
     elif mask.ndim == 4:
@@ -24,6 +27,14 @@ def mask_to_bhw(mask: torch.Tensor) -> torch.Tensor:
     if not mask.numel():
         mask = torch.zeros(1, *(max(1, side) for side in mask.shape[-2:]))
     return mask.detach().to("cpu", torch.float32)
+
+
+def require_pictures(node: str, name: str, images: torch.Tensor) -> None:
+    """Raise DirectorError for what is no IMAGE [B, H, W, 3 or more] of numbers."""
+    if images.ndim != 4 or images.shape[-1] < 3 or not images.numel():
+        raise DirectorError(node, f"{name} is {tuple(images.shape)}, not a batch of colour pictures; wire an IMAGE.")
+    if not torch.isfinite(images).all():
+        raise DirectorError(node, f"{name} contains values that are not numbers; make the picture again.")
 
 
 def stack_masks(node: str, masks: Sequence[torch.Tensor]) -> torch.Tensor:

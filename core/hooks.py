@@ -46,6 +46,13 @@ class SumsUp(Protocol):
 
 
 @runtime_checkable
+class Warns(Protocol):
+    """Says what of its inputs it could not use, for the line on the node; "" for nothing."""
+
+    def warn(self) -> str: ...
+
+
+@runtime_checkable
 class NamesItsPart(Protocol):
     """Is a part of what a node does that has a sentence of its own after the run, such as "inversion"."""
 

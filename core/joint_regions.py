@@ -122,7 +122,7 @@ class JointRegionAttention(RegionAttention):
     def _columns(self, call: AttentionCall, block: Block, tag: PromptTag, image: int) -> _Columns:
         """R of a block as columns, and what scales it at each query."""
         prompt = image % len(tag.rows)
-        grids = masks_on_grid(self.masks, call.latent_grid, call.grid)
+        grids = masks_on_grid(self.masks, call.grid)
         pixels = self.pixel_members(tag, prompt, grids[image % len(grids)])
         if block.queries.kind == "text":
             bound = self.token_members(tag, prompt, block.queries.length)[:len(self.phrases)]

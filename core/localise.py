@@ -163,5 +163,5 @@ class LocaliseSubjects:
     def _masks(self, call: AttentionCall, span: RowSpan) -> torch.Tensor:
         """Each image's masks on the layer's grid: bool [rows, S, Nq]."""
         grids = call.scratch.once(("localise masks", self, call.grid, call.q.device), lambda: masks_on_grid(
-            self.masks, call.latent_grid, call.grid).to(call.q.device))
+            self.masks, call.grid).to(call.q.device))
         return grids[[image % len(grids) for image in span.images]]

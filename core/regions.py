@@ -86,7 +86,8 @@ class RegionAttention:
 
     phrases: one per region. masks: bool [I, R, H, W], one layout (I = 1) or one per image.
     strengths: one per region, multiplies the rule at the pixels it covers. uncovered: the same at the
-    pixels of no region. left_out: regions that were given but have no place.
+    pixels of no region. left_out: regions that were given but have no place. unbound: what the
+    editor calls the regions that were given but whose words no prompt has.
     """
 
     key: str
@@ -98,12 +99,18 @@ class RegionAttention:
     label: str = "RegionPrompt"
     uncovered: float = 1.0
     left_out: int = 0
+    unbound: tuple[int, ...] = ()
 
     why_no_area: ClassVar[str] = "the regions already say what goes where"
 
     def sum_up(self, scratch: Scratch) -> str:
         without = f", {self.left_out} left out (empty mask)" if self.left_out else ""
         return f"{len(self.phrases)} region{'s' * (len(self.phrases) != 1)}{without}"
+
+    def warn(self) -> str:
+        names, many = ", ".join(map(str, self.unbound)), len(self.unbound) > 1
+        left_out = f"region{'s' * many} {names} {'have' if many else 'has'} no words in this prompt and "
+        return f"{left_out}{'were' if many else 'was'} left out" if names else ""
 
     def records(self, scratch: Scratch) -> dict[str, tuple[tuple[Phrase, ...], torch.Tensor]]:
         """What a readout measures by: the phrases, and where they belong, [I, R, 128, 128] in 0..1."""
@@ -159,7 +166,7 @@ class RegionAttention:
     def _make_geometry(self, call: AttentionCall, spans: Sequence[RowSpan], block: Block) -> _Geometry:
         """One image's geometry per row; rows that are not ours get zeros."""
         assert block.queries.grid is not None
-        grids = masks_on_grid(self.masks, call.latent_grid, block.queries.grid)
+        grids = masks_on_grid(self.masks, block.queries.grid)
         parts: list[_Geometry | None] = [None] * call.q.shape[0]
         for span in spans:
             assert span.tag is not None

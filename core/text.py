@@ -12,6 +12,7 @@ from .sequence import Segment
 from .words import ATOMS, PAUSES, SIGNS, VISIBLE, WORDS, classes, folded
 
 _BRACKETS = frozenset("()\\")
+LONGEST_SLIP = 200  # characters; whoever writes more has not mistyped a phrase, and comparing takes minutes
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,8 @@ class TextLayout:
     def nearest(self, phrase: TextLayout) -> str:
         """The run of as many words that looks most like the phrase, as typed; "" when nothing does."""
         wanted = phrase.units() or phrase.words()
+        if len(phrase.text) > LONGEST_SLIP:
+            return ""
         width = max(1, len(wanted))
         units = self.units()
         runs: dict[str, str] = {}

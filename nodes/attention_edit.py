@@ -8,16 +8,15 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..bridge.edit.build import EditOptions, build
-from ..bridge.errors import DirectorError
 from ..bridge.inversion.replay import replay
+from ..bridge.untrusted import require_number
 from .schema import CATEGORY, InversionSocket, known, number, percent, prompt, schedule, schema, unique_id
 
 NODE = "AttentionEdit"
 
 
 def share(name: str, value: float) -> float:
-    if not 0.0 <= value <= 1.0:
-        raise DirectorError(NODE, f"{name} is {value}; give a number from 0 to 1.")
+    require_number(NODE, name, value, 0, 1)
     return value
 
 

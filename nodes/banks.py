@@ -76,8 +76,7 @@ class AttnDirLoadBank(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, bank_name: str) -> str:
-        path = FILES.path(LOAD, bank_name)
-        return f"{path} {path.stat().st_mtime}"
+        return FILES.stamp(LOAD, bank_name)
 
 
 class AttnDirBankFromImages(io.ComfyNode):

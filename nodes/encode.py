@@ -23,9 +23,10 @@ class AttnDirEncode(io.ComfyNode):
                         "its words.",
             search_aliases=["clip text encode", "prompt words", "attention prompt"],
             inputs=[
-                io.Clip.Input("clip", tooltip="The text encoder of your checkpoint."),
+                io.Clip.Input("clip", tooltip="The text encoder of your model: CLIP, T5, Qwen, Mistral or Gemma."),
                 io.String.Input("text", multiline=True, dynamic_prompts=True,
-                                tooltip="The prompt. Weights such as (red hat:1.2) and embedding:name work as usual."),
+                                tooltip="The prompt. Weights such as (red hat:1.2) and embedding:name work as in "
+                                        "CLIP Text Encode."),
                 known(io.Boolean.Input, "one_prompt_per_line", default=False, advanced=True,
                       tooltip="On: each line is the prompt of one image of the batch, in turn. "
                               "Does nothing for a text of one line."),

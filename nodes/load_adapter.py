@@ -38,8 +38,8 @@ class AttnDirLoadAdapter(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, adapter_name: str, save_as_safetensors: bool = False) -> tuple[str, float, bool]:
-        return adapter_name, FILES.path(NODE, adapter_name).stat().st_mtime, save_as_safetensors
+    def fingerprint_inputs(cls, adapter_name: str, save_as_safetensors: bool = False) -> tuple[str, bool]:
+        return FILES.stamp(NODE, adapter_name), save_as_safetensors
 
     @classmethod
     def execute(cls, adapter_name: str, save_as_safetensors: bool = False) -> io.NodeOutput:

@@ -27,6 +27,10 @@ class AttnDirLoadPredictor(io.ComfyNode):
         )
 
     @classmethod
+    def fingerprint_inputs(cls, predictor_name: str) -> str:
+        return FILES.stamp(LOADER, predictor_name)
+
+    @classmethod
     def execute(cls, predictor_name: str) -> io.NodeOutput:
         return io.NodeOutput(load_predictor(predictor_name))
 

@@ -20,7 +20,7 @@ class AttnDirRegion(io.ComfyNode):
             display_name="Region",
             category=CATEGORY,
             description="Binds some words of the prompt to a mask. Chain several, then wire them into Region Prompt.",
-            search_aliases=["regional prompt mask", "attention region", "densediffusion region"],
+            search_aliases=["regional prompt mask", "attention region", "densediffusion region", "mask prompt"],
             inputs=[
                 io.String.Input("phrase", default="",
                                 tooltip="Exact words of the prompt, such as: red hat. cat#2 is the second cat. "

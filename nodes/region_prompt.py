@@ -31,7 +31,7 @@ def custom_inputs(note: str = "") -> list[Any]:
         percent("end_percent", 0.3, "Where in the run it ends. Equal to its start: does nothing." + note),
         io.Boolean.Input("reencode_phrases", default=True,
                          tooltip="Encode each region's words on their own, so that colours stay with their objects. "
-                                 "Does nothing on Flux, Lumina 2 and Z-Image." + note),
+                                 "Does nothing on Flux, Chroma, Lumina 2 and Z-Image." + note),
     ]
 
 
@@ -55,8 +55,9 @@ def chosen_options(preset: Any, values: dict[str, Any]) -> RegionOptions:
 
 def typed_text(extra_pnginfo: Any, unique_id: str) -> str:
     """The prompt as it stands in the workflow, where the editor has not yet chosen among {a|b}; "" if unknown."""
-    workflow = (extra_pnginfo or {}).get("workflow") or {}
-    for node in workflow.get("nodes", ()):
+    workflow = extra_pnginfo.get("workflow") if isinstance(extra_pnginfo, dict) else None
+    nodes = workflow.get("nodes") if isinstance(workflow, dict) else None
+    for node in filter(lambda node: isinstance(node, dict), nodes if isinstance(nodes, list) else ()):
         values = node.get("widgets_values")
         if str(node.get("id")) == unique_id and isinstance(values, list) and values and isinstance(values[0], str):
             return values[0]
@@ -69,7 +70,7 @@ class RegionPrompt(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         inputs = [
-            io.Model.Input("model", tooltip="Stable Diffusion 1.x, 2.x, SDXL, Flux, Lumina 2 or Z-Image."),
+            io.Model.Input("model", tooltip="Stable Diffusion 1.x, 2.x, SDXL, Flux, Chroma, Lumina 2 or Z-Image."),
             io.Clip.Input("clip", tooltip="The text encoder of the same checkpoint."),
             prompt("The whole prompt, or the positive of another Attention Director node."),
             editor("canvas", "ATTN_DIR_REGION_CANVAS",
@@ -89,15 +90,16 @@ class RegionPrompt(io.ComfyNode):
                           "flattened. Does nothing when every pixel is covered."),
             known(io.Combo.Input, "text_share", options=["keep", "raise", "lower"], default="keep", advanced=True,
                   optional=True,  # prompts that were saved before it was there have none
-                  tooltip="How much the picture attends to text on Flux, Lumina 2 and Z-Image. keep: as much as "
-                          "without regions. raise: more. lower: less. Does nothing on other models."),
+                  tooltip="How much the picture attends to text on Flux, Chroma, Lumina 2 and Z-Image. keep: as much "
+                          "as without regions. raise: more. lower: less. Does nothing on other models."),
         ]
         return schema(
             node_id=NODE,
             display_name="Region Prompt (DenseDiffusion)",
             category=CATEGORY,
             description="Puts phrases of your prompt where you want them, in one pass, with any sampler.",
-            search_aliases=["DenseDiffusion", "regional prompt", "layout", "attention couple", "area composition"],
+            search_aliases=["DenseDiffusion", "regional prompt", "regional", "layout", "attention couple", "couple",
+                            "area composition", "draw boxes", "draw regions", "mask prompt", "inpaint regions"],
             has_intermediate_output=True,
             hidden=[io.Hidden.unique_id, io.Hidden.extra_pnginfo],
             inputs=inputs,

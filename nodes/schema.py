@@ -8,8 +8,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..bridge.errors import signed
-from ..core.schedule import Schedule, window
+from ..bridge.untrusted import require_window
+from ..core.schedule import Schedule
 
 CATEGORY = "Attention Director"
 Regions = io.Custom("ATTN_DIR_REGIONS")
@@ -65,5 +65,4 @@ def unique_id(node: type[io.ComfyNode]) -> str:
 
 def schedule(node: str, start: float, end: float, prefix: str = "") -> Schedule:
     """The window of two inputs of a node. Raises DirectorError for numbers that are not one."""
-    with signed(node):
-        return window(start, end, (f"{prefix}start_percent", f"{prefix}end_percent"))
+    return require_window(node, start, end, (f"{prefix}start_percent", f"{prefix}end_percent"))

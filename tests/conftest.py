@@ -37,8 +37,13 @@ if os.environ.get("PYTEST_XDIST_WORKER"):
     torch.set_num_threads(1)  # each worker has a core; threads that wait for each other cost more than they give
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--thorough", action="store_true", help="ten thousand cases for each property in tests/abuse, and "
+                                                             "forty interrupts of every node")
+
+
 # Files that import the bridge at the top cannot even be collected where there is no host.
-collect_ignore_glob = [] if os.environ.get("COMFYUI_PATH") else ["bridge/*"]
+collect_ignore_glob = [] if os.environ.get("COMFYUI_PATH") else ["bridge/*", "abuse/*"]
 ONE_SERVER = ("server", "browser")  # folders whose tests share one running server
 
 

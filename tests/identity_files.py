@@ -13,7 +13,7 @@ HIDDEN, LAYERS, IMAGE, PATCH = 64, 2, 32, 8
 
 def published(width: int = tiny.WIDTH, unet: bool = True, seed: int = 5) -> dict[str, torch.Tensor]:
     """A full state dict of the training model with random weights, by the published names."""
-    from attention_director.bridge.identity.vision import tower_names
+    from attention_director.bridge.identity.vision import tower_state
     from attention_director.core.fuse import FuseModule
 
     torch.manual_seed(seed)
@@ -21,7 +21,7 @@ def published(width: int = tiny.WIDTH, unet: bool = True, seed: int = 5) -> dict
     config = {"hidden_act": "quick_gelu", "hidden_size": HIDDEN, "image_size": IMAGE, "intermediate_size": 2 * HIDDEN,
               "model_type": "clip_vision_model", "num_attention_heads": 1, "num_channels": 3,
               "num_hidden_layers": LAYERS, "patch_size": PATCH, "projection_dim": width}
-    for name in tower_names(config):
+    for name in tower_state(config):
         out[f"image_encoder.{name}"] = _vision_tensor(name, width)
     out["image_encoder.vision_model.embeddings.position_ids"] = torch.arange((IMAGE // PATCH) ** 2 + 1)[None]
     out["text_encoder.embeddings.token_embedding.weight"] = torch.randn(5, width)

@@ -25,9 +25,10 @@ MAY_IMPORT = {
 }
 # What each room of bridge may import of the others, beside core. A method's room knows no other method's, and what
 # surrounds a run knows no method.
-SHARED = {"errors", "convert", "files", "families", "text", "run"}
+SHARED = {"errors", "convert", "untrusted", "tensor_files", "files", "pen", "families", "text", "run"}
 ROOMS = {
-    "errors": set(), "files": {"errors"}, "convert": {"errors"},
+    "errors": set(), "untrusted": {"errors"}, "tensor_files": {"untrusted"}, "files": {"errors", "untrusted"},
+    "convert": {"errors"}, "pen": {"untrusted"},
     "families": {"errors"}, "text": {"errors"}, "run": {"errors", "families", "text"},
     **{method: SHARED for method in ("regions", "edit", "inversion", "subject", "sketch", "identity", "record",
                                      "demo")},

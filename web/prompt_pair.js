@@ -2,9 +2,10 @@
 import { app } from "../../scripts/app.js";
 import { createView } from "./pair/view.js";
 import { addStyle } from "./shared/dom.js";
-import { recordStep, setWidget, watch, watchLinks, widgetOf } from "./shared/host.js";
+import { placeBehind, recordStep, setWidget, watch, watchLinks, widgetOf } from "./shared/host.js";
 import { keepPlace } from "./shared/life.js";
 import { promptOf } from "./shared/prompts.js";
+import { t } from "./shared/texts.js";
 
 /** @typedef {import("./shared/comfyui").GraphNode} GraphNode */
 
@@ -22,7 +23,7 @@ function addPair(node) {
   });
   const readAll = () => {
     const prompt = promptOf(node);
-    const note = prompt.note ? "The prompts come from another node; type weights in reweight." : "";
+    const note = prompt.note ? t("The prompts come from another node; type weights in reweight.") : "";
     const [source = "", ...targets] = prompt.rows;
     view.show({ source, targets: targets.join("\n"), reweight: String(widgetOf(node, "reweight")?.value ?? ""), note });
   };
@@ -30,6 +31,7 @@ function addPair(node) {
     serialize: false, getMinHeight: () => HEIGHT, margin: 6, hideOnZoom: true, socketless: true,
   });
   widget.serialize = false; // the one above keeps it out of the prompt, this one out of the workflow
+  placeBehind(node, NAME, "targets");
   keepPlace(node, view.element, NAME);
   for (const name of ["text", "targets", "reweight"]) watch(node, name, readAll);
   watchLinks(node, readAll);

@@ -6,6 +6,7 @@ import { createView } from "./readout/view.js";
 import { addStyle } from "./shared/dom.js";
 import { hideOutputImages, isTravelling, outputOf, passToGraph, watch, widgetOf } from "./shared/host.js";
 import { attachLife } from "./shared/life.js";
+import { said, t } from "./shared/texts.js";
 
 /** @typedef {import("./shared/comfyui").GraphNode} GraphNode */
 
@@ -14,8 +15,8 @@ const NAME = "attention_director_readout_view";
 const MARGIN = 6;
 const MIN_HEIGHT = 340;
 const MIN_WIDTH = 300;
-const EMPTY = "Queue to see what the run attended to.";
-const GONE = "The maps of this run are no longer on the server; queue again.";
+const EMPTY = said("Press Run to see what it attended to.");
+const GONE = said("The maps of this run are no longer on the server; press Run again.");
 
 /** Viewers by node, for what the server says of a run that failed. @type {Map<GraphNode, ReturnType<typeof createView>>} */
 const viewers = new Map();
@@ -28,7 +29,7 @@ function addViewer(node) {
     serialize: false, getMinHeight: () => MIN_HEIGHT + 2 * MARGIN, margin: MARGIN, hideOnZoom: false, socketless: true,
   });
   widget.serialize = false; // the one above keeps it out of the prompt, this one out of the workflow
-  view.empty(EMPTY);
+  view.empty(t(EMPTY));
   viewers.set(node, view);
   const show = shower(view);
   const showKept = () => show(outputOf(app, node));
@@ -59,11 +60,11 @@ function shower(view) {
     const name = data?.atlas.filename ?? "";
     if (name === (isNew ? "" : shown)) return;
     shown = name;
-    if (!data) return view.empty(EMPTY);
+    if (!data) return view.empty(t(EMPTY));
     const content = await contentOf(data, (file) => app.api.apiURL(`/view?${new URLSearchParams(file)}`));
     if (name !== shown) return;
     if (content) view.show(data, content);
-    else view.empty(GONE, true);
+    else view.empty(t(GONE), true);
   };
 }
 
@@ -71,7 +72,7 @@ function shower(view) {
 function sayError({ node_id, exception_message }) {
   for (const [node, view] of viewers) {
     const own = String(node_id).split(":").at(-1) === String(node.id);
-    if (own) view.empty(String(exception_message ?? "").replace(`${NODE}: `, "").trim() || EMPTY, true);
+    if (own) view.empty(String(exception_message ?? "").replace(`${NODE}: `, "").trim() || t(EMPTY), true);
   }
 }
 

@@ -3,22 +3,24 @@ import { app } from "../../scripts/app.js";
 import { createView } from "./regions/view.js";
 import { addStyle } from "./shared/dom.js";
 import { attachEditor } from "./shared/editor.js";
-import { hideOutputImages, outputOf, passToGraph, recordStep, setWidget, travel, widgetOf } from "./shared/host.js";
-import { addressOf, choices, load, loadFile, nodeOf, picturesOf, pixelsOf, upload } from "./shared/pictures.js";
+import { hideOutputImages, isLinked, outputOf, passToGraph, recordStep, setWidget, slotOf, travel, widgetOf } from "./shared/host.js";
+import { choices, load, loadFile, nodeOf, picturesOf, pixelsOf } from "./shared/pictures.js";
 import { promptOf } from "./shared/prompts.js";
+import { createBackdrop } from "./regions/backdrop.js";
 import { wiredBoxes } from "./regions/box_source.js";
 import { MAX_REGIONS } from "./regions/drawing.js";
 import { NONE, ofBoxes, parseWired } from "./regions/wired.js";
 import { inserted } from "./shared/words.js";
+import { latentSize } from "./wiring/downstream.js";
 
 /** @typedef {import("./shared/comfyui").GraphNode} GraphNode */
 
 const TYPE = "ATTN_DIR_REGION_CANVAS";
 const CLIPBOARD = "AttentionDirector.Region";
-const BACKGROUND = "attention_director_background";
 const MARGIN = 6;
 const MIN_HEIGHT = 500; // as in editor.css
 const MIN_WIDTH = 400;
+const STRENGTH = "attention_director_strength"; // what it was before it was switched off
 const WIRED = "attention_director_wired"; // as in nodes/region_prompt.py
 const TRACED_PX = 512; // longer side of a mask that is traced
 
@@ -43,50 +45,60 @@ async function readPictures(node, from) {
 
 /** @param {GraphNode} node */
 function createEditor(node) {
-  const showBackground = async () => {
-    const choice = String(node.properties?.[BACKGROUND] ?? "");
-    view.setBackground(choice, await load(addressOf(app, node, choice)));
-  };
-  const choose = (/** @type {string} */ choice) => {
-    node.properties ??= {};
-    node.properties[BACKGROUND] = choice;
-    recordStep(app);
-    return showBackground();
-  };
+  const backdrop = createBackdrop(app, node, (choice, image) => view.setBackground(choice, image));
   const view = createView({
-    change: () => recordStep(app),
+    change: () => {
+      takeSize(node);
+      recordStep(app);
+    },
     history: (which) => travel(app, which),
     insert: (phrase) => {
       const text = widgetOf(node, "text");
-      if (!text) return;
-      setWidget(node, "text", inserted(String(text.value ?? ""), phrase));
-      recordStep(app);
+      if (text) setWidget(node, "text", inserted(String(text.value ?? ""), phrase));
     },
-    background: choose,
-    upload: async (file) => choose(await upload(app, file)),
+    background: backdrop.choose,
+    eye: backdrop.toggle,
+    power: () => switchPower(node),
+    upload: backdrop.upload,
     pictures: () => choices(app, node),
     masks: (from) => readPictures(node, from),
-    unlink: () => node.disconnectInput(regionsSlot(node)),
+    unlink: () => node.disconnectInput(slotOf(node, "regions")),
     graph: (event) => passToGraph(app, event),
     clipboard,
   });
-  return { view, showBackground };
+  return { view, backdrop };
+}
+
+/** Off is strength 0: the wires stay, where bypassing the node would leave its sampler without a prompt. @param {GraphNode} node */
+function switchPower(node) {
+  const strength = Number(widgetOf(node, "strength")?.value);
+  node.properties ??= {};
+  if (strength > 0) node.properties[STRENGTH] = strength;
+  setWidget(node, "strength", strength > 0 ? 0 : Number(node.properties[STRENGTH]) || 1);
+  recordStep(app);
 }
 
 /** @param {GraphNode} node @param {string} name */
 function regionCanvas(node, name) {
-  const { view, showBackground } = createEditor(node);
+  const { view, backdrop } = createEditor(node);
   const widget = node.addDOMWidget(name, TYPE, view.element, {
     getValue: view.getValue, setValue: view.setValue, getMinHeight: () => MIN_HEIGHT + 2 * MARGIN, margin: MARGIN,
     hideOnZoom: false, socketless: true,
   });
-  attach(node, view, showBackground);
+  attach(node, view, backdrop);
   return { widget, minWidth: MIN_WIDTH, minHeight: MIN_HEIGHT + 340 };
 }
 
-/** @param {GraphNode} node */
-function regionsSlot(node) {
-  return node.inputs?.findIndex((input) => input.name === "regions") ?? -1;
+/** @param {GraphNode} node @returns {[number, number]} */
+function declaredSize(node) {
+  return [Number(widgetOf(node, "width")?.value), Number(widgetOf(node, "height")?.value)];
+}
+
+/** What is drawn is drawn for the latent that the node leads to. @param {GraphNode} node */
+function takeSize(node) {
+  const size = latentSize(node);
+  const declared = declaredSize(node);
+  if (size) ["width", "height"].forEach((name, i) => size[i] !== declared[i] && setWidget(node, name, size[i]));
 }
 
 /** A reader of the wired regions: from their nodes where these can be read, else as the last run told them.
@@ -97,7 +109,7 @@ function wiredReader(node, view) {
   let was = false;
   let cut = false; // since the last run: what it told is of another wire
   return (/** @type {unknown} */ news) => {
-    const linked = node.inputs?.[regionsSlot(node)]?.link != null;
+    const linked = isLinked(node, "regions");
     cut = news === undefined && (cut || (was && !linked));
     was = linked;
     if (news !== undefined) told = String(news);
@@ -110,8 +122,8 @@ function wiredReader(node, view) {
   };
 }
 
-/** @type {(node: GraphNode, view: ReturnType<typeof createView>, showBackground: () => void) => void} */
-function attach(node, view, showBackground) {
+/** @type {(node: GraphNode, view: ReturnType<typeof createView>, backdrop: ReturnType<typeof createBackdrop>) => void} */
+function attach(node, view, backdrop) {
   hideOutputImages(node); // the canvas shows what the picture would
   const readWired = wiredReader(node, view);
   const { onExecuted } = node;
@@ -122,14 +134,21 @@ function attach(node, view, showBackground) {
   attachEditor(app, node, view, {
     kind: TYPE,
     minWidth: MIN_WIDTH,
-    widgets: ["text", "width", "height"],
+    widgets: ["text", "width", "height", "strength"],
     read: () => {
+      view.setPower(powerOf(node));
       view.setPrompt(promptOf(node));
-      view.setSize(Number(widgetOf(node, "width")?.value), Number(widgetOf(node, "height")?.value));
+      view.setSize(latentSize(node) ?? declaredSize(node), declaredSize(node));
       readWired(undefined);
     },
-    picture: showBackground,
+    picture: backdrop.refresh,
+    removed: backdrop.follow(),
   });
+}
+
+/** null where a wire decides. @param {GraphNode} node */
+function powerOf(node) {
+  return isLinked(node, "strength") ? null : Number(widgetOf(node, "strength")?.value) > 0;
 }
 
 app.registerExtension({

@@ -24,7 +24,7 @@ app.registerExtension({
   setup() {
     app.api.addEventListener(EVENT, ({ detail }) => {
       const node = findNode(detail.node);
-      if (node) say(node, "run", String(detail.text));
+      if (node) say(node, "run", String(detail.text), Boolean(detail.warns));
     });
   },
 });

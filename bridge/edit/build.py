@@ -17,11 +17,13 @@ from ..errors import DirectorError
 from ..families import family_of
 from ..run.install import install, key_of
 from ..text.prompt import Conditioning, encode, encode_lines, take_prompt, with_key, with_tag
+from ..untrusted import require_number
 from .lists import read_weights, read_windows, read_words, require
 from .method import EditRun
 
 # Pixels a side that the copied self-attention may have at least: published for generated and inverted pictures.
 GENERATED, INVERTED = 16, 32
+MOST_GRID = 4096
 
 
 # Puts a picture's inversion on the model: (node, key, model, prompts, negative) -> (model, negative).
@@ -64,6 +66,7 @@ def build(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Condit
           options: EditOptions, negative: Conditioning | None = None, replay: Replay | None = None) -> Outputs:
     """Source and targets as one batch whose rows share attention. Raises DirectorError; changes no input."""
     family_of(model, node)
+    require_number(node, "self_max_grid", options.self_max_grid, 0, MOST_GRID)
     conditioning, tag = prompts_of(node, clip, prompt, options)
     floor = GENERATED if replay is None else INVERTED
     key = key_of(unique_id, [row.text for row in tag.rows], options, floor)

@@ -14,8 +14,9 @@ from ..errors import DirectorError
 from ..text.prompt import tokenise_phrase
 from ..text.refusals import missing
 
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)"
-_SHARE = r"\d*\.?\d+"
+# Two runs of digits side by side would try each way to part a long one.
+_NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)"
+_SHARE = r"(?:\d+(?:\.\d+)?|\.\d+)"
 
 
 def _lines(text: str) -> list[tuple[int, str]]:

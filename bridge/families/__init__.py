@@ -24,8 +24,8 @@ def family_of(model: Any, node: str, joint: bool = False) -> Family:
         if family.owns(network):
             return family
     kind = type(getattr(model.model, "model_config", model.model)).__name__
-    known = " or ".join(family.name for family in fitting)
-    raise DirectorError(node, f"this model is {kind}; the node works with {known}.")
+    *known, last = [name for family in fitting for name in family.models]
+    raise DirectorError(node, f"this model is {kind}; the node works with {', '.join(known)} and {last}.")
 
 
 def family_of_network(network: Any) -> Family:

@@ -104,8 +104,8 @@ class Family(Protocol):
     """One architecture. Frozen, without state; nothing of a network is changed."""
 
     @property
-    def name(self) -> str:
-        """As a message says it."""
+    def models(self) -> tuple[str, ...]:
+        """What people call them, as a message says it."""
         ...
 
     @property

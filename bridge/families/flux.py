@@ -22,7 +22,7 @@ from .unequal import Unequal
 class FluxFamily:
     """Networks of the host's classes Flux and Chroma, and of those made of them."""
 
-    name: str = "Flux"
+    models: tuple[str, ...] = ("Flux", "Chroma")
     joint: bool = True
 
     def owns(self, network: Any) -> bool:

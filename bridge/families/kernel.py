@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from comfy.ldm.modules.attention import get_attention_function, optimized_attention
 
-from ...core.attention import Kernel, attend_with_bias
+from ...core.attention import Kernel, attend_with_bias, row_range
 from ...core.call import AttentionCall, LowRankBias
 
 _EIGHT_BIT_BACKENDS = ("attention_sage", "attention3_sage")
+# Queries whose logits are looked at, the range these get, and a bias that regions may well have beside them.
+_ASKED, _SHARP, _LARGE = 8, 12.0, 30.0
 
 
 def split_heads(x: torch.Tensor, heads: int) -> torch.Tensor:
@@ -44,21 +46,23 @@ def host_kernel(options: dict[str, Any], biased: bool) -> Kernel:
     return kernel
 
 
+@torch.no_grad()
 def takes_bias(kernel: Kernel, call: AttentionCall) -> bool:
     """True where a kernel of unknown make keeps bias columns as it keeps the rest of the heads.
 
-    Asked of the call itself: two large columns that cancel each other must change nothing. Kernels of eight bits
-    lose the logits beside them, others refuse heads of that width.
+    Asked of the call itself, its queries made sharp so that a lost logit shows: two large columns that cancel each
+    other must change nothing. Kernels of eight bits lose the logits beside them, others refuse heads of that width.
     """
     assert call.bias is not None
-    large = torch.full_like(call.k[:, :1, :, :1], 30.0)
-    large[:, :, ::2] = -30.0
+    reach = row_range(call.q[:, :, :_ASKED], call.k).mean()
+    q = call.q * (_SHARP / reach.clamp(min=1e-6)).to(call.q.dtype)
     pairs = -(-call.bias.left.shape[-1] // 2)
-    left = torch.ones((*call.q.shape[:3], 2 * pairs), device=call.q.device)
-    right = torch.cat((large, -large), -1).repeat(1, 1, 1, pairs).float()
-    plain = kernel(call.q, call.k, call.v).float()
+    left = torch.tensor([_LARGE, -_LARGE], device=q.device).repeat(pairs).expand(*q.shape[:3], -1)
+    right = torch.ones((*call.k.shape[:1], 1, call.k.shape[2], 2 * pairs), device=q.device)
+    right[:, :, ::2] = -1.0
+    plain = kernel(q, call.k, call.v).float()
     try:
-        biased = attend_with_bias(call.q, call.k, call.v, LowRankBias(left, right), kernel).float()
+        biased = attend_with_bias(q, call.k, call.v, LowRankBias(left, right), kernel).float()
     except torch.OutOfMemoryError:
         raise
     except (AssertionError, NotImplementedError, RuntimeError, TypeError, ValueError):

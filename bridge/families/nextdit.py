@@ -23,7 +23,7 @@ from .unequal import Unequal
 class NextDiTFamily:
     """Networks of the host's class NextDiT."""
 
-    name: str = "Lumina 2 and Z-Image"
+    models: tuple[str, ...] = ("Lumina 2", "Z-Image")
     joint: bool = True
 
     def owns(self, network: Any) -> bool:

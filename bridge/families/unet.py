@@ -155,7 +155,7 @@ class UNetNetwork:
 class UNetFamily:
     """The UNets of the host's class UNetModel that have attention layers."""
 
-    name: str = "Stable Diffusion 1.x, 2.x and SDXL"
+    models: tuple[str, ...] = ("Stable Diffusion 1.x", "2.x", "SDXL")
     joint: bool = False
 
     def owns(self, network: Any) -> bool:

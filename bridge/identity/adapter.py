@@ -6,25 +6,27 @@ Published names: ``postfuse_module.*``, ``image_encoder.{vision_model,visual_pro
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import comfy.utils
-import safetensors.torch
 import torch
+from safetensors.torch import save_file
 
 from ...core.fuse import FuseModule
 from ..errors import DirectorError
-from ..files import ModelFolder, replacing
-from .vision import build_tower, tower_config, tower_names
+from ..files import ModelFolder, save_at
+from ..tensor_files import Shaped, WantsCode, Weights, opened, require_finite
+from ..untrusted import Unreadable, reading
+from .vision import build_tower, tower_config, tower_state
 
-Weights = dict[str, torch.Tensor]
+T = TypeVar("T")
 
 FUSE, VISION, UNET, LOW_RANK = "postfuse_module.", "image_encoder.", "unet.", "unet_lora."
 UNUSED = ("text_encoder.", "vae.", "image_encoder.vision_model.embeddings.position_ids")
@@ -34,6 +36,8 @@ SD15_LAYOUT = {"num_res_blocks": [2, 2, 2, 2], "channel_mult": [1, 2, 4, 4],
                "transformer_depth_middle": 1}
 DEMO = "demo_identity.safetensors"
 FILES = ModelFolder("identity_adapters", (".safetensors", ".sft", ".bin", ".pt", ".pth", ".ckpt"), (DEMO,))
+WRAPPED = "module."  # what training on several cards puts before every name
+MOST_WIDTH = 16_384
 NAMED = 4  # so many names in a sentence, all of them in the report
 
 
@@ -59,53 +63,57 @@ class Adapter:
 
 def load_adapter(node: str, path: Path) -> tuple[Adapter, str]:
     """Read an adapter and say what was in the file. Raises DirectorError; executes nothing."""
-    weights = read_weights(node, path)
-    if not any(name.startswith(FUSE) for name in weights):
-        raise DirectorError(node, f'"{path.name}" has no {FUSE}* tensors, so it is not a FastComposer adapter; '
-                                  "choose another file.")
-    fuse = _fuse_of(node, path.name, _part(weights, FUSE))
-    vision = {k: v for k, v in _part(weights, VISION).items() if VISION + k not in UNUSED}
-    tower = _tower_of(node, path.name, vision, fuse.layer_norm.weight.shape[0])
-    adapter = Adapter(path.name, fuse, tower, _part(weights, UNET), _part(weights, LOW_RANK))
-    return adapter, report_of(weights, adapter)
+    name = path.name
+    with opened_adapter(node, path) as (shapes, read):
+        if not any(k.startswith(FUSE) for k in shapes):
+            raise DirectorError(node, f'"{name}" has no {FUSE}* tensors, so it is not a FastComposer adapter; choose '
+                                      "another file.")
+        fuse = _fuse_like(node, name, _part(shapes, FUSE))
+        config = _tower_like(node, name, _part(shapes, VISION), fuse.layer_norm.weight.shape[0])
+        _require_pairs(_part(shapes, LOW_RANK))
+        weights = read(used_names(shapes))
+        require_finite(weights)
+    with torch.inference_mode(False):
+        _fill(fuse, _part(weights, FUSE))
+    tower = build_tower(config)
+    _fill(tower.model, _part(weights, VISION))
+    adapter = Adapter(name, fuse, tower, _part(weights, UNET), _part(weights, LOW_RANK))
+    return adapter, report_of(list(shapes), adapter)
 
 
-def read_weights(node: str, path: Path) -> Weights:
-    """All tensors of a safetensors file or of a pickle; a pickle that wants to run anything is refused."""
-    try:
-        if path.suffix.lower() in (".safetensors", ".sft"):
-            return safetensors.torch.load_file(str(path))
-        found = _read_pickle(path)
-    except (pickle.UnpicklingError, AttributeError, ModuleNotFoundError):
-        raise DirectorError(node, f'"{path.name}" contains more than weights and could run code, so it was not opened; '
-                                  "ask its author for a safetensors file.") from None
-    except Exception as error:  # whatever a broken file makes of its reader
-        reason = (str(error) or type(error).__name__).splitlines()[0][:80]
-        raise DirectorError(node, f'"{path.name}" cannot be read ({reason}); it may be cut off, get it again.'
-                            ) from None
-    if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
-        found = found["state_dict"]
-    weights = {k: v for k, v in found.items() if torch.is_tensor(v)} if isinstance(found, Mapping) else {}
-    if not weights or not all(isinstance(k, str) for k in weights):
-        raise DirectorError(node, f'"{path.name}" contains no named weights; choose another file.')
-    return {k.removeprefix("module."): v for k, v in weights.items()}
+@contextmanager
+def opened_adapter(node: str, path: Path) -> Iterator[tuple[Mapping[str, Shaped], Callable[[list[str]], Weights]]]:
+    """(shapes by name, what reads some of them) of a safetensors file or a pickle, open as long as the block.
+
+    Whatever fails inside is said in one sentence; a pickle that wants to run anything is refused.
+    """
+    with reading(node, f'"{path.name}" cannot be read', "it may be cut off, get it again."):
+        try:
+            with opened(path) as file:
+                own = {name.removeprefix(WRAPPED): name for name in file.specs}
+                if not own:
+                    raise DirectorError(node, f'"{path.name}" contains no named weights; choose another file.')
+                yield ({name: file.specs[theirs] for name, theirs in own.items()},
+                       lambda names: {name: file.read([own[name]])[own[name]] for name in names})
+        except WantsCode:
+            raise DirectorError(node, f'"{path.name}" contains more than weights and could run code, so it was not '
+                                      "opened; ask its author for a safetensors file.") from None
 
 
-def _read_pickle(path: Path) -> Any:
-    """torch.load with weights only; mapped where the file allows it, because the published one has gigabytes."""
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except RuntimeError as error:
-        if "mmap" not in str(error):
-            raise
-        return torch.load(path, map_location="cpu", weights_only=True)
+def used_names(shapes: Mapping[str, Shaped]) -> list[str]:
+    """What of a file is read. Raises Unreadable for what is no weights under such a name."""
+    names = [k for k in shapes if k.startswith((FUSE, VISION, UNET, LOW_RANK)) and k not in UNUSED]
+    wrong = next((k for k in names if not shapes[k].dtype.is_floating_point), None)
+    if wrong is not None:
+        raise Unreadable(f"{wrong} holds no weights")
+    return names
 
 
-def _part(weights: Weights, prefix: str) -> Weights:
-    return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+def _part(weights: Mapping[str, T], prefix: str) -> dict[str, T]:
+    return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix) and k not in UNUSED}
 
 
-def _shape(tensor: torch.Tensor) -> str:
+def _shape(tensor: Shaped) -> str:
     return "x".join(map(str, tensor.shape)) or "a number"
 
 
@@ -116,29 +124,39 @@ def _refuse_missing(node: str, name: str, missing: list[str]) -> None:
                                   "get it again.")
 
 
-def _load(node: str, name: str, prefix: str, network: torch.nn.Module, weights: Weights) -> None:
-    """Load by name and shape. Raises DirectorError, naming what is missing or does not fit."""
-    wanted = network.state_dict()
-    _refuse_missing(node, name, [prefix + k for k in wanted if k not in weights])
-    wrong = [f"{prefix}{k} is {_shape(weights[k])} instead of {_shape(v)}" for k, v in wanted.items()
-             if weights[k].shape != v.shape]
+def _require_shapes(node: str, name: str, prefix: str, wanted: Mapping[str, torch.Tensor],
+                    shapes: Mapping[str, Shaped]) -> None:
+    """Raise DirectorError, naming what is missing or does not fit."""
+    _refuse_missing(node, name, [prefix + k for k in wanted if k not in shapes])
+    wrong = [f"{prefix}{k} is {_shape(shapes[k])} instead of {_shape(v)}" for k, v in wanted.items()
+             if shapes[k].shape != v.shape]
     if wrong:
         raise DirectorError(node, f'"{name}": {"; ".join(wrong[:NAMED])}; its parts do not fit together, choose '
                                   "another file.")
-    network.load_state_dict({k: weights[k].to(wanted[k].dtype) for k in wanted})
 
 
-def _fuse_of(node: str, name: str, weights: Weights) -> FuseModule:
-    _refuse_missing(node, name, [] if "layer_norm.weight" in weights else [FUSE + "layer_norm.weight"])
-    with torch.inference_mode(False):
-        fuse = FuseModule(weights["layer_norm.weight"].shape[0]).requires_grad_(False)
-        _load(node, name, FUSE, fuse, weights)
+def _fill(network: torch.nn.Module, weights: Weights) -> None:
+    wanted = network.state_dict()
+    network.load_state_dict({k: weights[k].to(v.dtype) for k, v in wanted.items()},
+                            assign=any(v.is_meta for v in wanted.values()))
+
+
+def _fuse_like(node: str, name: str, shapes: Mapping[str, Shaped]) -> FuseModule:
+    """The module for a file's shapes, still without values. Raises DirectorError or Unreadable."""
+    _refuse_missing(node, name, [] if "layer_norm.weight" in shapes else [FUSE + "layer_norm.weight"])
+    width = shapes["layer_norm.weight"].shape
+    if len(width) != 1 or not 0 < width[0] <= MOST_WIDTH:
+        raise Unreadable(f"{FUSE}layer_norm.weight is {_shape(shapes['layer_norm.weight'])}, the width of no encoder")
+    with torch.inference_mode(False), torch.device("meta"):
+        fuse = FuseModule(width[0]).requires_grad_(False)
+    _require_shapes(node, name, FUSE, fuse.state_dict(), shapes)
     return fuse
 
 
-def _tower_of(node: str, name: str, weights: Weights, width: int) -> Any:
+def _tower_like(node: str, name: str, shapes: Mapping[str, Shaped], width: int) -> dict[str, Any]:
+    """The settings of the tower that a file's shapes belong to. Raises DirectorError or Unreadable."""
     try:
-        config = tower_config(weights)
+        config = tower_config(shapes)
     except KeyError as error:
         _refuse_missing(node, name, [VISION + str(error.args[0])])
         raise
@@ -146,10 +164,18 @@ def _tower_of(node: str, name: str, weights: Weights, width: int) -> Any:
         raise DirectorError(node, f'"{name}": the vision tower has {config["projection_dim"]} outputs and the fuse '
                                   f"module takes {width}, so its parts belong to different adapters; choose another "
                                   "file.")
-    _refuse_missing(node, name, [VISION + k for k in tower_names(config) if k not in weights])
-    tower = build_tower(config)
-    _load(node, name, VISION, tower.model, weights)
-    return tower
+    _require_shapes(node, name, VISION, tower_state(config), shapes)
+    return config
+
+
+def _require_pairs(shapes: Mapping[str, Shaped]) -> None:
+    """Raise Unreadable unless every low-rank change has both halves, of one rank."""
+    for layer in {name.rpartition(".lora_")[0] for name in shapes}:
+        up, down = (shapes.get(f"{layer}.lora_{which}.weight") for which in ("up", "down"))
+        if up is None or down is None:
+            raise Unreadable(f"{LOW_RANK}{layer} lacks one of its two halves")
+        if not (len(up.shape) == len(down.shape) >= 2 and up.shape[1] == down.shape[0] > 0):
+            raise Unreadable(f"the halves of {LOW_RANK}{layer} are {_shape(up)} and {_shape(down)}")
 
 
 def published_unet_names() -> set[str]:
@@ -160,15 +186,15 @@ def published_unet_names() -> set[str]:
     return {name for name in comfy.utils.unet_to_diffusers(SD15_LAYOUT) if not others.match(name)}
 
 
-def report_of(weights: Weights, adapter: Adapter) -> str:
+def report_of(held: Sequence[str], adapter: Adapter) -> str:
     """What the file holds, what of it is used, and every missing and unexpected name."""
     # Only a UNet of four levels claims to be SD1.5's; IdentityInject compares any with the model it meets.
     names = published_unet_names() if any(k.startswith("down_blocks.3.") for k in adapter.unet) else set(adapter.unet)
     lost = [UNET + n for n in sorted(names - set(adapter.unet))] if adapter.unet else []
     used = {*(FUSE + k for k in adapter.fuse.state_dict()), *(VISION + k for k in adapter.tower.model.state_dict()),
             *(UNET + n for n in names), *(LOW_RANK + k for k in adapter.low_rank)}
-    spare = [k for k in weights if k.startswith(UNUSED)]
-    strange = sorted(k for k in weights if k not in used and k not in set(spare))
+    spare = [k for k in held if k.startswith(UNUSED)]
+    strange = sorted(k for k in held if k not in used and not k.startswith(UNUSED))
     config = adapter.tower.config
     lines = [
         f"{adapter.name}: for a text encoder of width {adapter.width}{family_of(adapter.width)}",
@@ -204,12 +230,11 @@ def family_of(width: int) -> str:
 
 def save_converted(node: str, path: Path, target: Path) -> Path:
     """The used part of an adapter file as safetensors; an older conversion is replaced."""
-    weights = read_weights(node, path)
-    kept = {k: v.contiguous().clone() for k, v in weights.items()
-            if k.startswith((FUSE, VISION, UNET, LOW_RANK)) and k not in UNUSED}
-    with replacing(target) as beside:
-        safetensors.torch.save_file(kept, beside, {"format": "pt", "converted_from": path.name})
-    return target
+    with opened_adapter(node, path) as (shapes, read):
+        kept = {k: v.contiguous().clone() for k, v in read(used_names(shapes)).items()}
+        require_finite(kept)
+    facts = {"format": "pt", "converted_from": path.name}
+    return save_at(node, target, lambda beside: save_file(kept, beside, facts))
 
 
 def converted_path(path: Path) -> Path:

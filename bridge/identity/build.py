@@ -5,7 +5,6 @@ Method: FastComposer, arXiv 2305.10431. Written from the paper; no code copied.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +21,7 @@ from ..errors import DirectorError
 from ..run.install import install, key_of
 from ..text.prompt import Conditioning, is_from, take_prompt, tokenise_phrase, with_key
 from ..text.refusals import missing, number_them, times
+from ..untrusted import require_number
 from .adapter import Adapter, family_of
 from .method import FUSED, PHASE_KEY, TEXT, IdentityRun
 from .subject import Subject, SubjectList
@@ -78,9 +78,7 @@ def build(node: str, unique_id: str, model: Any, clip: Any, adapter: Adapter, pr
 def _check_numbers(node: str, options: IdentityOptions) -> None:
     limits = {"strength": 2.0, "start_percent": 1.0, "strength_model": 2.0, "localise": 1.0}
     for name, most in limits.items():
-        value = getattr(options, name)
-        if not math.isfinite(value) or not 0.0 <= value <= most:
-            raise DirectorError(node, f"{name} is {value}; give a number from 0 to {most:g}.")
+        require_number(node, name, getattr(options, name), 0, most)
 
 
 def _check_family(node: str, adapter: Adapter, conditioning: Conditioning) -> None:

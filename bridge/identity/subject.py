@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 
 from ..convert import mask_to_bhw
-from ..errors import DirectorError
+from ..errors import DirectorError, signed
+from ..untrusted import as_text, within
 
+MOST_STRENGTH = 100.0
 FLAT = 1e-3  # a picture whose values spread less than this has nothing in it
 
 
@@ -32,8 +33,8 @@ def make_subject(node: str, phrase: str, images: torch.Tensor, strength: float,
     phrase = phrase.strip()
     if not phrase:
         raise DirectorError(node, "the phrase is empty; write the words of the prompt that mean this subject.")
-    if not math.isfinite(strength) or strength < 0:
-        raise DirectorError(node, f'"{phrase}" has strength {strength}; give a number from 0 to 2.')
+    if not within(strength, 0, MOST_STRENGTH):
+        raise DirectorError(node, f'"{phrase}" has strength {as_text(strength)}; give a number from 0 to 2.')
     images = images.detach().to("cpu", torch.float32)
     if images.ndim == 3:
         images = images[None]
@@ -44,7 +45,8 @@ def make_subject(node: str, phrase: str, images: torch.Tensor, strength: float,
         if not torch.isfinite(picture).all() or float(picture.max() - picture.min()) < FLAT:
             raise DirectorError(node, f'"{phrase}": picture {number} is empty (one flat colour); give one that shows '
                                       "the subject.")
-    mask = None if mask is None else mask_to_bhw(mask)
+    with signed(node):
+        mask = None if mask is None else mask_to_bhw(mask)
     if mask is not None and not bool((mask > 0.5).any()):
         raise DirectorError(node, f'"{phrase}": the mask is empty, so the subject has no place; paint where '
                                   "it goes, or unplug the mask.")

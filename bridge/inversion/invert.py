@@ -13,7 +13,7 @@ import torch
 
 from ...core.inversion import ddim_inversion, edit_friendly, null_text
 from ...core.noise import FLOW
-from ..convert import psnr
+from ..convert import psnr, require_pictures
 from ..errors import DirectorError
 from ..families import family_of
 from ..families.checkpoint import family, fingerprint
@@ -21,9 +21,11 @@ from ..families.differentiable_attention import with_differentiable_attention
 from ..run.gradients import gradients, normal
 from ..run.noise_law import noise_law
 from ..text.prompt import Conditioning, encode, tag_of, take_prompt
+from ..untrusted import require_number
 from .inversion import Inversion
 from .replay import replay, with_embedding
 
+MOST_STEPS, MOST_CFG = 1000, 1000
 SCHEDULERS: list[str] = list(comfy.samplers.KSampler.SCHEDULERS)
 
 
@@ -62,6 +64,9 @@ def invert(node: str, model: Any, clip: Any, vae: Any, image: torch.Tensor, capt
                                   "inversion needs; use method direct.")
     if vae is None:
         raise DirectorError(node, "the vae input is empty; if the checkpoint contains no VAE, use Load VAE.")
+    require_number(node, "steps", settings.steps, 2, MOST_STEPS)
+    require_number(node, "cfg", settings.cfg, 0, MOST_CFG)
+    require_pictures(node, "image", image)
     positive, text = _caption(clip, caption, node)
     unconditional = encode(clip, "", node)
     samples = vae.encode(image[:1, ..., :3])

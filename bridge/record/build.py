@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ...core.schedule import window
 from ...core.text import Phrase, TextLayout
-from ..errors import DirectorError, signed
+from ..errors import DirectorError
 from ..run.install import install, key_of
 from ..text.prompt import TAG_KEY, Conditioning, appended_to
 from ..text.refusals import missing
 from ..text.words import phrase_without_clip
+from ..untrusted import require_window
 from .phrases import every_word, is_in
 from .recorder import MOST_PHRASES, Recorder
 
@@ -36,8 +36,7 @@ def build(node: str, unique_id: str, model: Any, positive: Conditioning, phrases
         raise DirectorError(node, f"phrases has {len(chosen)} lines; use {MOST_PHRASES} or fewer.")
     if not every_word(prompts, 1):
         raise DirectorError(node, "the linked prompt contains no words to record; type a prompt.")
-    with signed(node):
-        schedule = window(start, end)
+    schedule = require_window(node, start, end)
     if schedule.empty:
         return Outputs(model)
     key = key_of(unique_id, [[row.text for row in rows] for rows in prompts], lines, start, end)

@@ -12,22 +12,27 @@ Per picture: a list of such lists, or of such dicts, of which the first is taken
 Text is JSON of any of these.
 
 Numbers are pixels of the canvas, unless none of them reaches 2: then they are shares of it. Elements never are pixels.
+A box that lies beyond the canvas by more than a detector's rounding was measured on another one, and is refused.
 Words: the desc of its metadata, or its desc, text, label or class. A number is no word.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import DirectorError
+from ..untrusted import parse_json, reading, require_size
 
 # The host's box editor describes elements on a grid of 1000 by 1000.
 ELEMENT_GRID = 1000.0
+MOST_CHARACTERS = 1_000_000
+MOST_BOXES = 128  # a mask of a megapixel each
+EXPECTED = "expected x, y, width and height, four corners, or an element with bbox."
 _LEAST_PIXELS = 2.0
+_ROUNDING = 0.02  # of a side
 _MANY = ("bboxes", "boxes", "quad_boxes")
 _DESCRIBED = ("desc", "text")
 _WORDS = (*_DESCRIBED, "label", "class", "class_name")
@@ -55,25 +60,33 @@ class _Raw:
 
 def read_boxes(node: str, boxes: Any, width: int, height: int) -> list[Box]:
     """Boxes in any form of this file's rules, measured on ``width`` x ``height``. Raises DirectorError."""
+    require_size(node, width, height)
     if isinstance(boxes, str):
-        try:
-            boxes = json.loads(boxes) if boxes.strip() else []
-        except ValueError as error:
-            raise DirectorError(node, f"bboxes is text but not JSON ({error}); wire the boxes themselves.") from error
-    given = _listed(boxes)
+        with reading(node, "bboxes is text but not JSON", "wire the boxes themselves."):
+            boxes = parse_json(boxes, MOST_CHARACTERS) if boxes.strip() else []
+    with reading(node, "bboxes cannot be read", "wire Create Bounding Boxes or a detector."):
+        given = _listed(boxes)
     if given is None:
         raise DirectorError(node, f"bboxes is {type(boxes).__name__}, not boxes; wire Create Bounding Boxes or a "
                                   "detector.")
+    if len(given) > MOST_BOXES:
+        raise DirectorError(node, f"there are {len(given)} boxes; use {MOST_BOXES} or fewer.")
     raw = [_read_box(node, number, box) for number, box in enumerate(given, 1)]
     free = [abs(value) for box in raw if not box.grid for value in box.corners]
     pixels = bool(free) and max(free) >= _LEAST_PIXELS
-    return [_measured(box, (width, height) if pixels else (1, 1)) for box in raw]
+    return [_measured(node, number, box, (width, height) if pixels else (1, 1)) for number, box in enumerate(raw, 1)]
 
 
-def _measured(box: _Raw, size: tuple[float, float]) -> Box:
+def _measured(node: str, number: int, box: _Raw, size: tuple[float, float]) -> Box:
     across, down = (box.grid, box.grid) if box.grid else size
     x0, y0, x1, y1 = box.corners
-    return Box((x0 / across, y0 / down, x1 / across, y1 / down), box.phrase)
+    corners = (x0 / across, y0 / down, x1 / across, y1 / down)
+    if not all(-_ROUNDING <= share <= 1 + _ROUNDING for share in corners):
+        raise DirectorError(node, f"box {number} goes from {x0:g}, {y0:g} to {x1:g}, {y1:g}, which is beyond "
+                                  f"{across:g} x {down:g}; set width and height to the picture the boxes were "
+                                  "measured on.")
+    left, top, right, bottom = (min(1.0, max(0.0, share)) for share in corners)
+    return Box((left, top, right, bottom), box.phrase)
 
 
 def _listed(boxes: Any) -> list[Any] | None:
@@ -120,11 +133,8 @@ def _is_corners(value: Any) -> bool:
 
 
 def _read_box(node: str, number: int, box: Any) -> _Raw:
-    try:
+    with reading(node, f"box {number} cannot be read", EXPECTED):
         raw = _Raw(_corners(box), "") if isinstance(box, list) else _read_dict(box)
-    except (KeyError, TypeError, ValueError) as error:
-        raise DirectorError(node, f"box {number} cannot be read ({type(error).__name__}: {error}); expected x, y, "
-                                  "width and height, four corners, or an element with bbox.") from error
     if not all(map(math.isfinite, raw.corners)):
         raise DirectorError(node, f"box {number} contains a value that is not a number; make the boxes again.")
     return raw

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import math
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +21,10 @@ from ..run.install import install, key_of
 from ..text.prompt import Conditioning, take_prompt, tokenise_phrase, with_key
 from ..text.reencode import reencode
 from ..text.refusals import claimed, missing
+from ..untrusted import as_text, within
 from .presets import RegionOptions
 from .preview import region_preview
-from .region import RegionList
+from .region import MOST_STRENGTH, RegionList, numbers_of
 
 log = logging.getLogger("attention_director")
 
@@ -46,58 +47,95 @@ def build(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Condit
 
     typed: the prompt before the editor drew among its {a|b} alternatives, where it is known.
     """
-    if not math.isfinite(strength) or strength < 0:
-        raise DirectorError(node, f"strength is {strength}; give a number from 0 to 2.")
+    if not within(strength, 0, MOST_STRENGTH):
+        raise DirectorError(node, f"strength is {as_text(strength)}; give a number from 0 to 2.")
     conditioning, tag = take_prompt(clip, prompt, node)
-    phrases = [tokenise_phrase(clip, region.phrase, node) for region in regions]
-    check_phrases(node, phrases, tag, typed)
-    left_out = without_place(node, regions)
-    phrases = [wanted for wanted, region in zip(phrases, regions, strict=True) if region.has_place]
-    regions = tuple(region for region in regions if region.has_place)
+    chosen = choose(node, clip, regions, tag, typed)
+    phrases, regions = list(chosen.phrases), chosen.regions
+    check_claims(node, phrases, tag)
     masks = stack_masks(node, [r.mask for r in regions]) if regions else torch.zeros(1, 1, 64, 64, dtype=torch.bool)
-    preview = region_preview(masks[0], [r.phrase for r in regions] or [""], width, height, left_out)
+    preview = region_preview(masks[0], [r.phrase for r in regions] or [""], chosen.numbers or [1], width, height,
+                             [*(f"{name}: empty mask" for name in chosen.placeless),
+                              *(f"region {number}: no words in this prompt" for number in chosen.unbound)])
     shown = masks.flatten(0, 1).float()
     strengths = tuple(strength * region.strength for region in regions)
     if not any(strengths):
         return Outputs(model, conditioning, shown, preview)
     joint = family_of(model, node, joint=True).joint
-    chosen = options.joint if joint else options
-    if chosen.schedule.empty or not any(chosen.rule.weights.values()):
+    if joint:
+        options = options.joint
+    if options.schedule.empty or not any(options.rule.weights.values()):
         return Outputs(model, conditioning, shown, preview)
     key = key_of(unique_id, [row.text for row in tag.rows], [(r.phrase, r.strength) for r in regions], masks, strength,
-                 chosen)
+                 options)
     method = (JointRegionAttention if joint else RegionAttention)(
-        key, tuple(phrases), masks, strengths, chosen.rule, chosen.schedule, label=node, uncovered=strength,
-        left_out=len(left_out))
+        key, tuple(phrases), masks, strengths, options.rule, options.schedule, label=node, uncovered=strength,
+        left_out=len(chosen.placeless), unbound=chosen.unbound)
     directed = install(model, method)
-    if chosen.reencode:
-        conditioning = reencode(clip, conditioning, tag, phrases, chosen.reencode == "rest",
-                                chosen.rule.padding and chosen.rule.background)
+    if options.reencode:
+        conditioning = reencode(clip, conditioning, tag, phrases, options.reencode == "rest",
+                                options.rule.padding and options.rule.background, node)
     return Outputs(directed, with_key(conditioning, tag, key), shown, preview)
 
 
-def without_place(node: str, regions: RegionList) -> list[str]:
-    """What the regions are called whose masks are empty; the log says that they are left out."""
-    names = [f'region {number} "{region.phrase}"' for number, region in enumerate(regions, 1) if not region.has_place]
-    for name in names:
+@dataclass(frozen=True)
+class Chosen:
+    """The regions that act, with their phrases and numbers.
+
+    unbound: numbers of those left out since no prompt has their words. placeless: names of those whose masks are empty.
+    """
+
+    regions: RegionList
+    phrases: tuple[Phrase, ...]
+    numbers: tuple[int, ...]
+    unbound: tuple[int, ...]
+    placeless: tuple[str, ...]
+
+
+def choose(node: str, clip: Any, regions: RegionList, tag: PromptTag, typed: str) -> Chosen:
+    """Leave out what has no words or no place; the log says so. Raises DirectorError where no words are left."""
+    phrases = [tokenise_phrase(clip, region.phrase, node) for region in regions]
+    numbers = numbers_of(regions)
+    names = [f'region {number} "{region.phrase}"' for number, region in zip(numbers, regions, strict=True)]
+    lost = without_words(node, regions, names, phrases, tag, typed)
+    placeless = tuple(name for name, region in zip(names, regions, strict=True) if not region.has_place)
+    for name in placeless:
         log.warning("%s: the mask of %s is empty, so the region is left out.", node, name)
-    return names
+    acting = [i for i, region in enumerate(regions) if region.has_place and i not in lost]
+    return Chosen(tuple(regions[i] for i in acting), tuple(phrases[i] for i in acting),
+                  tuple(numbers[i] for i in acting), tuple(sorted(numbers[i] for i in lost)), placeless)
 
 
-def check_phrases(node: str, phrases: list[Phrase], tag: PromptTag, typed: str = "") -> None:
-    """Every phrase must be in the prompt, and no two regions may claim the same words."""
-    for number, wanted in enumerate(phrases, 1):
-        try:
-            tag.find(wanted)
-        except PhraseNotFound:
-            if any(wanted.text.lower() in braces.lower() for braces in re.findall(r"\{[^{}]*\}", typed)):
-                raise DirectorError(node, f'"{wanted.text}" is an alternative that was not chosen this time; keep '
-                                          "bound phrases outside braces.") from None
-            raise DirectorError(node, missing(f'region {number} "{wanted.text}"', wanted, tag.rows, ADD_IT,
-                                              tag.appended)) from None
+def without_words(node: str, regions: RegionList, names: Sequence[str], phrases: list[Phrase], tag: PromptTag,
+                  typed: str = "") -> frozenset[int]:
+    """Which regions have a phrase that no prompt has; the log says why they are left out.
+
+    Raises DirectorError where that leaves no region that has a place.
+    """
+    lost = {i: sentence for i, wanted in enumerate(phrases) if (sentence := _why_lost(names[i], wanted, tag, typed))}
+    if lost and not any(region.has_place for i, region in enumerate(regions) if i not in lost):
+        raise DirectorError(node, next(iter(lost.values())))
+    for sentence in lost.values():
+        log.warning("%s: %s The region is left out.", node, sentence)
+    return frozenset(lost)
+
+
+def _why_lost(who: str, wanted: Phrase, tag: PromptTag, typed: str) -> str:
+    """One sentence about a phrase that no prompt has, "" for one that some prompt has."""
+    try:
+        tag.find(wanted)
+    except PhraseNotFound:
+        if any(wanted.text.lower() in braces.lower() for braces in re.findall(r"\{[^{}]*\}", typed)):
+            return (f'"{wanted.text}" is an alternative that was not chosen this time; keep bound phrases outside '
+                    "braces.")
+        return missing(who, wanted, tag.rows, ADD_IT, tag.appended)
+    return ""
+
+
+def check_claims(node: str, phrases: list[Phrase], tag: PromptTag) -> None:
+    """No two regions may claim the same words."""
     claims = Counter((p.layout.key, p.occurrence) for p in phrases if not p.empty)
     for wanted in phrases:
         count = claims[wanted.layout.key, wanted.occurrence]
         if count > 1:
             raise DirectorError(node, claimed(wanted, tag.rows, count))
-

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from ...core.joint_regions import JointRule, Share
 from ...core.regions import RegionRule
-from ...core.schedule import Schedule, window
-from ..errors import DirectorError, signed
+from ...core.schedule import Schedule
+from ..untrusted import require_number, require_window
 
 Reencode = Literal["", "alone", "rest"]
 
@@ -42,21 +42,18 @@ class RegionOptions:
         return replace(self, rule=replace(self.rule, **words), joint=replace(self.joint, rule=joint))
 
 
-def _papers(rule: RegionRule, schedule: Schedule, reencode: Reencode) -> RegionOptions:
-    """The paper's rule with these numbers, in each block of a joint layer as if it were a layer of its own."""
-    joint = JointRule(rule.cross_strength, rule.self_strength, rule.size_adaptation, rule.flatten, rule.margin,
-                      text_strength=0.0)
-    return RegionOptions(rule, schedule, reencode, JointOptions(joint, schedule))
-
-
 # Chosen on the tiny world, see lab/NOTES.md: keys of others fall below the row's range by a margin, logits keep
-# their order, padding is the background's, and the rule holds to the end. In joint layers, see there too, image to
-# image makes tiles, and a small margin in half of the run leaves things their shapes.
+# their order, padding is the background's, and the rule holds to the end. In joint layers, chosen on the storybook
+# world, image to image makes tiles, and half of the run is enough.
 STRONG = RegionOptions(
     RegionRule(cross_strength=1.0, self_strength=0.15, size_adaptation=0.0, flatten=0.0, margin=4.0, padding=True),
     Schedule(0.0, 1.0, 0.5), "rest",
-    JointOptions(JointRule(text_strength=0.0, margin=1.0, padding=True), Schedule(0.0, 0.5)))
-PAPER = _papers(RegionRule(), Schedule(0.0, 0.3, 5.0), "alone")
+    JointOptions(JointRule(text_strength=0.0, margin=8.0, padding=True), Schedule(0.0, 0.5)))
+# In joint layers: the paper's softmax in each block. Its levelling loses things there, so custom does without.
+PAPER = RegionOptions(
+    RegionRule(), Schedule(0.0, 0.3, 5.0), "alone",
+    JointOptions(JointRule(self_strength=0.3, size_adaptation=1.0, flatten=1.0, margin=0.0, text_strength=0.0),
+                 Schedule(0.0, 0.3, 5.0)))
 
 # Largest value of each number that preset custom reveals; a linked one passes by the widget's limits.
 MOST = {"cross_strength": 2.0, "self_strength": 2.0, "size_adaptation": 1.0, "decay_power": 10.0}
@@ -65,10 +62,8 @@ MOST = {"cross_strength": 2.0, "self_strength": 2.0, "size_adaptation": 1.0, "de
 def custom_options(node: str, values: Mapping[str, Any]) -> RegionOptions:
     """The numbers that preset custom reveals, as options. Raises DirectorError for one outside its range."""
     for name, most in MOST.items():
-        if not 0.0 <= values[name] <= most:
-            raise DirectorError(node, f"{name} is {values[name]}; give a number from 0 to {most:g}.")
-    with signed(node):
-        schedule = window(values["start_percent"], values["end_percent"], decay_power=values["decay_power"])
-    rule = RegionRule(cross_strength=values["cross_strength"], self_strength=values["self_strength"],
-                      size_adaptation=values["size_adaptation"])
-    return _papers(rule, schedule, "alone" if values["reencode_phrases"] else "")
+        require_number(node, name, values[name], 0, most)
+    schedule = require_window(node, values["start_percent"], values["end_percent"], decay_power=values["decay_power"])
+    numbers = {name: values[name] for name in ("cross_strength", "self_strength", "size_adaptation")}
+    return RegionOptions(RegionRule(**numbers), schedule, "alone" if values["reencode_phrases"] else "",
+                         JointOptions(replace(STRONG.joint.rule, **numbers), schedule))

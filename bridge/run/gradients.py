@@ -176,27 +176,47 @@ def checkpointed(blocks: list[torch.nn.Module], remember: Remember = lambda: nul
     because the host writes the block's address into them as it goes. remember: puts back whatever else a
     block's outputs depend on.
     """
+    calls: list[_BlockCall] = []
     try:
         for block in blocks:
-            block.__dict__["forward"] = _recomputing(block.forward, remember)
+            block.__dict__["forward"] = _recomputing(block.forward, remember, calls)
         yield
     finally:
         for block in blocks:
             block.__dict__.pop("forward", None)
+        for call in calls:
+            call.forget()
 
 
-def _recomputing(forward: Any, remember: Remember) -> Any:
+@dataclass(eq=False)
+class _BlockCall:
+    """One call of a block, to be made again. begun: it was made once, so ``again`` puts its surroundings back.
+
+    The graph holds this call, and its options lead to outputs of later blocks, which hold the graph: a ring through
+    autograd that Python's collector cannot see. A backward pass opens it; a run stopped before one would keep it for
+    good. So whoever opened the block forgets its calls at the end.
+    """
+
+    forward: Callable[..., Any]
+    args: list[Any]
+    named: dict[str, Any]
+    again: Callable[[], AbstractContextManager[Any]]
+    begun: bool = False
+
+    def __call__(self) -> Any:
+        with self.again() if self.begun else nullcontext():
+            self.begun = True
+            return self.forward(*map(_copied, self.args), **{name: _copied(a) for name, a in self.named.items()})
+
+    def forget(self) -> None:
+        self.args, self.named, self.again = [], {}, nullcontext
+
+
+def _recomputing(forward: Any, remember: Remember, calls: list[_BlockCall]) -> Any:
     def run(*args: Any, **kwargs: Any) -> Any:
-        kept = [_copied(a) for a in args], {name: _copied(a) for name, a in kwargs.items()}
-        surroundings: list[Callable[[], AbstractContextManager[Any]]] = [nullcontext]
-        again = remember()
-
-        def once_more() -> Any:
-            with surroundings[-1]():
-                surroundings.append(again)
-                return forward(*map(_copied, kept[0]), **{n: _copied(a) for n, a in kept[1].items()})
-
-        return checkpoint(once_more, use_reentrant=False)
+        calls.append(_BlockCall(forward, [_copied(a) for a in args], {n: _copied(a) for n, a in kwargs.items()},
+                                remember()))
+        return checkpoint(calls[-1], use_reentrant=False)
 
     return run
 

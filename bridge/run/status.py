@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence, Sized
 
-from ...core.hooks import SumsUp, needs_places, part_of
+from ...core.hooks import SumsUp, Warns, needs_places, part_of
 from ...core.method import AttentionMethod, Chain, Method, ObservesAttention
 from ...core.schedule import Schedule
 from ..families.family import LayersMet
 from .hooks import NamesItsPrompt
 from .run import Run
 
+NOTHING = "nothing happened"
 EVENT = "attention_director.status"
 UNSEEN = "the sampler's positive does not come from this node"
 
@@ -35,8 +36,11 @@ def report_line(steps: Sequence[int], total: int, extra_seconds: float | None, s
     return "; ".join(part for part in parts if part)
 
 
-def send_status(key: str, label: str, line: str) -> None:
-    """Log the line, and show it on the node of the client whose prompt is running; no other has asked."""
+def send_status(key: str, label: str, line: str, warns: bool = False) -> None:
+    """Log the line, and show it on the node of the client whose prompt is running; no other has asked.
+
+    warns: something that was asked for was not done. So it is with a line that begins with "nothing happened".
+    """
     log.info("%s: %s", label, line)
     node_id = key.rpartition("/")[0]
     try:
@@ -46,7 +50,7 @@ def send_status(key: str, label: str, line: str) -> None:
     server = getattr(PromptServer, "instance", None)
     client = getattr(server, "client_id", None)
     if server is not None and client is not None and node_id:
-        server.send_sync(EVENT, {"node": node_id, "text": line}, client)
+        server.send_sync(EVENT, {"node": node_id, "text": line, "warns": warns or line.startswith(NOTHING)}, client)
 
 
 def report(run: Run) -> None:
@@ -57,8 +61,9 @@ def report(run: Run) -> None:
         nodes.setdefault(key, {}).setdefault(part, []).append(method)
     for key, parts in nodes.items():
         lines = [(f"{part}: " if part and len(parts) > 1 else "") + _line(run, parts[part]) for part in sorted(parts)]
-        label = next(method.label for methods in parts.values() for method in methods)
-        send_status(key, label, "; ".join(lines))
+        every = [method for methods in parts.values() for method in methods]
+        warnings = [warning for method in every if isinstance(method, Warns) and (warning := method.warn())]
+        send_status(key, every[0].label, "; ".join([*warnings, *lines]), warns=bool(warnings))
 
 
 def _line(run: Run, methods: Sequence[Method]) -> str:

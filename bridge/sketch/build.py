@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +9,13 @@ import torch
 from comfy.model_sampling import CONST
 
 from ...core.schedule import Schedule
-from ..convert import mask_to_bhw
-from ..errors import DirectorError
+from ..convert import mask_to_bhw, require_pictures
+from ..errors import DirectorError, signed
 from ..families import family_of
 from ..run.install import install, key_of
 from ..run.run import chain_of
 from ..run.status import send_status
+from ..untrusted import require_number, require_window
 from .drawing import Drawing, read_picture
 from .method import SketchGuidanceMethod
 from .predictor import Predictor, require_match
@@ -50,7 +50,8 @@ def build(node: str, unique_id: str, model: Any, vae: Any, predictor: Predictor,
           mask: torch.Tensor | None, options: SketchOptions) -> Outputs:
     """A clone of the model that follows the drawing; the model itself where there is nothing to follow."""
     _check(node, model, vae, predictor, options)
-    masks = None if mask is None else mask_to_bhw(mask).clamp(0, 1)
+    require_pictures(node, "the drawing", image)
+    masks = None if mask is None else _places(node, mask)
     picture = read_picture(image, options.lines, predictor.map_kind)
     drawing = Drawing(picture, predictor.map_kind, predictor.line_px, options.fit, masks, options.grey_is_weight, vae,
                       model.model.latent_format)
@@ -68,11 +69,19 @@ def build(node: str, unique_id: str, model: Any, vae: Any, predictor: Predictor,
     return Outputs(install(model, method))
 
 
+def _places(node: str, mask: torch.Tensor) -> torch.Tensor:
+    """Where the picture may change: [M, H, W] in 0..1. Raises DirectorError for what is no mask."""
+    with signed(node):
+        masks = mask_to_bhw(mask).clamp(0, 1)
+    if not torch.isfinite(masks).all():
+        raise DirectorError(node, "the mask contains values that are not numbers; make it again.")
+    return masks
+
+
 def _check(node: str, model: Any, vae: Any, predictor: Predictor, options: SketchOptions) -> None:
-    if not math.isfinite(options.strength) or not 0 <= options.strength <= MOST_STRENGTH:
-        raise DirectorError(node, f"strength is {options.strength}; give a number from 0 to {MOST_STRENGTH:g}.")
-    if options.start > options.end:
-        raise DirectorError(node, f"start_percent {options.start:g} lies after end_percent {options.end:g}; swap them.")
+    require_number(node, "strength", options.strength, 0, MOST_STRENGTH)
+    require_number(node, "sketch_in_noise", options.sketch_in_noise, 0, 1)
+    require_window(node, options.start, options.end)
     if vae is None:
         raise DirectorError(node, "the vae input is empty; wire the checkpoint's VAE.")
     family_of(model, node)

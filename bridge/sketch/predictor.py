@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import comfy.utils
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from ...core.edge_predictor import EdgePredictor
@@ -18,12 +17,17 @@ from ...core.noise import EPS, NoiseLaw
 from ..errors import DirectorError
 from ..families.checkpoint import family, fingerprint
 from ..families.unet_taps import Tap, taps_of
-from ..files import ModelFolder, numbered_path, replacing
+from ..files import ModelFolder, save_at
+from ..files import save_numbered as save_numbered_file
+from ..tensor_files import Shaped, opened, require_finite
+from ..untrusted import Unreadable, parse_json, reading, whole
 
 FORMAT = "guidance predictor 1"
 FILES = ModelFolder("guidance_predictors", (".safetensors",), ("demo_edges.safetensors", "demo_depth.safetensors"))
 LOADER, SAVER = "AttnDirLoadPredictor", "AttnDirSavePredictor"
 MAX_LINE_PX = 64
+MOST_FACTS = 100_000  # characters
+MOST_TAPS, MOST_BLOCKS, MOST_CHANNELS = 64, 1000, 65_536
 
 log = logging.getLogger("attention_director")
 
@@ -78,40 +82,56 @@ def _widths(taps: tuple[Tap, ...]) -> str:
 
 
 def save_predictor(predictor: Predictor, path: Path) -> Path:
-    """Write the file beside, then rename. Layers in half precision, the norms' statistics in full."""
+    """Write a predictor at a path of one's own. Raises DirectorError where it cannot be written."""
+    return save_at(SAVER, path, lambda beside: _write(predictor, beside))
+
+
+def _write(predictor: Predictor, path: Path) -> None:
+    """Layers in half precision, the norms' statistics in full."""
     tensors = {name: value.detach().to("cpu", torch.float16 if name.split(".")[0] in ("layers", "last")
                                        else value.dtype).contiguous().clone()
                for name, value in predictor.weights.items()}
     facts = {"taps": [[t.stage, t.block, t.channels] for t in predictor.taps], "fingerprint": predictor.fingerprint,
              "family": predictor.family, "map_kind": predictor.map_kind, "line_px": predictor.line_px,
              "steps": predictor.steps}
-    with replacing(path) as beside:
-        save_file(tensors, beside, {"format": "pt", "attention_director": FORMAT, "predictor": json.dumps(facts)})
-    return path
+    save_file(tensors, path, {"format": "pt", "attention_director": FORMAT, "predictor": json.dumps(facts)})
 
 
 def read_predictor(path: Path, node: str = LOADER) -> Predictor:
-    """Raises DirectorError for a file that is not a predictor."""
-    try:
-        weights, metadata = comfy.utils.load_torch_file(str(path), safe_load=True, return_metadata=True)
-        if metadata is None or metadata.get("attention_director") != FORMAT:
-            raise ValueError("it was not saved by AttnDirSavePredictor")
-        predictor = _predictor(json.loads(metadata["predictor"]), weights)
-        predictor.network()
-    except (ValueError, KeyError, TypeError, IndexError, RuntimeError, OSError, SafetensorError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DirectorError(node, f"{path.name} is not a guidance predictor ({reason}); take another file.") from error
-    return predictor
+    """Read a predictor; its facts and shapes are compared before a value is read. Raises DirectorError."""
+    what = f"{path.name} is not a guidance predictor"
+    with reading(node, what, "take another file."), opened(path) as file:
+        if file.metadata.get("attention_director") != FORMAT:
+            raise Unreadable(f"it was not saved by {SAVER}")
+        predictor = _predictor_of(parse_json(file.metadata["predictor"], MOST_FACTS))
+        _require_shapes(predictor, file.specs)
+        weights = file.read()
+        require_finite(weights)
+        return replace(predictor, weights=weights)
 
 
-def _predictor(facts: dict[str, Any], weights: dict[str, torch.Tensor]) -> Predictor:
-    taps = tuple(Tap(str(stage), int(block), int(channels)) for stage, block, channels in facts["taps"])
-    width = sum(tap.channels for tap in taps)
-    if not 0 < len(taps) <= 64 or weights["layers.0.weight"].shape[1] <= width or facts["map_kind"] not in (
-            "edges", "map"):
-        raise ValueError("its facts and weights do not agree")
+def _predictor_of(facts: dict[str, Any]) -> Predictor:
+    """A file's facts as a predictor without weights yet. Raises Unreadable, KeyError, TypeError or ValueError."""
+    taps = tuple(Tap(str(stage), whole(block, 0, MOST_BLOCKS), whole(channels, 1, MOST_CHANNELS))
+                 for stage, block, channels in facts["taps"])
+    if not 0 < len(taps) <= MOST_TAPS or facts["map_kind"] not in ("edges", "map"):
+        raise Unreadable("its facts are none of a predictor")
     return Predictor(taps, str(facts["fingerprint"]), str(facts["family"]), str(facts["map_kind"]),
-                     min(MAX_LINE_PX, max(1, int(facts["line_px"]))), weights, int(facts.get("steps", 0)))
+                     whole(facts["line_px"], 1, MAX_LINE_PX), {}, whole(facts.get("steps", 0), 0, 2**62))
+
+
+def _require_shapes(predictor: Predictor, specs: Mapping[str, Shaped]) -> None:
+    """Compare a file's tensors with those of a network for these taps; nothing is allocated for it."""
+    last = specs["last.bias"].shape
+    if len(last) != 1 or not 0 < last[0] <= MOST_CHANNELS:
+        raise Unreadable("last.bias is no list of channels")
+    with torch.device("meta"):
+        wanted = EdgePredictor([tap.channels for tap in predictor.taps], last[0]).state_dict()
+    wrong = sorted(name for name in wanted.keys() | specs.keys()
+                   if name not in specs or name not in wanted or specs[name].shape != wanted[name].shape
+                   or specs[name].dtype.is_floating_point != wanted[name].dtype.is_floating_point)
+    if wrong:
+        raise Unreadable(f"its facts and weights do not agree in {wrong[0]}")
 
 
 def load_predictor(name: str, node: str = LOADER) -> Predictor:
@@ -120,5 +140,5 @@ def load_predictor(name: str, node: str = LOADER) -> Predictor:
 
 
 def save_numbered(predictor: Predictor, prefix: str, node: str = SAVER) -> Path:
-    """Under the output folder, with the host's numbering."""
-    return save_predictor(predictor, numbered_path(node, prefix))
+    """Under the output folder, with the host's numbering. Raises DirectorError."""
+    return save_numbered_file(node, prefix, lambda path: _write(predictor, path))

@@ -8,35 +8,40 @@ line_width holds.
 
 from __future__ import annotations
 
-import json
-import math
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from ..errors import DirectorError
+from ..pen import Pen
+from ..untrusted import as_text, finite, parse_json, reading, require_number, require_size
 
 VERSION = 1
 MAX_CHARACTERS = 4_000_000
 MAX_STROKES = 10_000
 MAX_POINTS = 400_000
 MAX_PIXELS = 4096 * 4096
+MOST_PEN_PX = 4096
+UNREADABLE, AGAIN = "the drawing cannot be read", "clear it and draw again."
 SUPERSAMPLE = 2
 
 
 def draw_strokes(node: str, strokes: str, width: int, height: int, line_width: int) -> torch.Tensor:
     """The strokes as a MASK [1, height, width], 1 on a line. Raises DirectorError for text that is no drawing."""
+    require_size(node, width, height)
+    require_number(node, "line_width", line_width, 1, MOST_PEN_PX)
     if width * height > MAX_PIXELS:
         raise DirectorError(node, f"{width} x {height} is larger than 4096 x 4096; make it smaller.")
     found = _read(node, strokes)
     scale = SUPERSAMPLE if width * height * SUPERSAMPLE ** 2 <= MAX_PIXELS else 1
     size = (width * scale, height * scale)
     image = Image.new("L", size, 0)
-    draw = ImageDraw.Draw(image)
-    for points, share, erase in found:
-        _draw(draw, points, size, (share * width if share else line_width) * scale, 0 if erase else 255)
+    pen = Pen(image)
+    with reading(node, UNREADABLE, AGAIN):
+        for points, share, erase in found:
+            _draw(pen, points, size, (share * width if share else line_width) * scale, 0 if erase else 255)
     image = image.resize((width, height), Image.Resampling.BOX) if scale > 1 else image
     return torch.from_numpy(np.asarray(image, dtype=np.float32) / 255)[None]
 
@@ -56,10 +61,11 @@ def _read(node: str, strokes: str) -> list[tuple[list[tuple[float, float]], floa
         return []
     if len(strokes) > MAX_CHARACTERS:
         raise DirectorError(node, f"the drawing has {len(strokes)} characters; clear it and draw again.")
-    try:
-        drawing = json.loads(strokes)
+    with reading(node, UNREADABLE, AGAIN):
+        drawing = parse_json(strokes, MAX_CHARACTERS)
         if drawing.get("version", VERSION) != VERSION:
-            raise DirectorError(node, f"the drawing has version {drawing['version']}; update Attention Director.")
+            raise DirectorError(node, f"the drawing has version {as_text(drawing['version'])}; update Attention "
+                                      "Director.")
         listed = drawing["strokes"]
         points = sum(len(stroke["points"]) for stroke in listed)
         if len(listed) > MAX_STROKES or points > MAX_POINTS:
@@ -67,30 +73,20 @@ def _read(node: str, strokes: str) -> list[tuple[list[tuple[float, float]], floa
                                       "draw less.")
         return [([(_number(x), _number(y)) for x, y in stroke["points"]], _width(stroke), bool(stroke.get("erase")))
                 for stroke in listed if stroke["points"]]
-    except DirectorError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
-        raise DirectorError(node, f"the drawing cannot be read ({type(error).__name__}: {error}); clear it and draw "
-                                  "again.") from error
 
 
 def _number(value: Any) -> float:
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError("a coordinate is not a number")
-    return min(2.0, max(-1.0, number))  # a line may leave the sheet
+    return min(2.0, max(-1.0, finite(value)))  # a line may leave the sheet
 
 
 def _width(stroke: dict[str, Any]) -> float:
     return min(1.0, max(0.0, _number(stroke.get("width") or 0.0)))
 
 
-def _draw(draw: ImageDraw.ImageDraw, points: list[tuple[float, float]], size: tuple[int, int], width: float,
-          tone: int) -> None:
+def _draw(pen: Pen, points: list[tuple[float, float]], size: tuple[int, int], width: float, tone: int) -> None:
     """A polyline with round joints and ends."""
     pixels = [(x * size[0], y * size[1]) for x, y in points]
     wide = max(1, round(width))
-    if len(pixels) > 1:
-        draw.line(pixels, fill=tone, width=wide, joint="curve")
-    for x, y in (pixels[0], pixels[-1]):
-        draw.ellipse((x - wide / 2, y - wide / 2, x + wide / 2 - 1, y + wide / 2 - 1), fill=tone)
+    pen.line(pixels, wide, tone)
+    for end in (pixels[0], pixels[-1]):
+        pen.dot(end, wide, tone, inset=1.0)

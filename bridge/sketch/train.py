@@ -26,6 +26,7 @@ from ..families.checkpoint import family, fingerprint
 from ..families.unet_taps import Tap, capturing, taps_of
 from ..run.gradients import with_transformer_options
 from ..run.noise_law import noise_law, random_sigmas
+from ..text.prompt import encode, filled
 from .drawing import encode_maps
 from .predictor import Predictor, require_match
 
@@ -37,13 +38,15 @@ class Examples:
     """What is trained on, encoded once.
 
     latents, maps: one [C, h, w] a picture, in the model's own scale; sizes may differ. prompts: for
-    each picture its row in ``texts``. texts: conditionings [1, T, C] with their pooled vectors or None.
+    each picture its row in ``texts``. texts: conditionings [1, T, C] with their pooled vectors or None. blank: that
+    of the empty text.
     """
 
     latents: list[torch.Tensor]
     maps: list[torch.Tensor]
     prompts: list[int]
     texts: list[tuple[torch.Tensor, torch.Tensor | None]]
+    blank: torch.Tensor
 
     def batch(self, size: int, generator: torch.Generator) -> list[int]:
         """Numbers of pictures, all of the size of the first one drawn."""
@@ -84,11 +87,11 @@ def encode_examples(node: str, model: Any, clip: Any, vae: Any, images: Sequence
     conditionings = []
     for text in dict.fromkeys(texts):
         known[text] = len(conditionings)
-        (cond, values), *_ = clip.encode_from_tokens_scheduled(clip.tokenize(text))
+        (cond, values), *_ = encode(clip, text, node)
         conditionings.append((cond.cpu(), None if values.get("pooled_output") is None else
                               values["pooled_output"].cpu()))
     prompts = [known[texts[i] if len(texts) > 1 else texts[0]] for i in range(len(images))]
-    return Examples(latents, encoded, prompts, conditionings)
+    return Examples(latents, encoded, prompts, conditionings, encode(clip, "", node)[0][0].cpu())
 
 
 def _encoded(vae: Any, latent_format: Any, images: Sequence[torch.Tensor],
@@ -239,10 +242,11 @@ def features_of(model: Any, x: torch.Tensor, sigma: torch.Tensor, conditioning: 
 
 
 def _conditioning(examples: Examples, chosen: list[int]) -> list[list[Any]]:
-    """Row i is the text of picture i; shorter texts are repeated by whole chunks, which changes nothing."""
+    """Row i is the text of picture i, all as long as the longest of them."""
     rows = [examples.texts[examples.prompts[i]] for i in chosen]
-    width = math.lcm(*(cond.shape[1] for cond, _ in rows))
-    joined = torch.cat([cond.repeat(1, width // cond.shape[1], 1) for cond, _ in rows])
+    longer = filled([cond for cond, _ in rows], examples.blank)
+    width = max(cond.shape[1] for cond in longer)
+    joined = torch.cat([cond.repeat(1, width // cond.shape[1], 1) for cond in longer])
     pooled = [p for _, p in rows if p is not None]
     return [[joined, {"pooled_output": torch.cat(pooled)} if len(pooled) == len(rows) else {}]]
 

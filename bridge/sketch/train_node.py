@@ -13,8 +13,10 @@ import torch
 from PIL import Image
 
 from ...core.lines import areas_of, thinned
+from ..convert import require_pictures
 from ..errors import DirectorError
 from ..run.status import send_status
+from ..untrusted import as_text, require_number, within
 from .drawing import read_picture
 from .edges import edges_of
 from .predictor import MAX_LINE_PX, Predictor
@@ -54,6 +56,7 @@ def run(node: str, unique_id: str, request: Request) -> tuple[Trained, torch.Ten
     check_model(node, request.model)
     if request.clip is None or request.vae is None:
         raise DirectorError(node, "the clip or vae input is empty; wire those of the checkpoint.")
+    _check(node, request)
     pictures = [picture for batch in request.images for picture in batch[..., :3]]
     maps, kind, line_px = _maps(node, request, pictures)
     examples = encode_examples(node, request.model, request.clip, request.vae, pictures, request.texts, maps)
@@ -72,6 +75,21 @@ def run(node: str, unique_id: str, request: Request) -> tuple[Trained, torch.Ten
     send_status(f"{unique_id}/training", node, f"{ending} {len(trained.losses)} steps; loss "
                                                f"{_mean(trained.losses[-50:]):.4f}")
     return trained, _preview(request, examples, trained.predictor, pictures, SHOWN)
+
+
+def _check(node: str, request: Request) -> None:
+    """Linked numbers pass by the widgets' limits, and a list may be empty. Raises DirectorError."""
+    for name, most in (("steps", 1_000_000), ("batch_size", 1024), ("edge_thickness", MAX_LINE_PX)):
+        require_number(node, name, getattr(request, name), 1, most)
+    require_number(node, "edge_threshold", request.edge_threshold, 0, 1)
+    if not within(request.learning_rate, 0, 1e30):
+        raise DirectorError(node, f"learning_rate is {as_text(request.learning_rate)}; give one such as 0.0001.")
+    if not request.images:
+        raise DirectorError(node, "there are no images; wire some.")
+    for batch in request.images:
+        require_pictures(node, "images", batch)
+    for batch in request.maps:
+        require_pictures(node, "maps", batch)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -10,25 +10,28 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ...core.network import LayerAddress
 from ..errors import DirectorError
-from ..files import replacing
+from ..tensor_files import Shaped, opened, require_finite
+from ..untrusted import Unreadable, as_text, finite, parse_json, reading, whole
 
 FORMAT = "attention_director.subject_bank"
 VERSION = 2
-MAX_TENSORS = 20_000
-MAX_HEADER = 1_000_000
+MOST_FACTS = 1_000_000  # characters
+MOST_ANCHORS = 8
+MOST_LEVELS = 1000
+MOST_PREVIEW_PX = 8192
 # Whose rows inputs are: the prompt's, or those of any other conditioning.
 Kind = Literal["cond", "uncond"]
+KINDS: tuple[Kind, ...] = ("cond", "uncond")
 # A layer's name is the family's own and stands last, so that it may be any printable text.
 _INPUT = re.compile(r"in\.(\d{1,3})\.(cond|uncond)\.")
 _LEVEL = re.compile(r"(?:in\.(\d{1,3})\.(?:cond|uncond)\.[ -~]{1,100}|out\.(\d{1,3})\.[ -~]{1,100}"
@@ -98,48 +101,72 @@ def save_bank(bank: SubjectBank, path: Path, dtype: torch.dtype) -> None:
     """Write a bank; floats in the given precision."""
     tensors = {name: (t.to(dtype) if t.is_floating_point() else t).contiguous() for name, t in bank.tensors.items()}
     facts = {"format": FORMAT, "version": str(VERSION), "bank": json.dumps(bank.facts())}
-    with replacing(path) as beside:
-        save_file(tensors, beside, metadata=facts)
+    save_file(tensors, path, metadata=facts)
 
 
 def load_bank(node: str, path: Path) -> SubjectBank:
-    """Read a bank; every name, shape and fact is checked. Raises DirectorError."""
+    """Read a bank; every name, shape and fact is checked before a value is read. Raises DirectorError."""
     name = path.name
-    try:
-        with safe_open(path, framework="pt") as file:
-            facts = file.metadata() or {}
-            if facts.get("format") != FORMAT:
-                raise DirectorError(node, f"{name} is not a subject bank; save one with Save Subject Bank.")
-            if facts.get("version") != str(VERSION):
-                raise DirectorError(node, f"{name} has version {facts.get('version')}; update Attention Director.")
-            names = list(file.keys())
-            if len(names) > MAX_TENSORS or not all(n in _OTHER or _LEVEL.fullmatch(n) for n in names):
-                raise DirectorError(node, f"{name} contains tensors that do not belong in a subject bank; make it "
-                                          "again.")
-            bank = _checked(json.loads(facts["bank"][:MAX_HEADER]), {n: file.get_tensor(n) for n in names})
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, DirectorError):
-            raise
-        raise DirectorError(node, f"{name} cannot be read ({type(error).__name__}: {error}); make it again.") from error
-    return bank
+    with reading(node, f"{name} cannot be read", "make it again."), opened(path) as file:
+        if file.metadata.get("format") != FORMAT:
+            raise DirectorError(node, f"{name} is not a subject bank; save one with Save Subject Bank.")
+        version = file.metadata.get("version")
+        if version != str(VERSION):
+            raise DirectorError(node, f"{name} has version {as_text(version)}; update Attention Director.")
+        if not all(n in _OTHER or _LEVEL.fullmatch(n) for n in file.specs):
+            raise DirectorError(node, f"{name} contains tensors that do not belong in a subject bank; make it again.")
+        bank = _bank_of(parse_json(file.metadata["bank"], MOST_FACTS))
+        require_shapes(bank, file.specs)
+        tensors = file.read()
+        require_finite(tensors)
+        return replace(bank, tensors=tensors)
 
 
-def _checked(facts: dict[str, Any], tensors: dict[str, torch.Tensor]) -> SubjectBank:
-    """The bank of a file's facts and tensors. Raises ValueError where they do not fit together."""
-    progress = tuple(float(p) for p in facts["progress"])
-    if not progress or any(not 0.0 <= p <= 1.0 for p in progress):
-        raise ValueError("its noise levels are not shares of the timesteps")
-    wrong = [n for n, t in tensors.items() if t.ndim not in (2, 4) or _level_of(n) >= len(progress)]
-    if wrong:
-        raise ValueError(f"it contains {wrong[0]}, which does not belong there")
+def _bank_of(facts: dict[str, Any]) -> SubjectBank:
+    """A file's facts as a bank without tensors yet. Raises Unreadable, KeyError or TypeError."""
+    progress = tuple(finite(p) for p in facts["progress"])
+    if not 0 < len(progress) <= MOST_LEVELS or any(not 0.0 <= p <= 1.0 for p in progress):
+        raise Unreadable("its noise levels are not shares of the timesteps")
+    scenes, subjects = (tuple(map(str, facts[name])) for name in ("scenes", "subjects"))
+    if not subjects:
+        raise Unreadable("it is of no subject")
+    return SubjectBank(str(facts["model"]), whole(facts["anchors"], 1, MOST_ANCHORS), scenes, subjects,
+                       whole(facts["seed"], -2**63, 2**64 - 1), progress, bool(facts["photographs"]))
+
+
+def require_shapes(bank: SubjectBank, tensors: Mapping[str, Shaped]) -> None:
+    """Compare tensors, by their names in a file, with a bank's facts and with each other. Raises Unreadable."""
+    subjects, flags = len(bank.subjects), {"feature_subjects", *(n for n in tensors if n.startswith("subjects."))}
+    for name, value in tensors.items():
+        if _level_of(name) >= len(bank.progress) or len(value.shape) != (4 if name == "preview" else 2):
+            raise Unreadable(f"it contains {name}, which does not belong there")
+        if (value.dtype == torch.bool) != (name in flags) or not (name in flags or value.dtype.is_floating_point):
+            raise Unreadable(f"{name} is of another kind than it should be")
+        if name in flags and value.shape[1] != subjects:
+            raise Unreadable(f"{name} is of {value.shape[1]} subjects, the bank of {subjects}")
     if ("features" in tensors) != ("feature_subjects" in tensors):
-        raise ValueError("its features lack their subjects")
-    for flags in ("feature_subjects", *(n for n in tensors if n.startswith("subjects."))):
-        if flags in tensors and tensors[flags].dtype != torch.bool:
-            raise ValueError(f"{flags} is not a mask")
-    return SubjectBank(str(facts["model"]), int(facts["anchors"]), tuple(map(str, facts["scenes"])),
-                       tuple(map(str, facts["subjects"])), int(facts["seed"]), progress, bool(facts["photographs"]),
-                       tensors)
+        raise Unreadable("its features lack their subjects")
+    preview = tensors.get("preview")
+    if preview is not None and not (preview.shape[:2] == (bank.anchors, 3) and
+                                    all(0 < side <= MOST_PREVIEW_PX for side in preview.shape[2:])):
+        raise Unreadable(f"its preview is not {bank.anchors} pictures")
+    _require_rows(tensors)
+
+
+def _require_rows(tensors: Mapping[str, Shaped]) -> None:
+    """What is kept of one set of patches has one row for each of them."""
+    patches: dict[int, set[int]] = {}
+    for name, value in tensors.items():
+        if name.startswith("subjects."):
+            patches.setdefault(_level_of(name), set()).add(value.shape[0])
+    found = tensors["features"].shape[0] if "features" in tensors else 0
+    for name, value in tensors.items():
+        level = _level_of(name)
+        twin = tensors.get(name.replace(".uncond.", ".cond.", 1)) if name.startswith("in.") else None
+        fits = (value.shape[0] in patches.get(level, ()) if name.startswith("in.") else
+                value.shape[0] == found if name.startswith("out.") or name == "feature_subjects" else True)
+        if not fits or (twin is not None and twin.shape != value.shape):
+            raise Unreadable(f"{name} has {value.shape[0]} rows, which does not fit the rest")
 
 
 def _level_of(name: str) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from ..files import ModelFolder, numbered_path
+from ..files import ModelFolder, save_numbered
 from .bank import SubjectBank, load_bank, save_bank
 
 FILES = ModelFolder("subject_banks", (".safetensors",))
@@ -19,7 +19,5 @@ def read_bank(node: str, name: str) -> SubjectBank:
 
 
 def write_bank(node: str, bank: SubjectBank, prefix: str, dtype: str) -> Path:
-    """Save under a new number in the output folder; returns the path. Raises DirectorError outside of it."""
-    path = numbered_path(node, prefix)
-    save_bank(bank, path, DTYPES[dtype])
-    return path
+    """Save under a new number in the output folder; returns the path. Raises DirectorError."""
+    return save_numbered(node, prefix, lambda path: save_bank(bank, path, DTYPES[dtype]))

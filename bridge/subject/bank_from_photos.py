@@ -19,12 +19,13 @@ from ...core.call import RowSpan
 from ...core.method import spans_of
 from ...core.schedule import Schedule
 from ...core.text import Phrase, PromptTag
-from ..convert import psnr
+from ..convert import psnr, require_pictures
 from ..errors import DirectorError
 from ..run.hooks import Sample, SamplerCall
 from ..run.install import install
 from ..run.run import Run
 from ..text.prompt import Conditioning, encode, encode_lines, take_prompt, with_key
+from ..untrusted import require_number
 from .bank import SubjectBank
 from .bank_fill import draft_of, make_bank
 from .build import subjects_of
@@ -34,6 +35,7 @@ from .sampling_pass import ConsiStoryPass
 
 GUIDANCE = 2.0
 MOST_IMAGES = 2
+MOST_STEPS = 1000
 # No keys are shared; what is kept is what the paper's windows use.
 OPTIONS = SubjectOptions(share=Schedule(0.0, 0.0), keep_bank=True)
 
@@ -44,6 +46,8 @@ def bank_from_images(node: str, model: Any, clip: Any, vae: Any, images: torch.T
     count = len(images)
     if not 1 <= count <= MOST_IMAGES:
         raise DirectorError(node, f"{count} pictures; give one or two of the same subject.")
+    require_number(node, "steps", steps, 2, MOST_STEPS)
+    require_pictures(node, "images", images)
     if vae is None:
         raise DirectorError(node, "the vae input is empty; if the checkpoint contains no VAE, use Load VAE.")
     conditioning, tag = _prompt_of(node, clip, text, count)

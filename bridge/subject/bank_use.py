@@ -10,10 +10,12 @@ import torch
 from ...core.call import AttentionCall, RowSpan, Step
 from ...core.network import LayerAddress
 from ...core.shared_keys import SharedKeys, match_statistics
+from ..errors import DirectorError
+from ..families.family import FamilyNetwork
 from ..families.kernel import split_heads
-from .bank import Kind, SubjectBank, input_name, output_name, subjects_name
+from .bank import KINDS, Kind, SubjectBank, input_name, output_name, subjects_name
 from .groups import Sharing, unshared_rows
-from .levels import LevelMasks
+from .levels import LevelMasks, stride_of
 
 # How far from a kept noise level a step may lie and still read it, in shares of the timesteps.
 TOLERANCE = 0.06
@@ -42,6 +44,26 @@ class BankUse:
         """What the anchors' layer gave at the pool's patches, [K, C]; None where the bank has none."""
         found = None if level is None else self.bank.tensors.get(output_name(level, layer))
         return None if found is None else found.to(like.device, like.dtype)
+
+
+def require_fit(label: str, bank: SubjectBank, network: FamilyNetwork) -> None:
+    """Raise DirectorError where what a layer read or gave is not as wide as this model's, or is of other patches.
+
+    A file knows its layers by name only; which grid and width these have is known where the model is.
+    """
+    layers = network.subject
+    for layer in {*layers.shares, *layers.injects}:
+        width = getattr(network.projections(layer)[0], "in_features", None)
+        stride = stride_of(layers.latent_grid, layers.shares[layer]) if layer in layers.shares else 0
+        for level in range(len(bank.progress)):
+            flags = bank.tensors.get(subjects_name(level, stride))
+            read = [bank.tensors.get(input_name(level, kind, layer)) for kind in KINDS]
+            wrong = [t for t in read if t is not None and flags is not None and len(t) != len(flags)]
+            wrong += [t for t in (*read, bank.tensors.get(output_name(level, layer)))
+                      if t is not None and width is not None and t.shape[1] != width]
+            if wrong:
+                raise DirectorError(label, f"the bank does not fit this model in {layer}, though it says so; make it "
+                                           "again.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,8 @@ from ..run.install import install, key_of
 from ..run.run import CHAIN_KEY
 from ..text.prompt import Conditioning, encode, encode_lines, take_prompt, tokenise_phrase, with_key
 from ..text.refusals import APPENDED, nearest_hint
-from .bank import SubjectBank
+from ..untrusted import require_number
+from .bank import MOST_ANCHORS, SubjectBank
 from .method import SharedSubject
 from .options import SubjectOptions
 
@@ -106,7 +106,7 @@ def latents_for(node: str, latent: Latent, scenes: int, bank: SubjectBank | None
     if samples.shape[0] != scenes:
         shared["samples"] = samples.repeat(scenes, *[1] * (samples.ndim - 1))
     first = bank.anchors if bank else 0
-    given = latent.get("batch_index")
+    given = latent.get("batch_index") or None
     if given is not None and len(given) != scenes:
         first += given[0]
     if (given is not None and len(given) != scenes) or (bank and given is None):
@@ -117,11 +117,8 @@ def latents_for(node: str, latent: Latent, scenes: int, bank: SubjectBank | None
 def check_numbers(node: str, options: SubjectOptions) -> None:
     """Linked numbers pass by the widgets' limits."""
     for name, most in (("strength", 2.0), ("injection", 1.0), ("variety", 0.95), ("query_blend", 1.0)):
-        value = getattr(options, name)
-        if not (math.isfinite(value) and 0.0 <= value <= most):
-            raise DirectorError(node, f"{name} is {value}; give a number from 0 to {most:g}.")
-    if not 1 <= options.anchors <= 8:
-        raise DirectorError(node, f"anchors is {options.anchors}; give a number from 1 to 8.")
+        require_number(node, name, getattr(options, name), 0, most)
+    require_number(node, "anchors", options.anchors, 1, MOST_ANCHORS)
 
 
 def check_model(node: str, model: Any, bank: SubjectBank | None, subjects: int, options: SubjectOptions) -> None:

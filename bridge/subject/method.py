@@ -22,7 +22,7 @@ from ..run.run import Run
 from ..run.two_pass import sample_twice
 from .bank import SubjectBank
 from .bank_fill import draft_of, make_bank
-from .bank_use import TOLERANCE, BankUse
+from .bank_use import TOLERANCE, BankUse, require_fit
 from .links import find_links
 from .options import SubjectOptions
 from .parts import parts_of
@@ -96,6 +96,7 @@ class SharedSubject:
             raise DirectorError(self.label, f"{far} of {len(progress)} steps are far from the bank's "
                                             f"{len(self.bank.progress)} noise levels; use the bank's steps and "
                                             "scheduler.")
+        require_fit(self.label, self.bank, run.network)
         return BankUse(self.bank, run.network.projections)
 
     def _finish(self, run: Run, call: SamplerCall, last: ConsiStoryPass, samples: torch.Tensor,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 Span = tuple[int, int]
 
@@ -29,17 +29,25 @@ def aligned(ours: Sequence[Hashable], theirs: Sequence[Hashable]) -> list[Span]:
 def aligned_by_words(ours: Sequence[Hashable], theirs: Sequence[Hashable], space: Hashable) -> list[Span]:
     """``aligned``, words first and then what stands in those that differ. space: the symbol that begins a word.
 
-    So a character that a vocabulary lacks stays within its word, and a long text is laid in a short time.
+    So a character that a vocabulary lacks stays within its word. As many words are laid one by one, in linear time.
     """
     a, b = _words(ours, space), _words(theirs, space)
-    matcher = difflib.SequenceMatcher(None, [tuple(ours[slice(*w)]) for w in a], [tuple(theirs[slice(*w)]) for w in b],
-                                      autojunk=False)
     out: list[Span] = []
-    for _, i, j, k, m in matcher.get_opcodes():
-        pairs = zip(a[i:j], b[k:m], strict=True) if j - i == m - k else [(_joined(a, i, j), _joined(b, k, m))]
-        for (start, stop), (first, last) in pairs:
-            out += [(start + x, start + y) for x, y in aligned(ours[start:stop], theirs[first:last])]
+    for (start, stop), (first, last) in zip(a, b, strict=True) if len(a) == len(b) else _pairs(ours, a, theirs, b):
+        out += [(start + x, start + y) for x, y in aligned(ours[start:stop], theirs[first:last])]
     return out
+
+
+def _pairs(ours: Sequence[Hashable], a: list[Span], theirs: Sequence[Hashable],
+           b: list[Span]) -> Iterator[tuple[Span, Span]]:
+    """Words that stand for each other; where a tokenizer parted or joined some, the stretches that they fill."""
+    matcher = difflib.SequenceMatcher(None, [tuple(ours[slice(*word)]) for word in a],
+                                      [tuple(theirs[slice(*word)]) for word in b], autojunk=False)
+    for _, i, j, k, m in matcher.get_opcodes():
+        if j - i == m - k:
+            yield from zip(a[i:j], b[k:m], strict=True)
+        else:
+            yield _joined(a, i, j), _joined(b, k, m)
 
 
 def _words(symbols: Sequence[Hashable], space: Hashable) -> list[Span]:

@@ -11,17 +11,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 _SYMBOL = re.compile(r"\\[()]|.", re.DOTALL)
-_NAME = re.compile(r"(?:^|(?<=\s))embedding:\s*[^\s<\[]+?(?=,*(?:[\s<\[]|$))")
+# Without the commas at its end. Asked for by a lazy run and a look ahead, thousands of commas would take minutes.
+_NAME = re.compile(r"(?:^|(?<=\s))embedding:\s*(?:[^\s<\[]*[^\s<\[,]|,)")
 
 
 @dataclass(frozen=True)
 class Part:
-    """A character with the marks on it, as read, or an embedding's name; text[start:stop] of the typed prompt."""
+    """A character with the marks on it, as read, or an embedding's name; text[start:stop] of the typed prompt.
+
+    begins: a stretch of one weight, which the tokenizer is given by itself.
+    """
 
     read: str
     start: int
     stop: int
     name: bool = False
+    begins: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,6 @@ def _parts(segment: Sequence[_Symbol]) -> list[Part]:
         stop = names.get(i, i + 1)
         while i not in names and stop < len(segment) and unicodedata.combining(read[stop]):
             stop += 1
-        out.append(Part(read[i:stop], segment[i].start, segment[stop - 1].stop, i in names))
+        out.append(Part(read[i:stop], segment[i].start, segment[stop - 1].stop, i in names, begins=i == 0))
         i = stop
     return out

@@ -20,4 +20,5 @@ class ByteBPE:
         return bytes_of(unicodedata.normalize("NFC", part.read))
 
     def piece(self, token: int) -> list[Hashable]:
-        return [byte for letter in self.vocabulary.get(token, "") if (byte := BYTES.get(letter, letter)) not in SPACES]
+        spelt = (BYTES.get(letter, letter) for letter in self.vocabulary.get(token, ""))
+        return [byte for byte in spelt if byte not in SPACES]

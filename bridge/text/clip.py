@@ -36,10 +36,12 @@ class Reading:
     def rows(self, count: int) -> TextLayout | None:
         """The layout of an encoding of so many rows. None where no template that the host dropped accounts for them.
 
-        It drops none, or what stands before the text but for the opening of the person's turn, or both ends.
+        It drops none, or what stands before the text but for the opening of the person's turn, or both ends. One
+        begin token is not a template.
         """
         dropped = len(self.layout.tokens) - count
-        if dropped not in (0, *range(max(0, self.head - _OPENING), self.head + 1), self.head + self.tail):
+        ends = (*range(max(0, self.head - _OPENING), self.head + 1), self.head + self.tail) if self.head > 1 else ()
+        if dropped and dropped not in ends:
             return None
         before = min(dropped, self.head)
         return replace(self.layout, tokens=self.layout.tokens[before:before + count])
@@ -96,7 +98,9 @@ def _layout(text: str, parts: Sequence[Part], entries: Sequence[Entry], own: Seq
     spelt, ranges = _spelt(entries, own, spelling)
     if NAME not in spelt:
         parts = [letter for part in parts for letter in _letters(part)]
-    ours = _symbols(parts, spelling, first_space=spelt[:1] == [SPACE])
+    ours = _symbols(parts, spelling, spaced=spelt[:1] == [SPACE])
+    if ours and ours[-1][0] == SPACE and spelt[-1:] != [SPACE]:
+        ours.pop()
     where = aligned_by_words([symbol for symbol, _ in ours], spelt, SPACE)
     spans: list[Span | None] = []
     names: dict[Span, None] = {}
@@ -117,14 +121,17 @@ def _letters(part: Part) -> list[Part]:
     """A name as the letters it is for a text encoder without embeddings."""
     if not part.name or part.stop - part.start != len(part.read):
         return [part]
-    return [Part(letter, part.start + n, part.start + n + 1) for n, letter in enumerate(part.read)]
+    return [Part(letter, part.start + n, part.start + n + 1, begins=part.begins and n == 0)
+            for n, letter in enumerate(part.read)]
 
 
-def _symbols(parts: Sequence[Part], spelling: Spelling, first_space: bool) -> list[tuple[Hashable, Part]]:
-    """The symbols of the text with their parts; of several spaces one. first_space: the tokenizer puts one before."""
-    out: list[tuple[Hashable, Part]] = [(SPACE, Part("", 0, 0))] * first_space
+def _symbols(parts: Sequence[Part], spelling: Spelling, spaced: bool) -> list[tuple[Hashable, Part]]:
+    """The symbols of the text with their parts; of several spaces one. spaced: the tokenizer puts one before each
+    stretch that it is given."""
+    out: list[tuple[Hashable, Part]] = []
     for part in parts:
-        for symbol in [NAME] if part.name else spelling.symbols(part):
+        symbols = [NAME] if part.name else spelling.symbols(part)
+        for symbol in [SPACE, *symbols] if part.begins and spaced else symbols:
             if symbol != SPACE or not out or out[-1][0] != SPACE:
                 out.append((symbol, part))
     return out

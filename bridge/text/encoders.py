@@ -55,6 +55,12 @@ def row_encoders(clip: Any, tokens: Tokens, node: str) -> list[Encoder]:
     return others
 
 
+def taken(clip: Any, tokens: Tokens, node: str) -> Tokens:
+    """The tokens of the encoders that give the rows, position by position as the rows are."""
+    return {encoder.name: [encoder.taken(chunk) for chunk in tokens[encoder.name]]
+            for encoder in row_encoders(clip, tokens, node)}
+
+
 def reads_chunks(clip: Any, node: str) -> bool:
     """True for CLIP, whose chunks do not see each other and may be repeated."""
     return row_encoders(clip, clip.tokenize(""), node)[0].is_clip

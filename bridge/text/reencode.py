@@ -10,19 +10,25 @@ import torch
 
 from ...core.regions import share_tokens
 from ...core.text import Phrase, PromptTag
+from ..errors import DirectorError
 from .clip_bpe import CHUNK, Tokens, chunks_of
+from .encoders import reads_chunks, taken
 from .prompt import Conditioning, is_from
 
 
 def reencode(clip: Any, conditioning: Conditioning, tag: PromptTag, phrases: Sequence[Phrase],
-             with_rest: bool, padding: bool) -> Conditioning:
+             with_rest: bool, padding: bool, node: str) -> Conditioning:
     """A copy of the conditioning whose phrases no longer know of each other.
 
     Rows of the tensor at a phrase's words become those of its own encoding: of the phrase alone, as the
     paper has it, or ``with_rest`` of the prompt without the other regions' words, so that what is said of
     the whole picture is still heard. With ``padding`` the end and padding rows, which carry the caption's
     meaning, become those of the prompt without any region's words. Entries of another prompt stay as they are.
+    Raises DirectorError for a text encoder other than CLIP.
     """
+    if not reads_chunks(clip, node):
+        raise DirectorError(node, "regions cannot have encodings of their own with this text encoder, which is not "
+                                  "CLIP; give this node the clip of its model.")
     out = [[cond.clone(), dict(values)] for cond, values in conditioning]
     ours = [cond for cond, values in out if is_from(values, tag)]
     for row, layout in enumerate(tag.rows):
@@ -32,7 +38,7 @@ def reencode(clip: Any, conditioning: Conditioning, tag: PromptTag, phrases: Seq
         if padding and parts:
             parts.append(_Part((), shares.rest[:CHUNK - 2], tuple(p for p in shares.padding if p % CHUNK)))
         if parts:
-            _replace(clip, rows, clip.tokenize(layout.text), parts)
+            _replace(clip, rows, taken(clip, clip.tokenize(layout.text), node), parts)
     return out
 
 

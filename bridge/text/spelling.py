@@ -10,7 +10,7 @@ from .as_read import Part
 NAME = "an embedding"  # stands for a name among bytes
 UNKNOWN = "unknown"  # stands for what a vocabulary has no piece for
 SPACE = "space"  # stands for spaces where a vocabulary marks the beginning of a word by one
-SPACES = b" \t\n\r\v\f"
+SPACES: frozenset[Hashable] = frozenset(b" \t\n\r\v\f")
 
 
 class Spelling(Protocol):

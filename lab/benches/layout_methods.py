@@ -76,20 +76,19 @@ class HardMask:
         self.boxes = boxes[None]
         self.base_everywhere = base_everywhere
 
-    def bias(self, latent_grid: tuple[int, int], grid: tuple[int, int], dtype: torch.dtype) -> torch.Tensor:
+    def bias(self, grid: tuple[int, int], dtype: torch.dtype) -> torch.Tensor:
         """0 where a pixel sees a token, HIDDEN elsewhere: [N, 77 * (1 + R)]."""
         from attention_director.core.masks import masks_on_grid
 
-        inside = masks_on_grid(self.boxes, latent_grid, grid)[0]
+        inside = masks_on_grid(self.boxes, grid)[0]
         base = torch.ones_like(inside[:1]) if self.base_everywhere else ~inside.any(0, keepdim=True)
         seen = torch.cat((base, inside)).T.repeat_interleave(77, dim=1)
         return torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, HIDDEN)
 
     def __call__(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
         """q [B, N, H*D], k and v [B, T, H*D]; rows of the negative see everything."""
-        heads, (_, _, *latent) = options["n_heads"], options["original_shape"]
-        grid = tuple(options["activations_shape"][2:])
-        bias = self.bias((latent[0], latent[1]), grid, q.dtype).to(q.device)
+        heads, grid = options["n_heads"], tuple(options["activations_shape"][2:])
+        bias = self.bias(grid, q.dtype).to(q.device)
         rows = q.shape[0] // len(options["cond_or_uncond"])
         each = torch.stack([bias if which == 0 else torch.zeros_like(bias) for which in options["cond_or_uncond"]])
         mask = each.repeat_interleave(rows, dim=0)[:, None, :, :k.shape[1]]

@@ -21,10 +21,10 @@ from world.draw import World, draw
 
 from .cached_cases import WORKER, Cases
 from .results import Row, mean_row
-from .storybook_layout_methods import VARIANTS
+from .storybook_layout_methods import MAIN, VARIANTS
 
 MODEL = "transformer"
-LAYOUTS = 200
+LAYOUTS, LAYOUTS_OF_ALL = 200, 24
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
 
@@ -116,9 +116,10 @@ def scores_of(world: World, variant: str, layout: Layout, number: int) -> dict[s
 
 
 def measure_layout(number: int) -> dict[str, dict[str, list[float]]]:
-    """Every variant on one layout, one after the other, so that their seconds are of the same minute."""
+    """The variants on one layout, one after the other, so that their seconds are of the same minute."""
     layout = sample_layout(number)
-    return {variant: scores_of(WORKER["world"], variant, layout, number) for variant in VARIANTS}
+    variants = VARIANTS if number < LAYOUTS_OF_ALL else MAIN
+    return {variant: scores_of(WORKER["world"], variant, layout, number) for variant in variants}
 
 
 def run(limit: int | None = None) -> list[Row]:

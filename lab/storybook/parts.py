@@ -29,11 +29,14 @@ from .train_models import begin_with, train_model, warm_up
 from .train_vae import train_vae
 
 SHARES = {"warm": 0.1, "vae": 0.17, "latents": 0.13, "model": 0.68, "file": 0.005, "oracle": 0.3, "measure": 0.05,
-          "look": 0.04, "gate": 0.5}
+          "look": 0.04, "gate": 0.5, "publish": 0.005}
 PARTS = tuple(SHARES)
 USUAL = ("vae", "latents", "model", "file")
+ASKED_FOR = ("warm", "publish")  # parts that "all" leaves out
 KEPT_AT_MOST = 8 << 30  # bytes of latents worth writing
 BY_EYE = 100  # generated pictures on which the oracle is checked by a person
+ROOT = Path(__file__).resolve().parents[2]
+ASSETS, RESULTS = ROOT / "assets", ROOT / "lab" / "results" / "storybook.json"
 
 
 @dataclass(eq=False)
@@ -61,7 +64,7 @@ class Workshop:
         name = {"vae": f"vae-{self.model}.safetensors", "latents": f"latents-{self.model}.pt",
                 "model": f"{self.model}.safetensors", "file": f"storybook_{self.model}.safetensors",
                 "oracle": "oracle.safetensors", "measure": "measure.json", "look": f"look-{self.model}.png",
-                "warm": f"warm-{self.model}", "gate": f"gate-{self.model}.json"}[part]
+                "gate": f"gate-{self.model}.json", **{name: f"{name}-{self.model}" for name in ASKED_FOR}}[part]
         return self.folder / name
 
     def vae(self, model: str | None = None) -> Vae:
@@ -230,6 +233,24 @@ def make_warm(shop: Workshop) -> None:
     warm_up(shop.model, shop.sizes.new_pair(shop.model), shop.sizes.batch(shop.model), shop.device)
 
 
+def make_publish(shop: Workshop) -> None:
+    """What is final: the model into assets/, the oracle beside this file, the numbers into lab/results."""
+    from shutil import copyfile
+
+    from .oracle import SHIPPED
+
+    copyfile(shop.file("file"), ASSETS / shop.file("file").name)
+    copyfile(shop.file("oracle"), SHIPPED)
+    rows: list[dict[str, object]] = [{"variant": name} | row for name, row in
+                                     json.loads(shop.file("measure").read_text(encoding="utf-8")).items()]
+    for model in MODELS:
+        gate = replace_model(shop, model).file("gate")
+        if gate.exists():
+            rows.append({"variant": "unpatched"} | json.loads(gate.read_text(encoding="utf-8")))
+    RESULTS.write_text(json.dumps({"bench": "storybook", "rows": rows}, indent=1) + "\n", encoding="utf-8")
+    shop.log.say(f"published {shop.file('file').name}, the oracle and {RESULTS.name}")
+
+
 def run(shop: Workshop, wanted: Sequence[str]) -> None:
     """The wanted parts in order, without those that are there, each with its share of the time that is left."""
     todo = [part for part in PARTS if part in wanted and not shop.file(part).exists()]
@@ -244,7 +265,7 @@ def run(shop: Workshop, wanted: Sequence[str]) -> None:
          "latents": lambda s: make_latents(shop, s, data), "model": lambda s: make_model(shop, s, data),
          "file": lambda _: make_file(shop), "oracle": lambda s: make_oracle(shop, s),
          "measure": lambda _: make_measure(shop), "look": lambda _: make_look(shop),
-         "gate": lambda _: make_gate(shop)}[part](seconds)
+         "gate": lambda _: make_gate(shop), "publish": lambda _: make_publish(shop)}[part](seconds)
         shop.log.say(f"{part} took {shop.clock.spent - began:.1f} s")
 
 
@@ -286,6 +307,6 @@ def main(arguments: Sequence[str]) -> None:
     clock = Clock(wanted.seconds)
     shop = Workshop(folder, wanted.model, device, sizes(device, wanted.tiny), clock,
                     Log(folder / f"training-{wanted.model}.log", clock), wanted.seed, wanted.begin)
-    run(shop, [part for part in PARTS if part != "warm"] if "all" in wanted.part else wanted.part)
+    run(shop, [part for part in PARTS if part not in ASKED_FOR] if "all" in wanted.part else wanted.part)
 
 

@@ -11,7 +11,8 @@ from .caption import Caption
 from .course import autocast
 from .data import LAYOUTS
 from .nets.vae import Vae
-from .train_models import SHIFT, schedule
+from .storage import SHIFT
+from .train_models import schedule
 from .words import words
 
 
@@ -37,7 +38,7 @@ def guided(net: nn.Module, x: torch.Tensor, time: float, context: torch.Tensor, 
 
 
 def flow(net: nn.Module, x: torch.Tensor, context: torch.Tensor, steps: int, cfg: float) -> torch.Tensor:
-    """Euler steps from noise to latents, levels shifted as in training."""
+    """Euler steps from noise to latents, levels shifted as the host's are."""
     levels = torch.linspace(1, 0, steps + 1)
     levels = SHIFT * levels / (1 + (SHIFT - 1) * levels)
     for now, after in zip(levels[:-1].tolist(), levels[1:].tolist(), strict=True):

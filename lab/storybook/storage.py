@@ -22,7 +22,7 @@ from .words import CLIP, T5, Format, words
 
 FORMAT = "storybook 1"
 EXAMPLE = "a cat and a red car on a beach"
-SHIFT = 2.2  # of the transformer's noise levels: what goes where is decided at the noisy ones
+SHIFT = 4.0  # of the transformer's noise levels when it generates: what goes where is decided at the noisy ones
 Weights = dict[str, torch.Tensor]
 
 
@@ -110,7 +110,7 @@ def write(path: Path, model: str, vae: Weights, net: Weights, facts: dict[str, o
 
 
 def shift(model: str) -> dict[str, str]:
-    """Of the noise levels, for the host's sampler: those of the training, where it has a say."""
+    """Of the noise levels, for the host's sampler."""
     return {"shift": json.dumps(SHIFT)} if model == "transformer" else {}
 
 

@@ -16,7 +16,6 @@ from torch import nn
 
 from .course import Budget, Course, Log, autocast, compile_blocks
 from .data import LAYOUTS, Batch, TrainingSet
-from .storage import SHIFT
 from .words import PARTS
 
 SUPERVISION = 0.01
@@ -24,6 +23,7 @@ HIDDEN = re.compile(r"attn|mlp|\.linear[12]\.|\.ff\.|SelfAttention\.[qkvo]\.|Den
 CORNERS = ((0, 0), (8, 0), (0, 8))  # of reference pictures, in tokens: the first one's, and where a second one may be
 EPS = 1e-4
 MIN_SNR_GAMMA = 5.0
+SHIFT = 2.2  # of the transformer's noise levels in training
 SNR_OF_SIGHT = 0.05  # a thing covers many latent cells: it shows through far more noise than one cell would
 
 

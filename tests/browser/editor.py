@@ -19,6 +19,8 @@ STYLED = "() => [...document.styleSheets].some((sheet) => sheet.href?.endsWith('
 FIND = "const node = app.graph.nodes.find((n) => n.type === 'RegionPrompt');"
 PROMPT = "a red circle and a blue square on a white background"
 PAD = "[data-attention-director=regions]"
+TWO = json.dumps({"version": 1, "regions": [{"phrase": "red circle", "strength": 1, "boxes": [[0.1, 0.1, 0.4, 0.4]]},
+                                            {"phrase": "blue square", "strength": 1, "boxes": [[0.5, 0.5, 0.9, 0.9]]}]})
 TRACKER = "app.extensionManager.workflow.activeWorkflow.changeTracker"
 STEPS = f"(({{ undoQueue, redoQueue }}) => `${{undoQueue.length}} ${{redoQueue.length}}`)({TRACKER})"
 # Nodes 2.0 has an element for each node, the classic renderer none.
@@ -162,6 +164,24 @@ class Editor:
         self.page.evaluate(f"""([name, value]) => {{ {FIND} const w = node.widgets.find((w) => w.name === name);
             w.value = value; w.callback?.(value); }}""", [name, value])
         self.frame()
+
+    def type_over(self, gone: str, come: str) -> None:
+        """In the prompt's text box: select some of its text, and type in its place."""
+        self.page.evaluate("""(gone) => {
+            const boxes = [...document.querySelectorAll("textarea")];
+            const box = boxes.find((e) => e.offsetHeight && e.value.includes(gone));
+            box.focus();
+            const at = box.value.indexOf(gone);
+            box.setSelectionRange(at, at + gone.length);
+        }""", gone)
+        self.page.keyboard.type(come)
+        self.frame()
+
+    def status(self, words: str) -> str:
+        """The line at the foot of a node, once it has these words."""
+        line = self.page.locator("[data-attention-director=status]").filter(has_text=words)
+        line.wait_for(timeout=10_000)
+        return line.inner_text()
 
     def regions(self) -> list[dict[str, Any]]:
         value = self.widget("canvas")

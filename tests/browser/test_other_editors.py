@@ -61,17 +61,68 @@ def test_the_width_is_the_nodes_own(renderer: Editor) -> None:
 
 def test_words_that_changed_are_shown_and_weighed(renderer: Editor) -> None:
     add(renderer, "AttentionEdit")
-    for name, value in (("text", SOURCE), ("targets", TARGET)):
+    # The page keeps values by the numbers of nodes, also of a graph that is gone.
+    for name, value in (("text", SOURCE), ("targets", TARGET), ("reweight", "")):
         renderer.page.evaluate("""([name, value]) => {
             const w = app.graph.nodes[0].widgets.find((w) => w.name === name);
             w.value = value;
             w.callback?.(value);
         }""", [name, value])
     pair = renderer.page.locator("[data-attention-director=pair]").first
-    assert pair.locator(".ad-changed").all_inner_texts() == ["cat\ndog"]
+    assert pair.locator(".ad-changed").all_inner_texts() == ["cat\ndog\n×1"]
     assert [text.strip() for text in pair.locator(".ad-added .ad-below").all_inner_texts()] == ["snowy"]
-    pair.get_by_label("Weight of snowy").fill("1.8")
+    renderer.rest("AttentionEdit")
+    word = pair.get_by_label("Weight of snowy")
+    at = word.bounding_box()
+    renderer.page.mouse.move(at["x"] + 8, at["y"] + 8)
+    renderer.page.mouse.down()
+    renderer.page.mouse.move(at["x"] + 88, at["y"] + 8, steps=4)
+    assert word.inner_text().split() == ["snowy", "×1.8"]
+    renderer.page.mouse.up()
     renderer.frame()
     assert widget(renderer, "reweight") == "snowy: 1.8"
-    saved = renderer.page.evaluate("() => app.graph.serialize().nodes[0].widgets_values")
-    assert not any(isinstance(value, str) and "ad-" in value for value in saved)
+    assert word.bounding_box() == at, "nothing has moved under the hand"
+    renderer.page.mouse.move(at["x"] + 8, at["y"] + 8)
+    renderer.page.mouse.wheel(0, 100)
+    renderer.page.wait_for_function("""() => app.graph.nodes[0].widgets.find((w) => w.name === "reweight").value
+        === "snowy: 1.7" """)
+
+
+def test_the_words_stand_below_the_targets_and_no_value_changes_its_place(renderer: Editor) -> None:
+    """Also where the workflow was saved while they stood last."""
+    add(renderer, "AttentionEdit")
+    names = "() => app.graph.nodes[0].widgets.map((w) => w.name)"
+    found = renderer.page.evaluate(names)
+    assert found[found.index("targets") + 1] == "attention_director_pair"
+    renderer.page.evaluate("""() => { for (const [name, value] of [["text", "a cat"], ["edit", "refine"],
+        ["reweight", "cat: 2"], ["blend_words", "cat"]])
+        app.graph.nodes[0].widgets.find((w) => w.name === name).value = value; }""")
+    values = "() => app.graph.nodes[0].widgets.filter((w) => w.serialize !== false).map((w) => w.value)"
+    before = renderer.page.evaluate(values)
+    saved = renderer.saved()
+    assert saved["nodes"][0]["widgets_values"] == before
+    renderer.load(saved)
+    assert renderer.page.evaluate(values) == before and renderer.page.evaluate(names) == found
+
+
+def test_rows_for_experts_are_behind_a_button(renderer: Editor) -> None:
+    """In the classic renderer it is ours, in Nodes 2.0 the host's; no value changes its place."""
+    add(renderer, "AttentionEdit")
+    before = renderer.page.evaluate("() => app.graph.serialize().nodes[0].widgets_values")
+    rows = """() => { const node = app.graph.nodes[0];
+        return node.widgets.filter((w) => node.isWidgetVisible(w)).map((w) => w.name); }"""
+    if renderer.vue:
+        assert renderer.page.get_by_text("more settings").count() == 0
+        return
+    few = renderer.page.evaluate(rows)
+    assert "reweight" in few and "legacy_tail" not in few and "attention_director_more" in few
+    assert renderer.page.locator("textarea[placeholder=keep_words]:visible").count() == 0
+    press = "() => app.graph.nodes[0].widgets.find((w) => w.name === 'attention_director_more').callback()"
+    renderer.page.evaluate(press)
+    many = renderer.page.evaluate(rows)
+    assert set(many) - set(few) >= {"keep_words", "legacy_tail", "self_max_grid"}
+    renderer.load(renderer.saved())
+    assert renderer.page.evaluate(rows) == many, "saved with the workflow"
+    assert renderer.page.evaluate("() => app.graph.serialize().nodes[0].widgets_values") == before
+    renderer.page.evaluate(press)
+    assert renderer.page.evaluate(rows) == few

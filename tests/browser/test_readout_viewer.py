@@ -73,7 +73,7 @@ def line(editor: Editor) -> str:
 
 def test_a_phrase_under_the_mouse_and_each_step_have_their_own_map(renderer: Editor) -> None:
     heat_maps(renderer)
-    assert line(renderer) == "Queue to see what the run attended to."
+    assert line(renderer) == "Press Run to see what it attended to."
     assert renderer.page.locator(f"{VIEW} .ad-item").count() == 0
     sent = run(renderer)
     items = renderer.page.locator(f"{VIEW} .ad-item")
@@ -116,7 +116,7 @@ def test_the_maps_are_the_servers_own_and_stay_through_undo_but_not_in_the_file(
     assert renderer.page.locator(VIEW).count() == 1
     assert pixels(renderer) == before
     heat_maps(renderer)
-    assert line(renderer) == "Queue to see what the run attended to."
+    assert line(renderer) == "Press Run to see what it attended to."
 
 
 def test_bars_are_the_scores_and_the_worst_is_marked(renderer: Editor) -> None:

@@ -88,6 +88,42 @@ def test_boxes_on_the_wire_are_seen_before_a_run_and_copied_in_one_step(renderer
     assert renderer.find(ROW).is_visible()
 
 
+def test_boxes_of_the_hosts_editor_land_where_they_were_drawn(renderer: Editor) -> None:
+    """It measures on 1024 x 1024, the node here on 128 x 128; before the run and in it, by the output without words."""
+    renderer.load(DETECTOR)
+    renderer.page.evaluate("""() => {
+        const at = app.graph.nodes.find((n) => n.type === "AttnDirRegionsFromBoxes");
+        const drawn = LiteGraph.createNode("CreateBoundingBoxes");
+        app.graph.add(drawn);
+        drawn.widgets.find((w) => w.name === "editor_state").value = [
+            { x: 96, y: 128, width: 320, height: 320, metadata: { type: "obj", desc: "yellow star" } },
+            { x: 512, y: 512, width: 416, height: 416, metadata: { type: "obj", desc: "purple circle" } }];
+        drawn.connect(1, at, at.inputs.findIndex((i) => i.name === "bboxes"));
+        app.extensionManager.workflow.activeWorkflow.changeTracker.captureCanvasState();
+    }""")
+    row = renderer.find(ROW).filter(has_text="2 wired regions")
+    row.wait_for(timeout=5000)
+    assert renderer.queue() == "execution_success"
+    row.locator("button").click()
+    renderer.frame()
+    star, circle = renderer.regions()
+    assert (star["phrase"], circle["phrase"]) == ("yellow star", "purple circle")
+    assert star["boxes"][0] == pytest.approx([96 / 1024, 128 / 1024, 416 / 1024, 448 / 1024], abs=1e-3)
+    renderer.load(DETECTOR)
+    told = renderer.page.evaluate("""async () => {
+        const at = app.graph.nodes.find((n) => n.type === "AttnDirRegionsFromBoxes");
+        const { link } = at.inputs.find((i) => i.name === "bboxes");
+        const text = app.graph.getNodeById(app.graph.links.get(link).origin_id);
+        text.widgets[0].value = '[{"x": 96, "y": 96, "width": 320, "height": 320}]';
+        const failed = new Promise((done) => app.api.addEventListener("execution_error", ({ detail }) =>
+            done(detail.exception_message), { once: true }));
+        await app.queuePrompt(0, 1);
+        return failed;
+    }""")
+    assert "box 1 goes from 96, 96 to 416, 416, which is beyond 128 x 128" in told
+    renderer.page.keyboard.press("Escape")  # the host's dialog
+
+
 def test_a_box_of_a_detector_is_moved_and_the_graph_runs(renderer: Editor) -> None:
     renderer.load(DETECTOR)
     renderer.find(f"{ROW} button").click()

@@ -15,13 +15,6 @@ EVERYWHERE = "everywhere"
 BACKGROUND = "background"
 
 
-def nearest(mask: list[list[bool]], size: tuple[int, int]) -> list[list[bool]]:
-    """Nearest resize in whole numbers."""
-    height, width = len(mask), len(mask[0])
-    h, w = size
-    return [[mask[y * height // h][x * width // w] for x in range(w)] for y in range(h)]
-
-
 def share_of_cell(mask: list[list[bool]], y: int, x: int, size: tuple[int, int]) -> Fraction:
     """How much of one cell of the coarse grid the mask fills."""
     height, width = len(mask), len(mask[0])
@@ -30,24 +23,21 @@ def share_of_cell(mask: list[list[bool]], y: int, x: int, size: tuple[int, int])
     return Fraction(sum(mask[i][j] for i in ys for j in xs), len(ys) * len(xs))
 
 
-def mask_cells(mask: torch.Tensor, latent: tuple[int, int], grid: tuple[int, int]) -> list[bool]:
-    """One mask [H, W] on a layer's grid, pixel by pixel: by way of the latent, a vanished one keeps a cell."""
+def mask_cells(mask: torch.Tensor, grid: tuple[int, int]) -> list[bool]:
+    """One mask [H, W] on a layer's grid, cell by cell: half covered is in, a vanished one keeps a cell."""
     fine = mask.tolist()
-    coarse = nearest(nearest(fine, latent), grid)
-    flat = [value for row in coarse for value in row]
-    if any(flat) or not any(value for row in fine for value in row):
-        return flat
-    cells = [(y, x) for y in range(grid[0]) for x in range(grid[1])]
-    shares = [share_of_cell(fine, y, x, grid) for y, x in cells]
-    flat[shares.index(max(shares))] = True
+    shares = [share_of_cell(fine, y, x, grid) for y in range(grid[0]) for x in range(grid[1])]
+    flat = [share >= Fraction(1, 2) for share in shares]
+    if not any(flat) and max(shares) > 0:
+        flat[shares.index(max(shares))] = True
     return flat
 
 
-def pixel_sets(masks: torch.Tensor, latent: tuple[int, int], grid: tuple[int, int], background: bool) -> list[set]:
+def pixel_sets(masks: torch.Tensor, grid: tuple[int, int], background: bool) -> list[set]:
     """The regions that each pixel of a layer lies in."""
     sets: list[set] = [set() for _ in range(grid[0] * grid[1])]
     for name, mask in enumerate(masks):
-        for pixel, inside in enumerate(mask_cells(mask, latent, grid)):
+        for pixel, inside in enumerate(mask_cells(mask, grid)):
             if inside:
                 sets[pixel].add(name)
     if background:

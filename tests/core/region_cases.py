@@ -77,7 +77,7 @@ def expected(call: AttentionCall, made: RegionAttention, row: int, prompt: TextL
     if not any(there):
         return innermost(call)[row]
     masks = made.masks[image % len(made.masks)] & torch.tensor(there)[:, None, None]
-    queries = naive.pixel_sets(masks, call.latent_grid, call.grid, rule.background)
+    queries = naive.pixel_sets(masks, call.grid, rule.background)
     strength = rule.cross_strength if kind == "cross" else rule.self_strength
     weight = strength * (1.0 - call.step.progress) ** made.schedule.decay_power
     a = naive.amounts(queries, weight, rule.size_adaptation, made.strengths)

@@ -8,7 +8,7 @@ import naive_regions as naive
 import pytest
 import torch
 from attention_director.core.attention import explicit_attention
-from attention_director.core.call import AttentionCall, RowSpan
+from attention_director.core.call import AttentionCall, RowSpan, Scratch
 from attention_director.core.joint_regions import JointRegionAttention, JointRule
 from attention_director.core.method import Chain
 from attention_director.core.network import LayerAddress
@@ -43,8 +43,8 @@ def expected(call: AttentionCall, made: JointRegionAttention, row: int) -> torch
     weight = (1.0 - call.step.progress) ** 0.5
     q, k, v = call.q[row], call.k[row], call.v[row]
     scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
-    drawn = naive.pixel_sets(made.masks[0], call.latent_grid, GRID, False)
-    pixels = naive.pixel_sets(made.masks[0], call.latent_grid, GRID, rule.background)
+    drawn = naive.pixel_sets(made.masks[0], GRID, False)
+    pixels = naive.pixel_sets(made.masks[0], GRID, rule.background)
     words = naive.token_sets(WORDS, [p.find(prompt) for p in made.phrases], prompt.own(), rule.everywhere)
     bias = torch.zeros_like(scores)
     text, image = slice(0, WORDS), slice(WORDS, WORDS + PIXELS)
@@ -92,6 +92,19 @@ def text_read(call: AttentionCall, rule: JointRule | None) -> torch.Tensor:
     return out[1:, :, WORDS:WORDS + PIXELS, 0]
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("rule", [JointRule(), JointRule(text_strength=0.0, margin=1.0, padding=True),
+                                  JointRule(self_strength=0.3, flatten=1.0, margin=0.0)])
+def test_half_precision_stays_near(rule: JointRule, dtype: torch.dtype) -> None:
+    """As near as the same precision comes without regions, times a few: columns of 20 logits stand beside them."""
+    call = joint_call()
+    half = replace(call, q=call.q.to(dtype), k=call.k.to(dtype), v=call.v.to(dtype), scratch=Scratch())
+    exact = replace(call, q=half.q.double(), k=half.k.double(), v=half.v.double(), scratch=Scratch())
+    got, wanted = run(half, method(rule)).double(), run(exact, method(rule))
+    plain = float((innermost(half).double() - innermost(exact)).abs().mean())
+    assert got.isfinite().all() and float((got - wanted).abs().mean()) < 4 * plain + 1e-4
+
+
 @pytest.mark.parametrize("changes", [{}, {"self_strength": 0.5}, {"self_strength": 0.3, "flatten": 1.0}])
 def test_the_share_of_text_is_kept_raised_or_lowered(changes: dict) -> None:
     call = joint_call()
@@ -110,8 +123,8 @@ def test_levelled_and_kept_it_is_the_papers_softmax_in_each_block() -> None:
         call, lambda c: explicit_attention(c.q, c.k, c.v, c.bias))
     read = got[1, :, WORDS:WORDS + PIXELS, :WORDS]
     made, prompt = method(JointRule()), layout(TEXT, WORDS)
-    drawn = naive.pixel_sets(made.masks[0], GRID, GRID, False)
-    pixels = [of | {naive.EVERYWHERE} for of in naive.pixel_sets(made.masks[0], GRID, GRID, True)]
+    drawn = naive.pixel_sets(made.masks[0], GRID, False)
+    pixels = [of | {naive.EVERYWHERE} for of in naive.pixel_sets(made.masks[0], GRID, True)]
     words = naive.token_sets(WORDS, [p.find(prompt) for p in made.phrases], prompt.own(), True)
     a = [0.8 ** 0.5 * max((made.strengths[r] for r in of), default=1.0) for of in drawn]
     for head in range(2):

@@ -14,26 +14,43 @@ from attention_director.core.masks import (
 )
 
 
-@pytest.mark.parametrize(("size", "latent", "grid"), [
-    ((64, 64), (64, 64), (8, 8)), ((96, 160), (24, 40), (3, 5)), ((50, 70), (17, 23), (9, 12)),
-    ((7, 5), (16, 16), (4, 4)), ((512, 512), (128, 96), (32, 24)), ((100, 30), (13, 4), (1, 1)),
-    ((1, 1), (8, 8), (2, 2)),
+@pytest.mark.parametrize(("size", "grid"), [
+    ((64, 64), (8, 8)), ((96, 160), (3, 5)), ((50, 70), (9, 12)), ((7, 5), (4, 4)), ((512, 512), (32, 24)),
+    ((100, 30), (1, 1)), ((1, 1), (2, 2)), ((256, 256), (16, 16)),
 ])
-def test_resized_as_the_paper_does_pixel_by_pixel(size: tuple[int, int], latent: tuple[int, int],
-                                                  grid: tuple[int, int]) -> None:
+def test_a_cell_belongs_where_half_of_it_is_covered(size: tuple[int, int], grid: tuple[int, int]) -> None:
     generator = torch.Generator().manual_seed(sum(size))
     masks = torch.rand(2, 3, *size, generator=generator) > torch.tensor([0.5, 0.9, 0.999])[:, None, None]
-    got = masks_on_grid(masks, latent, grid)
+    got = masks_on_grid(masks, grid)
     assert got.shape == (2, 3, grid[0] * grid[1]) and got.dtype == torch.bool
     for image in range(2):
         for region in range(3):
-            assert got[image, region].tolist() == naive.mask_cells(masks[image, region], latent, grid)
+            assert got[image, region].tolist() == naive.mask_cells(masks[image, region], grid)
+
+
+@pytest.mark.parametrize("grid", [(8, 8), (16, 16), (32, 32)])
+def test_boxes_stay_where_they_were_drawn(grid: tuple[int, int]) -> None:
+    """On average over boxes: the middle of the cells is the middle of the box, and their area its area."""
+    generator = torch.Generator().manual_seed(1)
+    away, areas = [], []
+    for _ in range(300):
+        side = torch.randint(70, 140, (2,), generator=generator)
+        top, left = (int(torch.randint(0, 256 - int(length), (), generator=generator)) for length in side)
+        mask = torch.zeros(1, 1, 256, 256, dtype=torch.bool)
+        mask[..., top:top + int(side[0]), left:left + int(side[1])] = True
+        cells = masks_on_grid(mask, grid)[0, 0].reshape(grid).nonzero().double() + 0.5
+        middle = torch.tensor([top + side[0] / 2, left + side[1] / 2], dtype=torch.float64)
+        away.append(cells.mean(0) * 256 / grid[0] - middle)
+        areas.append(len(cells) * (256 / grid[0]) ** 2 / float(side.prod()))
+    cell_px = 256 / grid[0]
+    assert (torch.stack(away).mean(0).abs() < 0.05 * cell_px).all()
+    assert torch.tensor(areas).mean().item() == pytest.approx(1.0, abs=0.12)
 
 
 def test_a_mask_that_would_vanish_keeps_the_cell_that_holds_most_of_it() -> None:
     mask = torch.zeros(1, 2, 64, 64, dtype=torch.bool)
-    mask[0, 0, 45:48, 9:14] = True  # between the samples of a nearest resize to 4 x 4
-    small = masks_on_grid(mask, (16, 16), (4, 4))[0]
+    mask[0, 0, 45:48, 9:14] = True  # a corner of two cells of a grid of 4 x 4
+    small = masks_on_grid(mask, (4, 4))[0]
     assert small[0].nonzero().flatten().tolist() == [2 * 4 + 0]
     assert not small[1].any(), "an empty mask stays empty"
 

@@ -27,7 +27,7 @@ def mass(call: AttentionCall, key_columns: list[int], *methods) -> torch.Tensor:
 
 
 def pixels_of(region: int) -> torch.Tensor:
-    return torch.tensor(naive.mask_cells(MASKS[region], (8, 8), (8, 8)))
+    return torch.tensor(naive.mask_cells(MASKS[region], (8, 8)))
 
 
 @settings(max_examples=25, deadline=None)
@@ -60,7 +60,7 @@ def test_the_general_rule_as_a_dense_bias(kind: str, flatten: float) -> None:
     rule = replace(PAPER, flatten=flatten, margin=2.5, size_adaptation=0.5)
     call = make_call(kind, (6, 6), (RowSpan(0, 1, tag(TEXT)),), latent=(12, 12))
     made = method(["red hat", "dog"], MASKS, (0.8, 0.4), rule)
-    queries = naive.pixel_sets(MASKS, (12, 12), (6, 6), False)
+    queries = naive.pixel_sets(MASKS, (6, 6), False)
     keys = queries if kind == "self" else naive.token_sets(77, [(2, 3), (6,)], (), False)
     r = naive.shares_region(queries, keys)
     weight = rule.cross_strength if kind == "cross" else rule.self_strength
@@ -77,7 +77,7 @@ def test_words_that_act_everywhere_have_the_margin_behind_the_regions_only(backg
     rule = RegionRule(margin=2.5, flatten=0.0, size_adaptation=0.0, background=background)
     call = make_call("cross", (6, 6), (RowSpan(0, 1, tag(TEXT)),), latent=(12, 12))
     made = method(["red hat", "dog"], MASKS, (0.8, 0.4), rule)
-    queries = naive.pixel_sets(MASKS, (12, 12), (6, 6), background)
+    queries = naive.pixel_sets(MASKS, (6, 6), background)
     keys = naive.token_sets(77, [(2, 3), (6,)], layout(TEXT).own(), True)
     a = torch.tensor(naive.amounts(queries, 1.0, 0.0, (0.8, 0.4)), dtype=torch.float64)[:, None]
     everywhere = {naive.EVERYWHERE}

@@ -124,7 +124,7 @@ def test_words_that_another_node_appended_belong_to_no_region(everywhere: bool, 
     made = method(PHRASES, MASKS, rule=rule)
     words = naive.token_sets(77, [(2, 3), (6,)], layout(text).own(), everywhere)
     keys = (words * 2 + [{naive.EVERYWHERE} if everywhere else set()] * 5) * tiles
-    queries = naive.pixel_sets(MASKS, (4, 4), (4, 4), False)
+    queries = naive.pixel_sets(MASKS, (4, 4), False)
     a = naive.amounts(queries, 1.0, 1.0, (1.0, 1.0))
     queries = [regions | {naive.EVERYWHERE} for regions in queries]
     truth = naive.regions_attention(call.q[0], call.k[0], call.v[0], queries, keys, a)
@@ -137,7 +137,7 @@ def test_keys_past_the_last_whole_repetition_are_nobodys() -> None:
     call = make_call("cross", (4, 4), (RowSpan(0, 1, tag(text)),), keys=77 * 2 + 4)
     made = method(PHRASES, MASKS)
     keys = naive.token_sets(77, [(2, 3), (6,)], (), False) * 2 + [set()] * 4
-    queries = naive.pixel_sets(MASKS, (4, 4), (4, 4), False)
+    queries = naive.pixel_sets(MASKS, (4, 4), False)
     truth = naive.regions_attention(call.q[0], call.k[0], call.v[0], queries, keys,
                                     naive.amounts(queries, 1.0, 1.0, (1.0, 1.0)))
     torch.testing.assert_close(run(call, made)[0], truth, rtol=0, atol=EXACT)

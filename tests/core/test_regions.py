@@ -85,7 +85,7 @@ def test_pixels_of_no_region_have_a_strength_of_their_own(kind: str) -> None:
     made = replace(method(PHRASES, DISJOINT, (0.0, 0.0), RegionRule()), uncovered=0.0)
     torch.testing.assert_close(run(call, made), innermost(call), rtol=0, atol=EXACT)
     only = replace(made, uncovered=0.5)
-    covered = torch.tensor([bool(s) for s in naive.pixel_sets(DISJOINT, (8, 8), (8, 8), False)])
+    covered = torch.tensor([bool(s) for s in naive.pixel_sets(DISJOINT, (8, 8), False)])
     change = (run(call, only) - innermost(call)).abs().amax((0, 1, 3))
     assert change[covered].max() < EXACT < 1e-4 < change[~covered].min()
 

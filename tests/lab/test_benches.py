@@ -36,14 +36,14 @@ def test_captions_of_the_world_bench_hold_no_creatures():
 def test_hard_mask_shows_each_pixel_its_own_tokens():
     boxes = torch.zeros(2, 128, 128, dtype=torch.bool)
     boxes[0, :, :64], boxes[1, :64, 64:] = True, True
-    bias = HardMask(boxes, base_everywhere=False).bias((16, 16), (4, 4), torch.float32)
+    bias = HardMask(boxes, base_everywhere=False).bias((4, 4), torch.float32)
     assert bias.shape == (16, 3 * 77)
     seen = (bias == 0)[:, ::77].reshape(4, 4, 3)
     assert set(bias.unique().tolist()) == {0.0, HIDDEN}
     assert seen[0, 0].tolist() == [False, True, False]
     assert seen[0, 3].tolist() == [False, False, True]
     assert seen[3, 3].tolist() == [True, False, False]
-    both = HardMask(boxes, base_everywhere=True).bias((16, 16), (4, 4), torch.float32)
+    both = HardMask(boxes, base_everywhere=True).bias((4, 4), torch.float32)
     assert (both[:, :77] == 0).all()
 
 

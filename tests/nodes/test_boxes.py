@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -59,6 +60,67 @@ def test_the_forms_that_detectors_give(bboxes: Any, phrase: str) -> None:
     ys, xs = torch.nonzero(masks[0] > 0.5, as_tuple=True)
     assert (int(xs.min()), int(xs.max()) + 1, int(ys.min()), int(ys.max()) + 1) == (64, 320, 128, 192)
     assert region.phrase == phrase
+
+
+def test_a_box_beyond_the_picture_is_refused_with_both_sizes() -> None:
+    """Boxes of a picture of 1024 pixels on one of 128 would lie in a heap in the corner."""
+    with pytest.raises(ValueError, match=r"^AttnDirRegionsFromBoxes: box 2 goes from 96, 96 to 416, 416, which is "
+                                         r"beyond 128 x 128; set width and height to the picture the boxes were "
+                                         r"measured on\.$"):
+        run([{"x": 8, "y": 8, "width": 64, "height": 64}, {"x": 96, "y": 96, "width": 320, "height": 320}], width=128,
+            height=128)
+    with pytest.raises(ValueError, match="box 1 goes from 0.5, 0 to 1.5, 1, which is beyond 1 x 1"):
+        run([[0.5, 0, 1.5, 1]])
+    with pytest.raises(ValueError, match="box 1 goes from -64, 128 to"):
+        run([-64, 128, 320, 192])
+    assert len(run([-3, 128, 515, 192])[0]) == 1, "a detector's rounding"
+
+
+DRAWN = {"class_type": "CreateBoundingBoxes", "inputs": {"width": 1024, "height": 512, "editor_state": {"__value__": [
+    {"x": 96, "y": 64, "width": 320, "height": 256, "metadata": {"desc": " red hat "}},
+    {"x": 512, "y": 0, "width": 512, "height": 512, "metadata": {"type": "text", "text": "blue dog", "desc": ""}},
+    {"x": 0, "y": 0, "width": 16, "height": 16}]}}}
+
+
+@pytest.mark.parametrize(("changes", "size", "words"), [
+    ({}, (1024, 512), ("red hat", "blue dog", "")), ({"width": ["9", 0]}, None, ()),
+    ({"bboxes": ["9", 0]}, (1024, 512), ()), ({"editor_state": "odd"}, (1024, 512), ()),
+    ({"editor_state": {"__value__": [{"metadata": 3}, 4]}}, (1024, 512), ("",)),
+    ({"height": 0}, None, ()), ({"width": "1024"}, None, ())])
+def test_the_hosts_editor_is_asked_for_its_size_and_its_words(changes: dict, size: Any, words: tuple) -> None:
+    from attention_director.bridge.regions.box_source import source_of_boxes
+
+    prompt = {"3": {"class_type": "AttnDirRegionsFromBoxes", "inputs": {"bboxes": ["2", 1]}},
+              "2": DRAWN | {"inputs": DRAWN["inputs"] | changes}}
+    source = source_of_boxes(prompt, "3")
+    assert (source.size, source.words) == (size, words)
+
+
+@pytest.mark.parametrize("prompt", [None, {}, {"3": {}}, {"3": {"inputs": {"bboxes": "[]"}}}, {"3": 4}, [],
+                                    {"3": {"inputs": {"bboxes": ["2", 1]}}},
+                                    {"3": {"inputs": {"bboxes": ["2", 1]}}, "2": {"class_type": "Detector"}}])
+def test_other_graphs_tell_nothing_of_their_boxes(prompt: Any) -> None:
+    from attention_director.bridge.regions.box_source import UNKNOWN, source_of_boxes
+
+    assert source_of_boxes(prompt, "3") == UNKNOWN
+
+
+def test_boxes_of_the_hosts_editor_land_where_they_were_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its bboxes and by its elements, whatever width and height the node says; its descriptions become words."""
+    from attention_director.nodes.regions_from_boxes import AttnDirRegionsFromBoxes
+    from comfy_extras.nodes_bounding_boxes import CreateBoundingBoxes
+
+    inputs = DRAWN["inputs"] | {"editor_state": DRAWN["inputs"]["editor_state"]["__value__"]}
+    made = CreateBoundingBoxes.execute(**inputs).args
+    prompt = {"3": {"inputs": {"bboxes": ["2", 1]}}, "2": DRAWN}
+    hidden = SimpleNamespace(unique_id="3", prompt=prompt)
+    monkeypatch.setattr(AttnDirRegionsFromBoxes, "hidden", hidden, raising=False)
+    for bboxes in made[1:]:
+        regions, masks = run(bboxes, phrases="ignored\n\nsky", width=128, height=128)
+        assert [region.phrase for region in regions] == ["red hat", "blue dog", "sky"]
+        ys, xs = torch.nonzero(masks[0] > 0.5, as_tuple=True)
+        corners = [int(n) for n in (xs.min(), xs.max() + 1, ys.min(), ys.max() + 1)]
+        assert corners == pytest.approx([96, 416, 64, 320], abs=1)
 
 
 FORMATS = json.loads((Path(__file__).parents[1] / "web" / "boxes.json").read_text(encoding="utf-8"))

@@ -127,3 +127,40 @@ def test_drawn_regions_lie_before_the_wired_ones() -> None:
     assert graph.preview.shape == (1, 512, 512, 3)
     assert graph.preview.min() >= 0 and graph.preview.max() <= 1
     assert (graph.preview[0, 5, 400] - graph.preview[0, 5, 5]).abs().max() > 0.1, "each region has its tint"
+
+
+@pytest.mark.parametrize(("given", "numbers"), [([None, None, None], [3, 2, 1]), ([7, 2], [7, 2]), ([2, 2], [2, 1]),
+                                                ([1, 0], [2, 1]), ([1, "2"], [2, 1]), ([1, True], [2, 1]),
+                                                ([1, 1.5], [2, 1]), ([1, 1000], [2, 1]), ([1, [3]], [2, 1])])
+def test_numbers_are_those_of_the_editor(given: list[Any], numbers: list[int]) -> None:
+    drawing = [{"phrase": "x", "boxes": [[0, 0, 1, 1]], **({} if n is None else {"number": n})} for n in given]
+    assert [region.number for region in parse({"regions": drawing})] == numbers
+
+
+def test_a_region_is_called_and_coloured_by_its_number() -> None:
+    from attention_director.bridge.run.run import CHAIN_KEY
+
+    model, clip, _ = family()
+
+    def drawn(*numbers: int) -> str:
+        return json.dumps({"regions": [{"number": n, "phrase": phrase, "boxes": [box]} for n, phrase, box in
+                                       zip(numbers, ("red hat", "blue dog"), ([0, 0, 0.5, 1], [0.5, 0, 1, 1]),
+                                           strict=True)]})
+
+    def corners(canvas: str) -> list[list[float]]:
+        preview = region_prompt(model, clip, canvas=canvas, parts=()).preview[0]
+        return [preview[2, 2].tolist(), preview[2, -3].tolist()]
+
+    one, other = corners(drawn(1, 2)), corners(drawn(2, 1))
+    assert one != other and one == other[::-1]
+    with pytest.raises(ValueError, match='^RegionPrompt: region 5 "red hat" is not in the prompt'):
+        region_prompt(model, clip, "xylophones", canvas=drawn(5, 3), parts=())
+    method = region_prompt(model, clip, canvas=drawn(5, 3), parts=regions(("cat", left()))).model
+    (method,) = method.model_options["transformer_options"][CHAIN_KEY].methods
+    assert method.warn() == "region 6 has no words in this prompt and was left out", "wired ones follow the drawn"
+
+
+@pytest.mark.parametrize(("off", "strength"), [(True, 0.0), (False, 1.5), (None, 1.5), ("yes", 1.5), (1, 1.5)])
+def test_a_region_that_is_off_has_strength_0(off: Any, strength: float) -> None:
+    (made,) = parse({"regions": [{"phrase": "x", "strength": 1.5, "off": off, "boxes": [[0, 0, 1, 1]]}]})
+    assert made.strength == strength

@@ -59,9 +59,19 @@ def test_the_paper_preset_is_custom_with_its_defaults() -> None:
     from attention_director.bridge.regions.presets import PAPER, custom_options
 
     defaults = {name: values["default"] for name, values in CUSTOM.items()}
-    assert custom_options("RegionPrompt", defaults) == PAPER
-    rule = PAPER.rule
+    made, rule = custom_options("RegionPrompt", defaults), PAPER.rule
+    assert (made.rule, made.schedule, made.reencode) == (PAPER.rule, PAPER.schedule, PAPER.reencode)
     assert (rule.cross_strength, rule.self_strength, rule.flatten, rule.margin) == (1.0, 0.3, 1.0, 0.0)
+
+
+def test_custom_keeps_to_its_numbers_in_joint_layers_too() -> None:
+    """There without the paper's levelling, which loses things."""
+    from attention_director.bridge.regions.presets import custom_options
+
+    made = custom_options("RegionPrompt", custom(cross_strength=0.7, self_strength=0.1, end_percent=0.4))
+    rule = made.joint.rule
+    assert (rule.cross_strength, rule.self_strength, rule.size_adaptation, rule.flatten) == (0.7, 0.1, 1.0, 0.0)
+    assert made.joint.schedule == made.schedule and made.schedule.end == 0.4 and not made.joint.reencode
 
 
 def test_helpers_take_what_was_promised() -> None:

@@ -23,9 +23,31 @@ def says(sentence: str, **options: Any) -> None:
 
 def test_a_phrase_that_is_not_in_the_prompt() -> None:
     says('RegionPrompt: region 2 "red hat" is not in the prompt; nearest: "red coat". Add it to the prompt or choose '
-         "other words.", text="a dog in a red coat", parts=regions(("dog", left()), ("red hat", right())))
+         "other words.", text="a dog in a red coat", parts=regions(("dog", torch.zeros(1, 8, 8)), ("red hat", right())))
     says('RegionPrompt: region 1 "xylophone" is not in the prompt. Add it to the prompt or choose other words.',
          text="42", parts=regions(("xylophone", left())))
+
+
+def test_a_region_whose_words_are_gone_is_left_out_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    """A word was changed between two runs: the other regions act as if this one had not been drawn."""
+    from attention_director.bridge.run.run import CHAIN_KEY
+
+    model, clip, _ = family()
+    caplog.set_level(logging.WARNING, logger="attention_director")
+    text, dog = "a dog in a red coat", ("dog", left())
+    alone = region_prompt(model, clip, text, regions(dog))
+    graph = region_prompt(model, clip, text, regions(dog, ("red hat", right()), ("dog#2", right())))
+    assert [r.getMessage() for r in caplog.records] == [
+        'RegionPrompt: region 2 "red hat" is not in the prompt; nearest: "red coat". Add it to the prompt or choose '
+        "other words. The region is left out.",
+        'RegionPrompt: region 3 "dog#2": the prompt contains those words once; lower the number after #. The region is '
+        "left out."]
+    assert torch.equal(graph.masks, alone.masks) and not torch.equal(graph.preview, alone.preview)
+    (method,) = graph.model.model_options["transformer_options"][CHAIN_KEY].methods
+    assert [p.text for p in method.phrases] == ["dog"] and method.sum_up(None) == "1 region"
+    assert method.warn() == "regions 2, 3 have no words in this prompt and were left out"
+    (method,) = alone.model.model_options["transformer_options"][CHAIN_KEY].methods
+    assert method.warn() == ""
 
 
 def test_an_occurrence_that_is_not_in_the_prompt() -> None:
@@ -67,6 +89,9 @@ def test_a_phrase_eaten_by_alternatives(monkeypatch: pytest.MonkeyPatch) -> None
          text="a blue coat on a dog", parts=regions(("red hat", left())))
     says('RegionPrompt: region 1 "cat" is not in the prompt; nearest: "coat". Add it to the prompt or choose other '
          "words.", text="a blue coat on a dog", parts=regions(("cat", left())))
+    model, clip, _ = family()
+    drawn = region_prompt(model, clip, "a blue coat on a dog", regions(("red hat", left()), ("dog", right())))
+    assert len(drawn.masks) == 1, "the other region acts"
 
 
 def test_another_programs_lora_syntax_warns_once_per_text(caplog: pytest.LogCaptureFixture) -> None:
@@ -110,14 +135,15 @@ def test_masks_that_cannot_be_used() -> None:
 
 
 def test_a_model_of_another_family() -> None:
-    class Flux:
+    class HiDream:
         pass
 
     class Network(torch.nn.Module):
         pass
 
-    other = SimpleNamespace(model=SimpleNamespace(diffusion_model=Network(), model_config=Flux()))
-    says("RegionPrompt: this model is Flux; the node works with Stable Diffusion 1.x, 2.x and SDXL.", model=other)
+    other = SimpleNamespace(model=SimpleNamespace(diffusion_model=Network(), model_config=HiDream()))
+    says("RegionPrompt: this model is HiDream; the node works with Stable Diffusion 1.x, 2.x, SDXL, Flux, Chroma, "
+         "Lumina 2 and Z-Image.", model=other)
 
 
 def test_text_encoders_that_are_not_known() -> None:

@@ -67,8 +67,8 @@ def test_a_graph_that_lacks_an_input_is_refused_before_it_runs(server: Server) -
 SLIPS = {
     "phrase missing": (
         {"text": "a red coat and a blue square",
-         "canvas": canvas({"blue square": (0, 0, 0.5, 1), "red hat": (0.5, 0, 1, 1)})},
-        'RegionPrompt: region 2 "red hat" is not in the prompt; nearest: "red coat". '
+         "canvas": canvas({"red hat": (0.5, 0, 1, 1)})},
+        'RegionPrompt: region 1 "red hat" is not in the prompt; nearest: "red coat". '
         "Add it to the prompt or choose other words."),
     "plain conditioning": (
         {"text": ["3", 0]},

@@ -1,13 +1,14 @@
 // What can be looked at, as buttons: chips of words, or rows with bars. Under the mouse or with the focus one is
 // shown, a click makes it stay.
 import { make } from "../shared/dom.js";
+import { t } from "../shared/texts.js";
 
 /** @typedef {{ hover: (item: number | null) => void, pick: (item: number) => void }} ChoiceEvents */
 /** @typedef {{ label: string, says: string, beside: HTMLElement | null }} Item beside: what stands beside its words, in a row of its own */
 
 /** @param {ChoiceEvents} on */
 export function createChoices(on) {
-  const root = make("div", { className: "ad-items", role: "group", "aria-label": "What to show" });
+  const root = make("div", { className: "ad-items", role: "group", "aria-label": t("What to show") });
 
   /** @param {Item} item @param {number} index */
   const buttonOf = ({ label, says, beside }, index) => make("button", {

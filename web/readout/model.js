@@ -1,4 +1,5 @@
 // What the viewer can show of a run, and how it says it. No DOM.
+import { t } from "../shared/texts.js";
 
 /** @typedef {import("./data.js").Data} Data */
 /** @typedef {import("./data.js").Place} Place */
@@ -48,9 +49,10 @@ export function stepsOf(data, kind) {
 export function stepWords(data, kind, step) {
   if (kind === "subjects") {
     const count = data.subjects?.levels?.shape[0] ?? 0;
-    return { first: "End", at: step ? `noise level ${step} of ${count}` : "at the end of the run" };
+    return { first: t("End"), all: t("At the end of the run"), at: step ? t("noise level {step} of {count}", { step, count }) : t("at the end of the run") };
   }
-  return { first: "Mean", at: step ? `step ${data.heat?.steps[step]} of ${data.heat?.total}` : data.heat?.mean ?? "" };
+  const at = step ? t("step {step} of {count}", { step: data.heat?.steps[step] ?? 0, count: data.heat?.total ?? 0 }) : data.heat?.mean ?? "";
+  return { first: t("Mean"), all: t("Mean of all recorded steps"), at };
 }
 
 /** @param {number} share @returns {string} */

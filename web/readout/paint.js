@@ -5,6 +5,7 @@ import { mapAt } from "./data.js";
 import { dotsOf } from "./dots.js";
 import { percent, regionsOf } from "./model.js";
 import { heatPixels, tintPixels } from "./ramp.js";
+import { t } from "../shared/texts.js";
 
 /** @typedef {import("./data.js").Data} Data */
 /** @typedef {import("./data.js").Grid} Grid */
@@ -17,7 +18,7 @@ import { heatPixels, tintPixels } from "./ramp.js";
  */
 
 const LINES = "#7ee0ff"; // a drawing's lines over a picture
-const TINT_SHIFT = 3; // away from the colours of the first regions
+const TINT_SHIFT = 4; // away from the colours of the first regions
 
 /** @param {Context} to @param {Tile} tile @param {Scene} scene @param {number} image @param {number} unit canvas pixels to one of the page */
 export function paintTile(to, tile, scene, image, unit) {
@@ -38,7 +39,7 @@ export function paintTile(to, tile, scene, image, unit) {
 function heat(to, tile, { data, bytes, choice }, image, _, picture) {
   const maps = data.heat;
   if (!maps || choice.item < 0) return base(to, tile, picture.plain);
-  if (!maps.has[image]?.[choice.item]) return base(to, tile, picture.dim) || "not in this prompt";
+  if (!maps.has[image]?.[choice.item]) return base(to, tile, picture.dim) || t("not in this prompt");
   overlay(to, tile, picture.dim, mapAt(bytes, maps.maps, choice.step, image, choice.item));
   return "";
 }
@@ -53,7 +54,7 @@ function landing(to, tile, { data, bytes, choice }, image, unit, picture) {
   if (chosen && places.length) overlay(to, tile, picture.dim, mapAt(bytes, maps.maps, choice.step, image, chosen.column));
   else base(to, tile, chosen ? picture.dim : picture.plain);
   for (const place of places) outline(to, tile, mapAt(bytes, maps.regions, place.region), "#ffffff", unit);
-  if (chosen && !places.length) return "not in this prompt";
+  if (chosen && !places.length) return t("not in this prompt");
   return chosen ? percent(places[0].scores[choice.step]) : "";
 }
 
@@ -64,7 +65,7 @@ function edit(to, tile, { data, bytes, choice }, image, unit, picture) {
   const mask = mapAt(bytes, data.edit.masks, choice.item, image);
   drawGrid(to, tile, mask, picture.plain ? tintPixels(mask.values, [0, 0, 0], 0.72, true) : tintPixels(mask.values, [255, 255, 255], 0.9));
   outline(to, tile, mask, "#ffffff", unit);
-  return mask.values.some((value) => value > 127) ? "" : "nothing here";
+  return mask.values.some((value) => value > 127) ? "" : t("nothing here");
 }
 
 /** @type {Painter} */
@@ -134,7 +135,7 @@ function edges(to, tile, { data, bytes, choice }, image, unit, picture) {
   const near = found.agreement[layer]?.[image];
   paintBadge(to, right, "predicted", unit);
   if (found.wanted) paintBadge(to, { ...half, y: tile.y + tile.h - 18 * unit, h: 18 * unit }, "drawn", unit, LINES);
-  return near === undefined ? "" : `agreement ${near.toFixed(2)}`;
+  return near === undefined ? "" : t("agreement {number}", { number: near.toFixed(2) });
 }
 
 /** @type {Record<import("./model.js").Kind, Painter>} */

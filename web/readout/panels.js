@@ -6,15 +6,18 @@ import { itemsOf, KINDS, kindsOf, percent, stepsOf, stepWords } from "./model.js
 import { gradient } from "./ramp.js";
 import { shownChoice, topOf } from "./state.js";
 import { createSteps } from "./steps.js";
+import { said, t } from "../shared/texts.js";
 
 /** @typedef {import("./model.js").Kind} Kind */
 /** @typedef {import("./state.js").State} State */
 
-const NAMES = { "heat maps": "Heat maps", landing: "Landing", "edit mask": "Edit mask", subjects: "Subjects", edges: "Edges" };
+const NAMES = {
+  "heat maps": said("Heat maps"), landing: said("Landing"), "edit mask": said("Edit mask"), subjects: said("Subjects"), edges: said("Edges"),
+};
 const TELLS = {
-  "heat maps": "Where the picture attended to each phrase", landing: "Whether attention to each phrase was in its region",
-  "edit mask": "What Attention Edit allowed to change", subjects: "What Shared Subject took for the subject",
-  edges: "The lines Sketch Guidance found, beside the drawing",
+  "heat maps": said("Where the picture attended to each phrase"), landing: said("Whether attention to each phrase was in its region"),
+  "edit mask": said("What Attention Edit allowed to change"), subjects: said("What Shared Subject took for the subject"),
+  edges: said("The lines Sketch Guidance found, beside the drawing"),
 };
 
 /** Kinds whose colours are attention. @param {Kind} kind */
@@ -22,9 +25,9 @@ const isHeat = (kind) => kind === "heat maps" || kind === "landing";
 
 /** @param {{ kind: (kind: Kind) => void, matches: () => void }} on */
 export function createKinds(on) {
-  const tabs = KINDS.map((kind) => ({ kind, tab: button(NAMES[kind], TELLS[kind], () => on.kind(kind)) }));
-  const matches = button("Matches", "Dots of one colour are parts that correspond", on.matches);
-  const element = make("div", { className: "ad-toolbar ad-kinds", role: "toolbar", "aria-label": "Records of the run" },
+  const tabs = KINDS.map((kind) => ({ kind, tab: button(t(NAMES[kind]), t(TELLS[kind]), () => on.kind(kind)) }));
+  const matches = button(t("Matches"), t("Dots of one colour are parts that correspond"), on.matches);
+  const element = make("div", { className: "ad-toolbar ad-kinds", role: "toolbar", "aria-label": t("Records of the run") },
     ...tabs.map(({ tab }) => tab), make("span", { className: "ad-spring" }), matches);
   return {
     element,
@@ -57,7 +60,7 @@ export function createItems(on) {
       filled = { data, kind };
       const labels = data ? itemsOf(data, kind) : [];
       const alone = labels.length < 2 && !isHeat(kind);
-      const says = (/** @type {string} */ label) => `${label}: click to keep it, again for the pictures alone`;
+      const says = (/** @type {string} */ label) => t("{what}: click to keep it, again for the pictures alone", { what: label });
       choices.fill(alone ? [] : labels.map((label, i) => ({ label, says: says(label), beside: bars[i] ?? null })));
     },
     /** @param {State} state */
@@ -90,7 +93,7 @@ export function createLegend() {
       const top = topOf(state);
       element.hidden = !state.data || !isHeat(state.choice.kind);
       element.style.visibility = top === undefined ? "hidden" : ""; // it keeps its place, so that nothing jumps
-      high.textContent = `${percent(top ?? 0)} of a pixel's attention`;
+      high.textContent = t("{share} of a pixel's attention", { share: percent(top ?? 0) });
     },
   };
 }

@@ -5,6 +5,7 @@ import { lineOf } from "./lines.js";
 import { createItems, createKinds, createLegend, createTime } from "./panels.js";
 import { createStage } from "./stage.js";
 import { chosen, emptied, FIRST, offers, ofKind, ran, resumed, shownChoice, toggled, turned } from "./state.js";
+import { t } from "../shared/texts.js";
 
 /** @typedef {import("./data.js").Data} Data */
 /** @typedef {import("./model.js").Choice} Choice */
@@ -14,7 +15,6 @@ import { chosen, emptied, FIRST, offers, ofKind, ran, resumed, shownChoice, togg
 /** What an event makes of the state. @typedef {(change: (state: State) => State) => void} Change */
 /** @typedef {ReturnType<typeof partsOf>} Parts */
 
-const KEYS = "Arrow keys: left and right for the phrase, up and down for the step; page keys for the image, Escape for all of them.";
 
 /** @param {{ graph: (event: WheelEvent | PointerEvent) => void }} on */
 export function createView(on) {
@@ -35,7 +35,7 @@ export function createView(on) {
   const parts = partsOf(change, glance, focus, on.graph);
   const { kinds, stage, items, time, legend, line } = parts;
   const root = make("div", {
-    className: "ad-readout", tabIndex: 0, role: "group", "data-attention-director": "readout", "aria-label": `Readout of a run. ${KEYS}`,
+    className: "ad-readout", tabIndex: 0, role: "group", "data-attention-director": "readout", "aria-label": t("Readout of a run. Arrow keys: left and right for the phrase, up and down for the step; page keys for the image, Escape for all of them."),
     pointerdown: (/** @type {PointerEvent} */ event) => event.button === 0 && event.stopPropagation(), // Nodes 2.0 would drag the node
     keydown: (/** @type {KeyboardEvent} */ event) => hear(event, !!state.data, change),
   }, kinds.element, stage.element, items.element, time.element, legend.element, line);

@@ -1,6 +1,6 @@
 // Boxes that can be read from the nodes themselves, before any run; bridge/regions/boxes.py reads the same ones in a run.
 import { ordered } from "../shared/geometry.js";
-import { linkOf, sourceOf, widgetOf } from "../shared/host.js";
+import { isLinked, sourceOf, widgetOf } from "../shared/host.js";
 import { readBoxes } from "./box_formats.js";
 import { cut } from "./drawing.js";
 
@@ -10,7 +10,7 @@ import { cut } from "./drawing.js";
 /** @typedef {Found & { strength: number }} BoxRegion */
 
 const ACTIVE = 0;
-const ELEMENTS_SLOT = 2; // of Create Bounding Boxes: with descriptions; its bboxes come without
+const ROUNDING = 0.02; // of a side, by which a detector's box may lie beyond the picture
 const MOST_NODES = 20;
 
 /**
@@ -22,7 +22,7 @@ export function wiredBoxes(node) {
   const found = [];
   let at = node;
   for (let step = 0; step < MOST_NODES; step++) {
-    if (at.inputs?.find((slot) => slot.name === "regions")?.link == null) return found;
+    if (!isLinked(at, "regions")) return found;
     const source = sourceOf(at, "regions");
     const own = source && regionsOf(source);
     if (!source || !own) return null;
@@ -35,11 +35,6 @@ export function wiredBoxes(node) {
 /** A widget's value; undefined where a wire replaces it. @param {GraphNode} node @param {string} name */
 function valueOf(node, name) {
   return isLinked(node, name) ? undefined : widgetOf(node, name)?.value;
-}
-
-/** @param {GraphNode} node @param {string} name */
-function isLinked(node, name) {
-  return node.inputs?.find((slot) => slot.name === name)?.link != null;
 }
 
 /** What one Regions from Boxes adds, or null. @param {GraphNode} node @returns {BoxRegion[] | null} */
@@ -56,20 +51,16 @@ function regionsOf(node) {
 function boxesOf(node, width, height) {
   const source = sourceOf(node, "bboxes");
   if (!source || (source.mode ?? ACTIVE) !== ACTIVE) return null;
-  if (source.type === "CreateBoundingBoxes") return drawnBoxes(node, source, width, height);
+  if (source.type === "CreateBoundingBoxes") return drawnBoxes(source);
   return /^PrimitiveString/.test(source.type) ? writtenBoxes(valueOf(source, "value"), width, height) : null;
 }
 
-/** The boxes of the host's own editor. @param {GraphNode} node @param {GraphNode} source @param {number} width @param {number} height @returns {Found[] | null} */
-function drawnBoxes(node, source, width, height) {
-  const link = node.inputs?.find((slot) => slot.name === "bboxes")?.link;
-  const slot = link == null || !node.graph ? undefined : linkOf(node.graph, link)?.origin_slot;
+/** The boxes of the host's own editor, which measures on a size of its own. @param {GraphNode} source @returns {Found[] | null} */
+function drawnBoxes(source) {
   const [boxes, own, tall] = ["editor_state", "width", "height"].map((name) => valueOf(source, name));
   if (isLinked(source, "bboxes") || !Array.isArray(boxes) || !(own > 0 && tall > 0)) return null;
-  const described = slot === ELEMENTS_SLOT;
-  return all(boxes, ({ x, y, width: w, height: h, metadata }) => ({
-    box: described ? [x / own, y / tall, (x + w) / own, (y + h) / tall] : [x / width, y / height, (x + w) / width, (y + h) / height],
-    words: described ? metadata?.desc || metadata?.text : "",
+  return all(boxes, ({ x, y, width, height, metadata }) => ({
+    box: [x / own, y / tall, (x + width) / own, (y + height) / tall], words: metadata?.desc || metadata?.text,
   }));
 }
 
@@ -82,11 +73,11 @@ function writtenBoxes(text, width, height) {
   }
 }
 
-/** Every box, its corners in order and on the canvas, or null where one cannot be read.
+/** Every box, its corners in order and on the canvas, or null where one cannot be read or lies beyond.
  * @param {any[]} list @param {(entry: any) => { box: number[], words: unknown }} read @returns {Found[] | null} */
 function all(list, read) {
   const found = list.map((entry) => (entry && typeof entry === "object" ? read(entry) : null));
-  if (!found.every((one) => one?.box.every(Number.isFinite))) return null;
+  if (!found.every((one) => one?.box.every((n) => n >= -ROUNDING && n <= 1 + ROUNDING))) return null;
   return found.map((one) => {
     const { box, words } = /** @type {{ box: number[], words: unknown }} */ (one);
     const phrase = cut(String(words ?? "").trim());

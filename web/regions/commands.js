@@ -1,14 +1,15 @@
 // What each key and button of the canvas makes of its state.
-import { MAX_REGIONS, parse } from "./drawing.js";
-import { duplicated, removed, reordered, weighted } from "./edits.js";
+import { MAX_REGIONS, parse, unnumbered } from "./drawing.js";
+import { duplicated, removed, reordered, switched, weighted } from "./edits.js";
 import { adding, growing, nudging } from "./keyboard_edits.js";
 import { aspectOf, committed, selectedRegion, told } from "./state.js";
+import { t } from "../shared/texts.js";
 
 /** @typedef {import("./drawing.js").Drawing} Drawing */
 /** @typedef {import("./keys.js").Command} Command */
 /** @typedef {import("./state.js").State} State */
 
-const OF_A_REGION = new Set(["phrase", "nudge", "grow", "weigh", "order", "duplicate", "copy", "cut", "delete"]);
+const OF_A_REGION = new Set(["phrase", "nudge", "grow", "weigh", "order", "duplicate", "copy", "cut", "delete", "switch"]);
 const [THINNEST, WIDEST] = [0.005, 0.3];
 
 /** Does the command need a region where none is selected? @param {State} state @param {Command} order */
@@ -30,8 +31,8 @@ export function acted(state, order) {
 /** With the regions of a copied text in front. @param {State} state @param {string} text */
 export function pasted(state, text) {
   const found = parse(text).drawing.regions;
-  if (!found.length) return told(state, "Nothing to paste: copy a region with Ctrl+C first.");
-  return committed(state, { ...state.drawing, regions: [...found, ...state.drawing.regions].slice(0, MAX_REGIONS) }, 0);
+  if (!found.length) return told(state, t("Nothing to paste: copy a region with Ctrl+C first."));
+  return committed(state, { ...state.drawing, regions: [...unnumbered(found), ...state.drawing.regions].slice(0, MAX_REGIONS) }, 0);
 }
 
 /**
@@ -47,6 +48,7 @@ function edited(order, state) {
     case "nudge": return [nudging(drawing, selected, order, size, snaps), selected];
     case "grow": return [growing(drawing, selected, order, size, snaps), selected];
     case "weigh": return [weighted(drawing, selected, drawing.regions[selected].strength + order.by), selected];
+    case "switch": return [switched(drawing, selected), selected];
     case "duplicate": return [duplicated(drawing, selected, aspectOf(state)), selected];
     case "cut": case "delete": return [removed(drawing, selected), selected];
     case "order": {

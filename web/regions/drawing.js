@@ -1,5 +1,6 @@
 // The drawing as it travels in the workflow and in the API prompt; bridge/regions/canvas.py reads the same text.
 import { clamp, rounded } from "../shared/geometry.js";
+import { t } from "../shared/texts.js";
 
 /** @typedef {import("../shared/geometry.js").Point} Point */
 /** @typedef {import("../shared/geometry.js").Box} Box */
@@ -8,7 +9,8 @@ import { clamp, rounded } from "../shared/geometry.js";
  * order they were drawn; width is a share of the canvas width.
  * @typedef {{ width: number, points: Point[], erase: boolean, fill: boolean }} Stroke
  */
-/** @typedef {{ phrase: string, strength: number, boxes: Box[], polygons: Point[][], strokes: Stroke[] }} Region */
+/** number: from 1, its name and its colour for life; 0 for one that is not in a drawing yet. off: it keeps its strength
+ * and does nothing. @typedef {{ number: number, phrase: string, strength: number, off: boolean, boxes: Box[], polygons: Point[][], strokes: Stroke[] }} Region */
 /**
  * Regions from front to back. size: width and height of the picture they were drawn for.
  * @typedef {{ size: [number, number] | null, regions: Region[] }} Drawing
@@ -19,14 +21,30 @@ export const MAX_CHARACTERS = 1_000_000;
 export const MAX_REGIONS = 64;
 export const MAX_STRENGTH = 2;
 const MAX_PHRASE = 500;
+const MAX_NUMBER = 999;
 
 /** @type {Drawing} */
 export const EMPTY = { size: null, regions: [] };
 
 /** A region of one shape. @param {Partial<Region>} parts @returns {Region} */
 export function region(parts) {
-  return { phrase: "", strength: 1, boxes: [], polygons: [], strokes: [], ...parts };
+  return { number: 0, phrase: "", strength: 1, off: false, boxes: [], polygons: [], strokes: [], ...parts };
 }
+
+/** With a number for each: who has one keeps it, others get the smallest ones that are free, from the back.
+ * @param {Region[]} regions @returns {Region[]} */
+export function numbered(regions) {
+  if (regions.every(({ number }) => number)) return regions;
+  const taken = new Set(regions.map(({ number }) => number));
+  let free = 1;
+  return [...regions].reverse().map((own) => {
+    while (taken.has(free)) free++;
+    return own.number ? own : { ...own, number: free++ };
+  }).reverse();
+}
+
+/** As they would be in another drawing. @param {Region[]} regions */
+export const unnumbered = (regions) => regions.map((own) => ({ ...own, number: 0 }));
 
 /**
  * The drawing in a saved text, or why it cannot be read.
@@ -36,15 +54,15 @@ export function region(parts) {
 export function parse(text) {
   if (typeof text !== "string" || !text.trim()) return { drawing: EMPTY, error: "" };
   try {
-    if (text.length > MAX_CHARACTERS) throw new Error(`it has ${text.length} characters`);
+    if (text.length > MAX_CHARACTERS) throw new Error(t("it has {count} characters", { count: text.length }));
     const found = JSON.parse(text);
-    if ((found.version ?? VERSION) !== VERSION) throw new Error("it was made by a newer Attention Director");
-    if (!Array.isArray(found.regions)) throw new Error("it lists no regions");
-    if (found.regions.length > MAX_REGIONS) throw new Error(`it has ${found.regions.length} regions`);
-    return { drawing: { size: readSize(found.size), regions: found.regions.map(readRegion) }, error: "" };
+    if ((found.version ?? VERSION) !== VERSION) throw new Error(t("it was made by a newer Attention Director"));
+    if (!Array.isArray(found.regions)) throw new Error(t("it lists no regions"));
+    if (found.regions.length > MAX_REGIONS) throw new Error(t("it has {count} regions", { count: found.regions.length }));
+    return { drawing: { size: readSize(found.size), regions: readRegions(found.regions) }, error: "" };
   } catch (error) {
-    const reason = error instanceof SyntaxError ? "it is not JSON" : /** @type {Error} */ (error).message;
-    return { drawing: EMPTY, error: `The saved drawing cannot be read: ${reason}.` };
+    const reason = error instanceof SyntaxError ? t("it is not JSON") : /** @type {Error} */ (error).message;
+    return { drawing: EMPTY, error: t("The saved drawing cannot be read: {reason}.", { reason }) };
   }
 }
 
@@ -58,7 +76,8 @@ export function serialise(drawing) {
 /** @param {Region} r */
 function written(r) {
   /** @type {Record<string, unknown>} */
-  const out = { phrase: r.phrase, strength: r.strength };
+  const out = { number: r.number, phrase: r.phrase, strength: r.strength };
+  if (r.off) out.off = true;
   if (r.boxes.length) out.boxes = r.boxes.map((box) => box.map(rounded));
   if (r.polygons.length) out.polygons = r.polygons.map((line) => line.map(roundedPoint));
   if (r.strokes.length) out.strokes = r.strokes.map(writtenStroke);
@@ -85,11 +104,20 @@ function readSize(value) {
   return fine ? [value[0], value[1]] : null;
 }
 
+/** Numbers that are no names, as in drawings that have none, are given anew. @param {any[]} found */
+function readRegions(found) {
+  const regions = found.map(readRegion);
+  const names = new Set(regions.map(({ number }) => number));
+  return numbered(names.has(0) || names.size < regions.length ? unnumbered(regions) : regions);
+}
+
 /** @param {any} value @returns {Region} */
 function readRegion(value) {
   return {
+    number: Number.isInteger(value.number) && value.number > 0 && value.number <= MAX_NUMBER ? value.number : 0,
     phrase: cut(String(value.phrase ?? "")),
     strength: clamp(finite(value.strength ?? 1), 0, MAX_STRENGTH),
+    off: value.off === true,
     boxes: (value.boxes ?? []).map((/** @type {any} */ b) => {
       const [x0, y0] = readPoint([b[0], b[1]]);
       const [x1, y1] = readPoint([b[2], b[3]]);
@@ -103,13 +131,13 @@ function readRegion(value) {
 /** @param {any} value @returns {Stroke} */
 function readStroke(value) {
   const points = readPoints(value.points);
-  if (!points.length) throw new Error("a stroke has no points");
+  if (!points.length) throw new Error(t("a stroke has no points"));
   return { width: clamp(finite(value.width ?? 0.05), 0, 2), points, erase: !!value.erase, fill: !!value.fill };
 }
 
 /** @param {any} value @returns {Point[]} */
 function readPoints(value) {
-  if (!Array.isArray(value)) throw new Error("a shape has no points");
+  if (!Array.isArray(value)) throw new Error(t("a shape has no points"));
   return value.map(readPoint);
 }
 
@@ -120,6 +148,6 @@ function readPoint(value) {
 
 /** @param {unknown} value @returns {number} */
 function finite(value) {
-  if (typeof value !== "number" || !Number.isFinite(value)) throw new Error("a coordinate is not a number");
+  if (typeof value !== "number" || !Number.isFinite(value)) throw new Error(t("a coordinate is not a number"));
   return value;
 }

@@ -25,7 +25,7 @@ export function removed(drawing, index) {
 /** A copy of a region in front of it, a little aside. @param {Drawing} drawing @param {number} index @param {number} aspect */
 export function duplicated(drawing, index, aspect) {
   if (drawing.regions.length >= MAX_REGIONS) return drawing;
-  const aside = moved(drawing.regions[index], 0.03, 0.03, aspect);
+  const aside = { ...moved(drawing.regions[index], 0.03, 0.03, aspect), number: 0 };
   const regions = [...drawing.regions];
   regions.splice(index, 0, aside);
   return { ...drawing, regions };
@@ -41,7 +41,14 @@ export function reordered(drawing, from, to) {
 
 /** @param {Drawing} drawing @param {number} index @param {string} phrase */
 export function bound(drawing, index, phrase) {
-  return replaced(drawing, index, { ...drawing.regions[index], phrase });
+  const own = drawing.regions[index];
+  return !own || own.phrase === phrase ? drawing : replaced(drawing, index, { ...own, phrase });
+}
+
+/** @param {Drawing} drawing @param {number} index */
+export function switched(drawing, index) {
+  const own = drawing.regions[index];
+  return replaced(drawing, index, { ...own, off: !own.off });
 }
 
 /** @param {Drawing} drawing @param {number} index @param {number} strength */

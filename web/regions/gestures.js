@@ -2,7 +2,7 @@
 import { boundsOf, clamp, insideBox, ordered, simplified, snapped } from "../shared/geometry.js";
 import { MAX_REGIONS, region } from "./drawing.js";
 import { added, replaced } from "./edits.js";
-import { bounds, moved, regionAt, stretched } from "./shapes.js";
+import { bounds, moved, regionAt, stretched, touched } from "./shapes.js";
 
 /** @typedef {import("../shared/geometry.js").Point} Point */
 /** @typedef {import("../shared/geometry.js").Box} Box */
@@ -158,15 +158,18 @@ function brush(s, start, keys, erase) {
   const points = [start];
   const index = s.drawing.regions[s.selected] ? s.selected : erase ? regionAt(s.drawing, start, s.aspect) : -1;
   if (erase && index < 0) return idle(s, -1);
+  // A stroke that never meets the selected region is of another one, like a box or a lasso.
+  let meets = erase || keys.join || (index >= 0 && touched(s.drawing.regions[index], start, s.width, s.aspect));
   const now = (/** @type {Point[]} */ line) => {
     const stroke = { width: s.width, points: line, erase, fill: false };
-    if (index < 0) return placed({ ...s, selected: -1 }, keys, { strokes: [stroke] }, []);
+    if (index < 0 || !meets) return placed({ ...s, selected: -1 }, keys, { strokes: [stroke] }, []);
     const old = s.drawing.regions[index];
     return { drawing: replaced(s.drawing, index, { ...old, strokes: [...old.strokes, stroke] }), selected: index };
   };
   return {
     move: (point) => {
       points.push(inCanvas(point));
+      meets ||= index >= 0 && touched(s.drawing.regions[index], inCanvas(point), s.width, s.aspect);
       return now(points.slice());
     },
     end: () => now(simplified(points, FINE)),

@@ -1,10 +1,11 @@
 // Regions that come from elsewhere: masks of pictures, and those that other nodes bring in by wire.
-import { MAX_REGIONS } from "./drawing.js";
+import { MAX_REGIONS, unnumbered } from "./drawing.js";
 import { paintWired } from "./wired_overlay.js";
 import { read, withMasks } from "./importing.js";
-import { committed, told } from "./state.js";
+import { committed, firstWired, told } from "./state.js";
 import { NONE } from "./wired.js";
 import { createWiredRow } from "./wired_row.js";
+import { t } from "../shared/texts.js";
 
 /** @typedef {import("../shared/store.js").Store<import("./state.js").State>} Store */
 /**
@@ -28,7 +29,7 @@ export function createImports(store, on) {
     },
     /** @param {string | File[]} from */
     importMasks: async (from) => {
-      store.set(told(store.get(), "Reading…"));
+      store.set(told(store.get(), t("Reading…")));
       const readings = (await on.masks(from)).map(read);
       const { drawing, said, warns } = withMasks(store.get().drawing, readings);
       const next = told(store.get(), said, warns);
@@ -37,17 +38,17 @@ export function createImports(store, on) {
       if (arrived) on.arrived();
     },
     /** @type {(to: CanvasRenderingContext2D, w: number, h: number, unit: number) => void} */
-    paint: (to, w, h, unit) => paintWired(to, w, h, unit, wired.regions, store.get().drawing.regions.length),
+    paint: (to, w, h, unit) => paintWired(to, w, h, unit, wired.regions, firstWired(store.get().drawing)),
   };
 }
 
 /** Behind the drawn ones, where they lie already. @param {Store} store @param {ImportEvents} on @param {import("./drawing.js").Region[]} wired */
 function copyWired(store, on, wired) {
   const { drawing } = store.get();
-  const regions = [...drawing.regions, ...wired];
-  if (regions.length > MAX_REGIONS) return store.set(told(store.get(), `A drawing can have ${MAX_REGIONS} regions: remove some first.`, true));
+  const regions = [...drawing.regions, ...unnumbered(wired)];
+  if (regions.length > MAX_REGIONS) return store.set(told(store.get(), t("A drawing can have {count} regions: remove some first.", { count: MAX_REGIONS }), true));
   on.unlink(); // before the edit, so that both are one step of undo
-  const next = told(store.get(), "Copied, and the wire is removed: now you can move them.");
+  const next = told(store.get(), t("Copied, and the wire is removed: now you can move them."));
   store.set(committed(next, { ...drawing, regions }, drawing.regions.length));
   on.arrived();
 }

@@ -1,17 +1,19 @@
 // The selected region: its phrase with suggestions, its strength, its place in the order.
 import { css } from "../shared/colours.js";
-import { button, make } from "../shared/dom.js";
+import { button, make, press } from "../shared/dom.js";
 import { icon } from "../shared/icons.js";
 import { MAX_STRENGTH } from "./drawing.js";
 import { createPhraseField, inner } from "./phrase_field.js";
+import { t } from "../shared/texts.js";
 
 /** @typedef {import("./drawing.js").Region} Region */
 /**
  * @typedef {object} InspectorEvents
  * @property {(phrase: string) => void} phrase
  * @property {(strength: number) => void} strength
- * @property {(command: "forward" | "backward" | "duplicate" | "delete") => void} command
+ * @property {(command: "forward" | "backward" | "duplicate" | "delete" | "switch") => void} command
  * @property {(phrase: string) => void} insert
+ * @property {(phrase: string) => void} enter
  * @property {(typed: string) => string[]} suggest
  * @property {() => void} leave
  */
@@ -21,23 +23,25 @@ export function createInspector(on) {
   const phrase = createPhraseField(on);
   const strength = createStrength(on.strength);
   const chip = make("span", { className: "ad-chip" });
-  const insert = button("Insert into prompt", "Put these words at the end of the prompt", () => on.insert(phrase.field.value));
-  const order = orderButtons(on);
+  const insert = button(t("Insert into prompt"), t("Put these words at the end of the prompt (Enter)"), () => on.insert(phrase.field.value));
+  const power = button(icon("power"), t("This region on or off (O); off, it keeps its strength"), () => on.command("switch"));
+  const order = [power, ...orderButtons(on)];
   const element = make("div", { className: "ad-inspector" },
     make("div", { className: "ad-row" }, chip, phrase.element, insert),
-    make("div", { className: "ad-row" }, make("span", { className: "ad-faint" }, "strength"), ...strength.fields,
+    make("div", { className: "ad-row" }, make("span", { className: "ad-faint" }, t("strength")), ...strength.fields,
       make("span", { className: "ad-spring" }), ...order));
   return {
     element,
     focus: () => phrase.field.focus({ preventScroll: true }),
-    /** @param {Region | undefined} region @param {number} index @param {boolean} missing its words are not in the prompt @param {boolean} editable the prompt can take words */
-    show: (region, index, missing, editable) => {
+    /** @param {Region | undefined} region @param {boolean} missing its words are not in the prompt @param {boolean} editable the prompt can take words */
+    show: (region, missing, editable) => {
       element.classList.toggle("ad-off", !region);
       for (const field of [phrase.field, ...strength.fields, ...order]) field.disabled = !region;
       phrase.show(region, missing);
+      press(power, !!region && !region.off);
       strength.show(region?.strength ?? 1);
-      chip.style.background = region ? css(index) : "transparent";
-      chip.textContent = region ? String(index + 1) : "";
+      chip.style.background = region ? css(region.number) : "transparent";
+      chip.textContent = region ? String(region.number) : "";
       insert.hidden = !(region && missing && editable);
     },
   };
@@ -46,23 +50,23 @@ export function createInspector(on) {
 /** @param {InspectorEvents} on */
 function orderButtons(on) {
   return [
-    button(icon("forward"), "To the front ( ] )", () => on.command("forward")),
-    button(icon("backward"), "To the back ( [ )", () => on.command("backward")),
-    button(icon("duplicate"), "Duplicate (Ctrl+D)", () => on.command("duplicate")),
-    button(icon("delete"), "Delete this region (Delete)", () => on.command("delete")),
+    button(icon("forward"), t("To the front ( ] )"), () => on.command("forward")),
+    button(icon("backward"), t("To the back ( [ )"), () => on.command("backward")),
+    button(icon("duplicate"), t("Duplicate (Ctrl+D)"), () => on.command("duplicate")),
+    button(icon("delete"), t("Delete this region (Delete)"), () => on.command("delete")),
   ];
 }
 
 /** A slider with its number. @param {(strength: number) => void} change */
 function createStrength(change) {
-  const range = { min: "0", max: String(MAX_STRENGTH), step: "0.05", "aria-label": "Strength of this region", keydown: inner };
+  const range = { min: "0", max: String(MAX_STRENGTH), step: "0.05", "aria-label": t("Strength of this region"), keydown: inner };
   const slider = make("input", {
-    ...range, type: "range", className: "ad-slider", title: "Strength of this region; 1 is normal, 0 switches it off",
+    ...range, type: "range", className: "ad-slider", title: t("Strength of this region; 1 is normal, 0 switches it off"),
     input: () => { number.value = slider.value; },
     change: () => change(Number(slider.value)),
   });
   const number = make("input", {
-    ...range, type: "number", className: "ad-number", title: "Strength of this region",
+    ...range, type: "number", className: "ad-number", title: t("Strength of this region"),
     change: () => change(number.value === "" ? 1 : Number(number.value)),
   });
   return {

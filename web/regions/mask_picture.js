@@ -1,4 +1,5 @@
 // What of a picture is mask. No DOM: pixels come as a canvas gives them.
+import { t } from "../shared/texts.js";
 
 const WHITE = 127.5; // masks are cut at one half everywhere in the pack
 const GREY = 48; // red, green and blue of a grey pixel lie this near to each other
@@ -22,7 +23,7 @@ export function maskOf(rgba) {
   }
   if (coloured > FEW * count) {
     const painted = clears > TRACE * count;
-    return { mask: clear, problem: painted ? "" : "is a colour picture, not a mask" };
+    return { mask: clear, problem: painted ? "" : t("is a colour picture, not a mask") };
   }
-  return { mask: white, problem: whites ? "" : "has no white area, so it contains no mask" };
+  return { mask: white, problem: whites ? "" : t("has no white area, so it contains no mask") };
 }

@@ -1,56 +1,73 @@
 // The line under the regions: what is wrong, or what to do next.
 import { make } from "../shared/dom.js";
+import { said, t } from "../shared/texts.js";
 
 /** @typedef {import("./drawing.js").Drawing} Drawing */
 /**
  * @typedef {object} State
  * @property {Drawing} drawing
  * @property {number} selected
+ * @property {number} wired so many regions come by wire
  * @property {boolean[]} stale
  * @property {string} problem the saved text cannot be read
  * @property {string} said an answer to the last key
  * @property {boolean} alarmed that answer says what went wrong
  * @property {string} waiting words without a region yet
  * @property {boolean} uncertain the selected region's words stand in {a|b}
- * @property {boolean} turned the picture's shape is not the one drawn for
+ * @property {number} lost index of the region to speak of among those whose words the prompt lacks, or -1
+ * @property {boolean} editable the prompt can take words
+ * @property {string} instead words that it may take, "" for none
+ * @property {string} turned the shape drawn for and the picture's, "" where they are one
  */
 
-export const EMPTY_HINT = "Drag a box, then select its words below.";
+export const EMPTY_HINT = said("Drag a box, then select its words below.");
 
-/** @param {State} s @returns {{ text: string, warns: boolean }} */
+/** @typedef {{ text: string, warns: boolean, offers?: boolean }} Sentence offers: other words may be taken instead */
+
+/** @param {State} s @returns {Sentence} */
 export function sentence(s) {
-  const lost = s.stale.indexOf(true);
-  if (s.problem) return { text: `${s.problem} Draw again to replace it.`, warns: true };
-  if (s.turned) return { text: "The picture's proportions have changed.", warns: true };
+  const { lost } = s;
+  if (s.problem) return { text: t("{problem} Draw again to replace it.", { problem: s.problem }), warns: true };
+  if (s.turned) return { text: t("Drawn at {sizes}.", { sizes: s.turned }), warns: true };
   if (s.said) return { text: s.said, warns: s.alarmed || lost >= 0 };
   if (lost >= 0) {
-    const { phrase } = s.drawing.regions[lost];
-    return { text: `Region ${lost + 1}: "${phrase}" is not in the prompt. Select its words again.`, warns: true };
+    const { number, phrase } = s.drawing.regions[lost];
+    const what = t('Region {number}: "{phrase}" is not in the prompt.', { number, phrase });
+    return { text: `${what} ${s.editable ? t("Enter inserts it.") : t("Select its words.")}`, warns: true, offers: !!s.instead };
   }
-  if (s.waiting) return { text: `Drag a box for "${s.waiting}".`, warns: false };
+  if (s.waiting) return { text: t('Drag a box for "{words}".', { words: s.waiting }), warns: false };
   const own = s.drawing.regions[s.selected];
-  if (own && !own.phrase) return { text: "Select this region's words in the prompt above.", warns: false };
-  if (s.uncertain) return { text: "These words are in {a|b} and may not be chosen.", warns: true };
-  if (own) return { text: "Drag its label to move it, its corners to resize it.", warns: false };
-  return { text: s.drawing.regions.length ? "Click a region, or a word of one." : EMPTY_HINT, warns: false };
+  if (own && !own.phrase) return { text: t("Select this region's words in the prompt above."), warns: false };
+  if (s.uncertain) return { text: t("These words are in {a|b} and may not be chosen."), warns: true };
+  if (own) return { text: t("Drag its label to move it, its corners to resize it."), warns: false };
+  if (s.drawing.regions.length) return { text: t("Click a region or its words."), warns: false };
+  return { text: s.wired ? t("The regions come by wire: {count}. Drag a box to add one in front of them.", { count: s.wired }) : t(EMPTY_HINT), warns: false };
 }
 
-/** @param {{ keep: () => void, stretch: () => void }} on what to do with regions drawn for another shape */
+/** @typedef {{ keep: () => void, stretch: () => void, use: (index: number, phrase: string) => void }} NoticeEvents keep,
+ * stretch: what to do with regions drawn for another shape; use: bind a region to these words */
+/** @param {NoticeEvents} on */
 export function createNotice(on) {
   const text = make("span", { role: "status" });
-  const choices = make("span", { hidden: true },
-    make("button", { type: "button", className: "ad-link", click: on.keep }, "Keep proportions"),
-    make("button", { type: "button", className: "ad-link", click: on.stretch }, "Stretch"));
-  const element = make("div", { className: "ad-notice" }, text, choices);
+  const choices = make("span", { hidden: true }, link(t("Keep proportions"), on.keep), link(t("Stretch"), on.stretch));
+  let [lost, words] = [-1, ""];
+  const use = link("", () => on.use(lost, words));
+  const element = make("div", { className: "ad-notice" }, text, use, choices);
   return {
     element,
     /** @param {State} state */
     show: (state) => {
-      const { text: words, warns } = sentence(state);
-      if (text.textContent !== words) text.textContent = words;
-      text.title = words;
-      element.classList.toggle("ad-warn", warns);
+      const said = sentence(state);
+      [lost, words] = [state.lost, state.instead];
+      if (text.textContent !== said.text) text.textContent = said.text;
+      text.title = said.text;
+      element.classList.toggle("ad-warn", said.warns);
+      use.hidden = !said.offers;
+      use.textContent = t('Use "{words}"', { words });
       choices.hidden = !state.turned || !!state.problem;
     },
   };
 }
+
+/** @param {string} words @param {() => void} click */
+const link = (words, click) => make("button", { type: "button", className: "ad-link", click }, words);

@@ -47,7 +47,7 @@ export function paint(to, w, h, unit, scene) {
   const { regions } = scene.drawing;
   for (let i = regions.length - 1; i >= 0; i--) {
     const strong = i === scene.selected || i === scene.hovered;
-    paintRegion(to, w, h, unit, regions[i], i, strong);
+    paintRegion(to, w, h, unit, regions[i], strong, !!scene.background);
   }
   if (regions[scene.selected]) paintFrame(to, w, h, unit, regions[scene.selected]);
   /** @type {(Box | null)[]} */
@@ -80,25 +80,27 @@ function line(to, x0, y0, x1, y1) {
 /** @type {HTMLCanvasElement | null} */
 let scratch = null;
 
-/** @type {(to: CanvasRenderingContext2D, w: number, h: number, unit: number, region: Region, i: number, strong: boolean) => void} */
-function paintRegion(to, w, h, unit, region, i, strong) {
-  const alpha = strong ? 0.55 : 0.36;
+/** @type {(to: CanvasRenderingContext2D, w: number, h: number, unit: number, region: Region, strong: boolean, clear: boolean) => void} clear: a picture shines through */
+function paintRegion(to, w, h, unit, region, strong, clear) {
+  const alpha = (strong ? 0.55 : 0.36) * (clear ? 0.45 : 1) * (region.off ? 0.3 : 1);
   if (!region.strokes.length) {
-    to.fillStyle = css(i, alpha);
-    to.strokeStyle = css(i);
+    to.fillStyle = css(region.number, alpha);
+    to.strokeStyle = css(region.number);
     to.lineWidth = (strong ? 2 : 1.25) * unit;
+    to.setLineDash(region.off ? [2 * unit, 3 * unit] : []);
     for (const outline of outlines(region)) {
       trace(to, outline, w, h);
       to.fill();
       to.stroke();
     }
+    to.setLineDash([]);
     return;
   }
   scratch ??= document.createElement("canvas");
   if (scratch.width !== w || scratch.height !== h) [scratch.width, scratch.height] = [w, h];
   const own = scratch.getContext("2d");
   if (!own) return;
-  paintShape(own, w, h, region, css(i));
+  paintShape(own, w, h, region, css(region.number));
   to.globalAlpha = alpha;
   to.drawImage(scratch, 0, 0);
   to.globalAlpha = 1;
@@ -142,7 +144,7 @@ function paintLabel(to, w, h, unit, region, i, scene) {
   const height = size * 1.5;
   const x = Math.min(box[0] * w, w - width);
   const y = Math.min(box[1] * h, h - height);
-  to.fillStyle = css(i);
+  to.fillStyle = css(region.number);
   to.fillRect(x, y, width, height);
   to.fillStyle = "#14161a";
   to.fillText(words, x + size * 0.4, y + height / 2);

@@ -1,13 +1,14 @@
 // Everything around the canvas: tools above it; words, regions, the selected region and a sentence below.
-import { completions } from "../shared/words.js";
+import { completions, find } from "../shared/words.js";
 import { createChips } from "./chips.js";
-import { weighted } from "./edits.js";
+import { bound, reordered, weighted } from "./edits.js";
 import { createInspector } from "./inspector.js";
 import { createNotice } from "./notice.js";
 import { createPromptStrip } from "./prompt_strip.js";
 import { refitted } from "./shapes.js";
-import { beforeInsert, committed, isTurned, picked, rebound, selectedRegion, spansOf, staleOf } from "./state.js";
+import { beforeInsert, committed, drawnSize, firstWired, picked, rebound, replacement, selectedRegion, shownDrawing, spansOf, staleOf, turnedSizes } from "./state.js";
 import { createToolbar } from "./toolbar.js";
+import { t } from "../shared/texts.js";
 
 /** @typedef {import("./state.js").State} State */
 /** @typedef {import("../shared/store.js").Store<State>} Store */
@@ -25,11 +26,15 @@ export function createPanels(store, on, around) {
   return {
     toolbar: toolbarOf(store, on, around),
     strip: createPromptStrip({ pick: (first, last) => store.set(picked(store.get(), first, last)), leave: around.leave }),
-    chips: createChips((index) => store.set(committed(store.get(), store.get().drawing, index))),
+    chips: createChips({
+      select: (index) => store.set(committed(store.get(), store.get().drawing, index)),
+      reorder: (from, to) => store.set(committed(store.get(), reordered(store.get().drawing, from, to), to)),
+    }),
     inspector: inspectorOf(store, on, around),
     notice: createNotice({
-      keep: () => store.set(committed(store.get(), refitted(store.get().drawing, store.get().size))),
+      keep: () => store.set(committed(store.get(), refitted({ ...store.get().drawing, size: drawnSize(store.get()) }, store.get().size))),
       stretch: () => store.set(committed(store.get(), { ...store.get().drawing, size: store.get().size })),
+      use: (index, phrase) => store.set(committed(store.get(), bound(store.get().drawing, index, phrase))),
     }),
   };
 }
@@ -41,7 +46,7 @@ function toolbarOf(store, on, around) {
     width: (brushWidth) => store.hold({ ...store.get(), brushWidth }),
     snap: () => around.act({ do: "snap" }),
     command: (name) => around.act({ do: name }),
-    background: on.background, upload: on.upload, pictures: on.pictures, masks: around.masks,
+    background: on.background, eye: on.eye, power: on.power, upload: on.upload, pictures: on.pictures, masks: around.masks,
   });
 }
 
@@ -54,13 +59,36 @@ function inspectorOf(store, on, around) {
       if (name === "forward" || name === "backward") around.act({ do: "order", by: name === "forward" ? -1 : 1 });
       else around.act({ do: name });
     },
-    insert: (phrase) => {
-      store.set(beforeInsert(store.get(), phrase));
-      on.insert(phrase);
+    insert: (phrase) => insert(store, on, phrase),
+    enter: (phrase) => {
+      const { tokens, prompt } = store.get();
+      const lacks = phrase && prompt.editable && !prompt.note && !find(tokens, phrase).length;
+      if (lacks) insert(store, on, phrase);
+      else store.set(rebound(store.get(), phrase));
     },
     suggest: (typed) => completions(store.get().text, store.get().tokens, typed),
     leave: around.leave,
   });
+}
+
+/** The words of all regions, those that come by wire too, and the numbers that give their colours.
+ * @param {State} state @param {import("../shared/words.js").Span[][]} drawn */
+function boundIn(state, drawn) {
+  const { regions } = shownDrawing(state);
+  const first = firstWired({ ...state.drawing, regions });
+  return {
+    spans: [...drawn, ...state.wired.map(({ phrase }) => find(state.tokens, phrase))],
+    numbers: [...regions.map(({ number }) => number), ...state.wired.map((_, i) => first + i)], drawn: regions.length,
+  };
+}
+
+/** Put words into the prompt and bind the selected region to them: one step of undo.
+ * @param {Store} store @param {ViewEvents} on @param {string} phrase */
+function insert(store, on, phrase) {
+  on.insert(phrase);
+  const next = beforeInsert(store.get(), phrase);
+  if (next.edits === store.get().edits) on.change(next.value);
+  store.set(next);
 }
 
 /** @param {Panels} panels @param {State} state */
@@ -69,11 +97,12 @@ export function showPanels({ toolbar, strip, chips, inspector, notice }, state) 
   const spans = spansOf(state);
   const stale = staleOf(state, spans);
   const uncertain = !!spans[selected]?.some((span) => span.uncertain);
-  toolbar.show(state.tool, state.brushWidth, state.snaps, state.picture);
-  strip.show({ text: state.text, tokens: state.tokens, spans, selected, empty: prompt.note || "Type a prompt above; its words appear here." });
+  toolbar.show(state);
+  strip.show({ text: state.text, tokens: state.tokens, selected, ...boundIn(state, spans), empty: t(prompt.note) || t("Type a prompt above; its words appear here.") });
   chips.show(drawing.regions, selected, stale);
   inspector.element.hidden = !drawing.regions.length;
-  inspector.show(selectedRegion(state), selected, !!stale[selected], prompt.editable && !prompt.note);
-  notice.show({ drawing, selected, stale, uncertain, problem: state.problem, said: state.said, alarmed: state.alarmed,
-    waiting: state.waiting, turned: isTurned(state) });
+  inspector.show(selectedRegion(state), !!stale[selected], prompt.editable && !prompt.note);
+  const lost = stale[selected] ? selected : stale.indexOf(true);
+  notice.show({ drawing, selected, wired: state.wired.length, editable: prompt.editable, stale, lost, instead: lost < 0 ? "" : replacement(state, spans, lost), uncertain,
+    problem: state.problem, said: state.said, alarmed: state.alarmed, waiting: state.waiting, turned: turnedSizes(state) });
 }

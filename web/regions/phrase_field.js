@@ -1,7 +1,8 @@
 // The phrase of a region as a text field, with a list of words from the prompt that go on from what is typed.
 import { make } from "../shared/dom.js";
+import { t } from "../shared/texts.js";
 
-/** @typedef {{ phrase: (phrase: string) => void, suggest: (typed: string) => string[], leave: () => void }} PhraseEvents */
+/** enter: a phrase was confirmed, as against left. @typedef {{ phrase: (phrase: string) => void, enter: (phrase: string) => void, suggest: (typed: string) => string[], leave: () => void }} PhraseEvents */
 /**
  * @typedef {object} Parts
  * @property {HTMLInputElement} field
@@ -20,8 +21,8 @@ export function inner(event) {
 /** @param {PhraseEvents} on */
 export function createPhraseField(on) {
   const field = make("input", {
-    type: "text", className: "ad-phrase", maxLength: 500, spellcheck: false, placeholder: "select words, or type them",
-    "aria-label": "Phrase of this region", autocomplete: "off", role: "combobox", "aria-expanded": "false",
+    type: "text", className: "ad-phrase", maxLength: 500, spellcheck: false, placeholder: t("select words, or type them"), dir: "auto",
+    "aria-label": t("Phrase of this region"), autocomplete: "off", role: "combobox", "aria-expanded": "false",
     input: () => offer(parts, on), focus: () => offer(parts, on), blur: () => send(parts, on),
     keydown: (/** @type {KeyboardEvent} */ event) => {
       inner(event);
@@ -58,6 +59,13 @@ function send(parts, on, text = parts.field.value) {
   if (text.trim() !== parts.sent) on.phrase(text.trim());
 }
 
+/** @param {Parts} parts @param {PhraseEvents} on @param {string} text */
+function confirm(parts, on, text = parts.field.value) {
+  parts.field.value = text;
+  close(parts);
+  on.enter(text.trim());
+}
+
 /** @param {Parts} parts @param {PhraseEvents} on */
 function offer(parts, on) {
   parts.offers = on.suggest(parts.field.value);
@@ -87,7 +95,7 @@ function walk(parts, on, step) {
 function pressed(parts, on, key) {
   if (key === "ArrowDown") walk(parts, on, 1);
   else if (key === "ArrowUp") walk(parts, on, -1);
-  else if (key === "Enter") send(parts, on, parts.offers[parts.active]);
+  else if (key === "Enter") confirm(parts, on, parts.offers[parts.active]);
   else if (key === "Escape") {
     parts.field.value = parts.sent;
     close(parts);

@@ -2,6 +2,7 @@
 import { css } from "../shared/colours.js";
 import { make } from "../shared/dom.js";
 import { units } from "../shared/words.js";
+import { t } from "../shared/texts.js";
 
 /** @typedef {import("../shared/words.js").Token} Token */
 /** @typedef {import("../shared/words.js").Unit} Unit */
@@ -12,6 +13,8 @@ import { units } from "../shared/words.js";
  * @property {Token[]} tokens
  * @property {Span[][]} spans where each region's phrase stands
  * @property {number} selected
+ * @property {number[]} numbers those of the regions
+ * @property {number} drawn so many regions are drawn; the rest come by wire
  * @property {string} empty what to say without words
  */
 
@@ -27,8 +30,8 @@ let serial = 0;
 /** @param {StripEvents} on */
 export function createPromptStrip(on) {
   const element = make("div", {
-    className: "ad-words", tabIndex: 0, role: "listbox", "aria-label": "Words of the prompt",
-    "aria-multiselectable": "true", title: "Click a word, or drag over several, to bind them to the selected region",
+    className: "ad-words", tabIndex: 0, role: "listbox", dir: "auto", "aria-label": t("Words of the prompt"),
+    "aria-multiselectable": "true", title: t("Click a word, or drag over several, to bind them to the selected region"),
   });
   /** @type {Picking} */
   const now = { words: [], marks: [], anchor: -1, reach: -1, dragging: false };
@@ -49,8 +52,17 @@ export function createPromptStrip(on) {
       now.marks = now.words.map((word, i) => mark(word, i, state, prefix));
       element.replaceChildren(...(now.words.length ? written(state, now) : [make("span", { className: "ad-faint" }, state.empty)]));
       showRange(element, now);
+      reveal(element, state.selected);
     },
   };
+}
+
+/** The words of a region that was just selected come into view. @param {HTMLElement} element @param {number} selected */
+function reveal(element, selected) {
+  const before = element.dataset.selected;
+  element.dataset.selected = String(selected);
+  const first = before === String(selected) ? null : /** @type {HTMLElement | null} */ (element.querySelector(".ad-mine"));
+  if (first) element.scrollTop = Math.max(0, first.offsetTop - element.offsetTop - 8);
 }
 
 /** @param {Picking} now */
@@ -149,8 +161,9 @@ function mark(word, i, state, prefix) {
 /** @param {HTMLElement} element @param {number} owner index of a region @param {StripState} state */
 function wear(element, owner, state) {
   element.classList.toggle("ad-mine", owner === state.selected);
-  element.style.setProperty("--ad-tint", css(owner));
-  element.style.setProperty("--ad-wash", css(owner, 0.3));
+  element.classList.toggle("ad-ghost", owner >= state.drawn);
+  element.style.setProperty("--ad-tint", css(state.numbers[owner]));
+  element.style.setProperty("--ad-wash", css(state.numbers[owner], 0.3));
 }
 
 /** The prompt with its words marked. @param {StripState} state @param {Picking} now */

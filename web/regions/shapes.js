@@ -33,6 +33,14 @@ export function covers(region, point, aspect) {
   return inside;
 }
 
+/** Does a round brush of this width meet the region? One without paint is met anywhere.
+ * @param {Region} region @param {Point} point @param {number} width @param {number} aspect */
+export function touched(region, [x, y], width, aspect) {
+  const turns = [0, 1, 2, 3, 4, 5, 6, 7].map((n) => (n * Math.PI) / 4);
+  const rim = turns.map((turn) => /** @type {Point} */ ([x + (width / 2) * Math.cos(turn), y + (width / 2) * aspect * Math.sin(turn)]));
+  return !bounds(region, aspect) || [/** @type {Point} */ ([x, y]), ...rim].some((point) => covers(region, point, aspect));
+}
+
 /** @param {Stroke} stroke @param {Point} point @param {number} aspect */
 function under(stroke, point, aspect) {
   if (stroke.fill) return insidePolygon(stroke.points, point);

@@ -1,11 +1,13 @@
 // The canvas itself: what the mouse does there, as gestures, and what is painted.
 import { createPad } from "../shared/pad.js";
+import { numbered } from "./drawing.js";
 import { begin, moveRegion } from "./gestures.js";
 import { EMPTY_HINT } from "./notice.js";
 import { paint } from "./paint.js";
 import { cursorOver, handleAt, labelAt } from "./hit_test.js";
 import { regionAt } from "./shapes.js";
 import { aspectOf, committed, selectedRegion, shownDrawing, spansOf, staleOf } from "./state.js";
+import { t } from "../shared/texts.js";
 
 /** @typedef {import("../shared/geometry.js").Point} Point */
 /** @typedef {import("./state.js").State} State */
@@ -28,7 +30,6 @@ import { aspectOf, committed, selectedRegion, shownDrawing, spansOf, staleOf } f
  */
 
 const CELL_PX = 8;
-const HELP = `${EMPTY_HINT}\nB box  L lasso  P brush  N new by keyboard`;
 
 /** @param {Store} store @param {SurfaceEvents} on */
 export function createSurface(store, on) {
@@ -108,7 +109,7 @@ function gestureFrom(state, point, event, { handle, label }) {
 /** @param {State} state @param {import("./gestures.js").Gesture} gesture @param {Point} point @returns {State} */
 function dragged(state, gesture, point) {
   const { drawing, selected } = gesture.move(point);
-  return { ...state, draft: drawing, selected };
+  return { ...state, draft: { ...drawing, regions: numbered(drawing.regions) }, selected };
 }
 
 /** Notes the region under the pointer, and gives the cursor. @param {State} state @param {Hand} hand @param {Point} point @param {Under} under */
@@ -129,10 +130,11 @@ function finished(state, gesture) {
 function sceneOf(state, hand, arrivals, ghosts) {
   const drawing = shownDrawing(state);
   const snapping = state.snaps && hand.gesture && (state.tool === "box" || state.tool === "select");
-  const hint = state.waiting ? `Drag a box for "${state.waiting}".` : HELP;
+  const help = `${t(EMPTY_HINT)}\n${t("B box  L lasso  P brush  N new by keyboard")}`;
+  const hint = state.waiting ? t('Drag a box for "{words}".', { words: state.waiting }) : help;
   return {
     drawing, selected: state.selected, hovered: hand.hovered, background: hand.background, ghosts,
-    labels: drawing.regions.map((region, i) => `${i + 1} ${region.phrase || "no words yet"}`),
+    labels: drawing.regions.map((region) => `${region.number} ${region.phrase || t("no words yet")}`),
     stale: staleOf(state, spansOf(state)),
     brush: isBrushing(state) ? hand.at : null, brushWidth: state.brushWidth,
     grid: snapping ? [state.size[0] / CELL_PX, state.size[1] / CELL_PX] : null,

@@ -8,6 +8,7 @@ import { command } from "./keys.js";
 import { createPanels, showPanels } from "./panels.js";
 import { aspectOf, FIRST, selectedRegion, told, withPrompt, withSize, withValue } from "./state.js";
 import { createSurface } from "./surface.js";
+import { t } from "../shared/texts.js";
 
 /** @typedef {import("../shared/prompts.js").Prompt} Prompt */
 /** @typedef {import("./keys.js").Command} Command */
@@ -19,6 +20,8 @@ import { createSurface } from "./surface.js";
  * @property {(command: "undo" | "redo") => void} history
  * @property {(phrase: string) => void} insert put words into the prompt
  * @property {(choice: string) => void} background
+ * @property {() => void} eye show or hide the picture behind the regions
+ * @property {() => void} power switch all regions on or off
  * @property {(file: File) => void} upload
  * @property {() => [string, string][]} pictures
  * @property {(from: string | File[]) => Promise<import("./importing.js").Picture[]>} masks the pictures of a node, or of files
@@ -47,7 +50,7 @@ export function createView(on) {
     className: "ad-regions", tabIndex: 0, role: "application", "data-attention-director": "regions",
     title: "", // else the widget's tooltip hangs over the canvas
     "data-capture-wheel": "true",
-    "aria-label": "Regions of the picture. N adds a box, arrows move it, Shift and arrows change its size, W goes to the words.",
+    "aria-label": t("Regions of the picture. N adds a box, arrows move it, Shift and arrows change its size, W goes to the words."),
     keydown: (/** @type {KeyboardEvent} */ event) => hear(event, root, act),
   }, panels.toolbar.element, surface.pad.element, panels.strip.element, panels.chips.element, arrivals.element,
   panels.inspector.element, panels.notice.element);
@@ -70,7 +73,7 @@ function hear(event, root, act) {
 function obey(parts, on, order) {
   const { store } = parts;
   const state = { ...store.get(), said: "" };
-  if (lacksRegion(state, order)) return store.set(told(state, "Select a region first: click it, or press Page Down."));
+  if (lacksRegion(state, order)) return store.set(told(state, t("Select a region first: click it, or press Page Down.")));
   before(parts, on, order, state);
   store.set(order.do === "paste" ? pasted(state, on.clipboard.get()) : acted(state, order));
   after(parts, on, order);
@@ -104,22 +107,24 @@ function fromOutside({ store, root, surface, arrivals }) {
     },
     /** @param {Prompt} next */
     setPrompt: (next) => set(withPrompt(store.get(), next)),
-    /** @param {number} width @param {number} height */
-    setSize: (width, height) => {
-      const next = withSize(store.get(), width, height);
+    /** @param {[number, number]} size of the picture @param {[number, number]} [declared] the size that the node says */
+    setSize: (size, declared) => {
+      const next = withSize(store.get(), size, declared);
       if (next === store.get()) return;
       surface.pad.setAspect(aspectOf(next));
       store.set(next);
     },
-    /** @param {string} choice @param {HTMLImageElement | null} image */
-    setBackground: (choice, image) => {
+    /** @param {import("./backdrop.js").Choice} chosen @param {HTMLImageElement | null} image */
+    setBackground: ({ choice, hidden }, image) => {
       surface.setBackground(image);
-      set({ ...store.get(), picture: choice });
+      set({ ...store.get(), picture: choice, veiled: hidden });
     },
+    /** @param {boolean | null} power null where a wire decides */
+    setPower: (power) => power !== store.get().power && set({ ...store.get(), power }),
     /** Regions that come by wire; they lie behind the drawn ones. @param {import("./wired.js").Wired} next */
     setWired: (next) => {
       arrivals.setWired(next);
-      set({ ...store.get() });
+      set({ ...store.get(), wired: next.regions });
     },
     session: () => chosenIn(store.get()),
     /** What a person had chosen before the node was built anew. @param {ReturnType<typeof chosenIn>} old */

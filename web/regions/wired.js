@@ -1,6 +1,7 @@
 // The regions that other nodes bring in by wire, as the last run or their nodes tell them. bridge/regions/wired.py writes.
 import { parse, region } from "./drawing.js";
 import { traced } from "./tracing.js";
+import { t } from "../shared/texts.js";
 
 /** @typedef {import("./drawing.js").Region} Region */
 /** layouts: masks in the largest batch, of which the first is shown. left_out: regions that were too many to tell.
@@ -51,7 +52,7 @@ export function ofBoxes(boxes) {
 /** One sentence about them, "" for none. @param {Wired} wired */
 export function wiredSentence({ regions, layouts, left_out }) {
   if (!regions.length) return "";
-  const count = `${regions.length} wired region${regions.length === 1 ? "" : "s"} (dashed)`;
-  const first = layouts > 1 ? `, the first of ${layouts} layouts` : "";
-  return `${count}${first}${left_out ? `, ${left_out} more not shown` : ""}`;
+  const count = regions.length === 1 ? t("1 wired region (dashed)") : t("{count} wired regions (dashed)", { count: regions.length });
+  const first = layouts > 1 ? t(", the first of {count} layouts", { count: layouts }) : "";
+  return `${count}${first}${left_out ? t(", {count} more not shown", { count: left_out }) : ""}`;
 }

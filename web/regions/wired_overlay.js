@@ -2,6 +2,7 @@
 import { css } from "../shared/colours.js";
 import { trace } from "../shared/ink.js";
 import { bounds } from "./shapes.js";
+import { t } from "../shared/texts.js";
 
 /** @typedef {import("./drawing.js").Region} Region */
 
@@ -10,7 +11,7 @@ const DASH = [6, 4];
 
 /**
  * @param {CanvasRenderingContext2D} to @param {number} w @param {number} h in pixels @param {number} unit backing pixels
- * in a pixel of the page @param {Region[]} regions @param {number} first the number of the first one's colour
+ * in a pixel of the page @param {Region[]} regions @param {number} first the first one's number
  */
 export function paintWired(to, w, h, unit, regions, first) {
   to.setLineDash(DASH.map((length) => length * unit));
@@ -42,7 +43,7 @@ function paintWords(to, w, h, unit, region, index) {
   to.font = `italic ${LETTERS * unit}px system-ui, sans-serif`;
   to.textBaseline = "bottom";
   to.textAlign = "left";
-  const text = region.phrase || "no words";
+  const text = region.phrase || t("no words");
   const width = Math.min(to.measureText(text).width + 6 * unit, w);
   const [x, y] = [Math.min(box[0] * w, w - width), Math.max(box[3] * h, LETTERS * 1.5 * unit)];
   to.fillStyle = "rgba(16, 17, 20, 0.7)";

@@ -6,6 +6,8 @@ export interface Widget {
   value: any;
   options?: Record<string, any>;
   serialize?: boolean;
+  advanced?: boolean;
+  label?: string;
   callback?: (this: any, ...args: any[]) => any;
   element?: HTMLElement;
 }
@@ -53,7 +55,14 @@ export interface GraphNode {
   onConfigure?: (this: any, ...args: any[]) => void;
   onAdded?: (this: any, ...args: any[]) => void;
   onRemoved?: (this: any, ...args: any[]) => void;
+  showAdvanced?: boolean;
+  toggleAdvanced?(): void;
+  addWidget?(type: string, name: string, value: unknown, callback: () => void, options: Record<string, any>): Widget;
+  onSerialize?: (this: GraphNode, saved: { widgets_values?: any[] }) => void;
   onExecuted?: (this: any, output: Record<string, any[]> | undefined, ...rest: any[]) => void;
+  isInputConnected?(slot: number): boolean;
+  getInputLink?(slot: number): Link | null;
+  getOutputNodes?(slot: number): GraphNode[] | null;
   disconnectInput(slot: number): boolean;
   onResize?: (this: any, size: [number, number]) => void;
   addDOMWidget(name: string, type: string, element: HTMLElement, options: Record<string, any>): Widget & { element: HTMLElement };
@@ -79,6 +88,7 @@ export interface Api extends EventTarget {
 
 export interface Extension {
   name: string;
+  init?(): void | Promise<void>;
   setup?(): void;
   nodeCreated?(node: GraphNode): void;
   afterConfigureGraph?(): void;
@@ -97,6 +107,6 @@ export interface App {
   };
   api: Api;
   nodeOutputs?: Record<string, { images?: Record<string, string>[], [key: string]: any }>;
-  extensionManager?: { workflow?: { activeWorkflow?: { changeTracker?: Tracker } } };
+  extensionManager?: { setting?: { get?(id: string): unknown }, workflow?: { activeWorkflow?: { changeTracker?: Tracker } } };
   registerExtension(extension: Extension): void;
 }

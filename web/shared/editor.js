@@ -11,6 +11,7 @@ import { attachLife } from "./life.js";
  * @property {string[]} widgets those of the node that it shows
  * @property {() => void} read what the node and those wired to it say now; asked often
  * @property {() => void} picture the picture behind the drawing, which other nodes may have made anew
+ * @property {() => void} [removed]
  */
 
 const NODES_SHOW_THEIR_PICTURES_MS = 200; // after the page has heard of a run
@@ -35,7 +36,10 @@ export function attachEditor(app, node, editor, on) {
       on.picture();
       setTimeout(on.picture, OUTPUTS_COME_BACK_MS);
     },
-    removed: forget,
+    removed: () => {
+      forget();
+      on.removed?.();
+    },
   });
 }
 

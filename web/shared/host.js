@@ -52,19 +52,41 @@ export function watchLinks(node, changed) {
   };
 }
 
+/** The place of an input, or -1. @param {GraphNode} node @param {string} name */
+export const slotOf = (node, name) => node.inputs?.findIndex((slot) => slot.name === name) ?? -1;
+
+/** Does a wire lead into an input? @param {GraphNode} node @param {string} name */
+export function isLinked(node, name) {
+  const slot = slotOf(node, name);
+  if (slot < 0) return false;
+  return node.isInputConnected ? node.isInputConnected(slot) : node.inputs?.[slot].link != null;
+}
+
+/** The node that a wire into an input comes from, or null. @param {GraphNode} node @param {number} slot @returns {GraphNode | null} */
+export function nodeBefore(node, slot) {
+  const { graph } = node;
+  if (slot < 0 || !graph) return null;
+  const id = node.getInputLink ? null : node.inputs?.[slot]?.link;
+  const link = node.getInputLink ? node.getInputLink(slot) : id == null ? null : linkOf(graph, id);
+  return link ? graph.getNodeById(link.origin_id) : null;
+}
+
+/** The nodes that an output leads to. @param {GraphNode} node @param {number} slot @returns {GraphNode[]} */
+export function nodesBehind(node, slot) {
+  const { graph } = node;
+  if (!graph) return [];
+  if (node.getOutputNodes) return node.getOutputNodes(slot) ?? [];
+  return (node.outputs?.[slot]?.links ?? []).flatMap((id) => {
+    const link = linkOf(graph, id);
+    return (link && graph.getNodeById(link.target_id)) ?? [];
+  });
+}
+
 /** The node at the other end of an input, through reroutes, or null. @param {GraphNode} node @param {string} name @returns {GraphNode | null} */
 export function sourceOf(node, name) {
-  let input = node.inputs?.find((slot) => slot.name === name);
-  let graph = node.graph;
-  for (let step = 0; step < MOST_STEPS && input?.link != null && graph; step++) {
-    const link = linkOf(graph, input.link);
-    const origin = link && graph.getNodeById(link.origin_id);
-    if (!origin) return null;
-    if (origin.type !== "Reroute") return origin;
-    input = origin.inputs?.[0];
-    graph = origin.graph;
-  }
-  return null;
+  let origin = nodeBefore(node, slotOf(node, name));
+  for (let step = 0; step < MOST_STEPS && origin?.type === "Reroute"; step++) origin = nodeBefore(origin, 0);
+  return origin?.type === "Reroute" ? null : origin;
 }
 
 /** What the last run told of a node: a subgraph's nodes are named after it too, since ids begin anew in each.
@@ -75,7 +97,7 @@ export function outputOf(app, node) {
 }
 
 /** @param {NonNullable<GraphNode["graph"]>} graph @param {number} id */
-export function linkOf(graph, id) {
+function linkOf(graph, id) {
   return graph.links instanceof Map ? graph.links.get(id) : graph.links[id];
 }
 
@@ -85,6 +107,32 @@ export function setWidget(node, name, value) {
   if (!widget) return;
   widget.value = value;
   widget.callback?.(value);
+}
+
+/** @type {WeakSet<GraphNode>} */
+const compact = new WeakSet();
+
+/**
+ * Widgets that are not saved may stand anywhere in this node. The host leaves a place for each among the values that it
+ * writes, and none where it reads them (frontend 1.47): these places are taken out. @param {GraphNode} node
+ */
+export function saveCompactly(node) {
+  if (compact.has(node)) return;
+  compact.add(node);
+  const { onSerialize } = node;
+  node.onSerialize = function (saved) {
+    onSerialize?.call(this, saved);
+    saved.widgets_values = saved.widgets_values?.filter((_, i) => this.widgets?.[i]?.serialize !== false);
+  };
+}
+
+/** Put a widget that is not saved right behind another one. @param {GraphNode} node @param {string} name @param {string} behind */
+export function placeBehind(node, name, behind) {
+  const widgets = node.widgets ?? [];
+  const place = (/** @type {string} */ wanted) => widgets.findIndex((widget) => widget.name === wanted);
+  const [widget] = widgets.splice(place(name), 1);
+  widgets.splice(place(behind) + 1, 0, widget);
+  saveCompactly(node);
 }
 
 /** Pass a wheel turn or a middle-button drag on to the graph beneath. @param {App} app @param {WheelEvent | PointerEvent} event */

@@ -7,19 +7,16 @@ import { outputOf } from "./host.js";
 const NODE = "node:";
 const FILE = "file:";
 
-/** Where a node's picture is, or "". @param {App} app @param {GraphNode} node */
+/** Where a node's picture is, or "": as a run has told it, since the classic renderer renews what a node shows only
+ * when it paints the node. @param {App} app @param {GraphNode} node */
 export function pictureOf(app, node) {
-  const shown = node.imgs?.[0]?.src;
-  if (shown) return shown;
-  const output = outputOf(app, node)?.images?.[0];
-  return output ? app.api.apiURL(`/view?${new URLSearchParams(output)}`) : "";
+  return picturesOf(app, node)[0] ?? "";
 }
 
 /** Where all pictures of a node are. @param {App} app @param {GraphNode} node @returns {string[]} */
 export function picturesOf(app, node) {
-  const shown = (node.imgs ?? []).map((image) => image.src);
   const told = (outputOf(app, node)?.images ?? []).map((/** @type {Record<string, string>} */ image) => app.api.apiURL(`/view?${new URLSearchParams(image)}`));
-  return told.length > shown.length ? told : shown;
+  return told.length ? told : (node.imgs ?? []).map((image) => image.src);
 }
 
 /** Choices of pictures: [value, label] of each node that has a picture, but the node itself. @param {App} app @param {GraphNode} self @returns {[string, string][]} */

@@ -1,8 +1,9 @@
 // The prompts a node works on, as the pack reads them: its own, or those of the node it is linked to.
-import { sourceOf, widgetOf } from "./host.js";
+import { isLinked, sourceOf, widgetOf } from "./host.js";
+import { said } from "./texts.js";
 
 /** @typedef {import("./comfyui").GraphNode} GraphNode */
-/** @typedef {{ rows: string[], editable: boolean, note: string }} Prompt rows: one prompt of the batch each; note: why there are none, or "" */
+/** @typedef {{ rows: string[], editable: boolean, note: string, from: string }} Prompt rows: one prompt of the batch each; note: why there are none, or ""; from: the id of the node they are typed in */
 
 const MOST_STEPS = 20;
 const text = (/** @type {GraphNode} */ node, /** @type {string} */ name) => String(widgetOf(node, name)?.value ?? "");
@@ -26,11 +27,10 @@ function around(line, prefix, suffix) {
 export function promptOf(node) {
   let at = node;
   for (let step = 0; step < MOST_STEPS; step++) {
-    const slot = at.inputs?.find((input) => input.name === "text");
-    if (slot?.link == null) return { rows: ROWS[at.type]?.(at) ?? [], editable: at === node, note: "" };
+    if (!isLinked(at, "text")) return { rows: ROWS[at.type]?.(at) ?? [], editable: at === node, note: "", from: String(at.id) };
     const source = sourceOf(at, "text");
     if (!source || !(source.type in ROWS)) break;
     at = source;
   }
-  return { rows: [], editable: false, note: "The prompt comes from another node: type each region's words." };
+  return { rows: [], editable: false, from: "", note: said("The prompt comes from another node: type each region's words.") };
 }

@@ -1,5 +1,6 @@
 // The sketch as a picture: white lines on black, as the node gives them, over a dimmed background.
 import { paintBackground, paintBrush, paintHint, paintStroke } from "../shared/ink.js";
+import { t } from "../shared/texts.js";
 
 /** @typedef {import("./strokes.js").Stroke} Stroke */
 /**
@@ -20,7 +21,7 @@ export function paint(to, w, h, unit, { strokes, background, at, width, paper })
   const own = paper.getContext("2d");
   if (own) paintStrokes(own, w, h, strokes);
   to.drawImage(paper, 0, 0);
-  if (!strokes.length) paintHint(to, w, h, unit, "Draw here.\nD pen  E eraser  , . width");
+  if (!strokes.length) paintHint(to, w, h, unit, t("Draw here.\nD pen  E eraser  , . width"));
   if (at) paintBrush(to, w, h, unit, at, width);
 }
 

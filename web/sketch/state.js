@@ -1,6 +1,7 @@
 // What the sketch pad holds, and what each event makes of it. A state in, a state out; no DOM.
 import { clamp, simplified } from "../shared/geometry.js";
 import { MAX_CHARACTERS, parse, serialise } from "./strokes.js";
+import { t } from "../shared/texts.js";
 
 /** @typedef {import("../shared/geometry.js").Point} Point */
 /** @typedef {import("./strokes.js").Stroke} Stroke */
@@ -35,7 +36,7 @@ export const shownStrokes = (state) => (state.line ? [...state.strokes, strokeOf
 /** After an edit. @param {State} state @param {Stroke[]} strokes @returns {State} */
 export function committed(state, strokes) {
   const value = serialise(strokes);
-  if (value.length > MAX_CHARACTERS) return { ...state, line: null, problem: "The sketch is full: remove something first." };
+  if (value.length > MAX_CHARACTERS) return { ...state, line: null, problem: t("The sketch is full: remove something first.") };
   return { ...state, strokes, value, line: null, problem: "", edits: state.edits + 1 };
 }
 

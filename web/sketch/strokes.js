@@ -1,5 +1,6 @@
 // A sketch as it travels in the workflow: {"version":1,"strokes":[{"width","points","erase"}]}, all from 0 to 1.
 import { clamp, rounded } from "../shared/geometry.js";
+import { t } from "../shared/texts.js";
 
 /** @typedef {import("../shared/geometry.js").Point} Point */
 /** @typedef {{ width: number, points: Point[], erase: boolean }} Stroke width: a share of the canvas width */
@@ -11,14 +12,14 @@ export const MAX_CHARACTERS = 1_000_000;
 export function parse(text) {
   if (typeof text !== "string" || !text.trim()) return { strokes: [], error: "" };
   try {
-    if (text.length > MAX_CHARACTERS) throw new Error(`it has ${text.length} characters`);
+    if (text.length > MAX_CHARACTERS) throw new Error(t("it has {count} characters", { count: text.length }));
     const found = JSON.parse(text);
-    if ((found.version ?? VERSION) !== VERSION) throw new Error("it was made by a newer Attention Director");
-    if (!Array.isArray(found.strokes)) throw new Error("it lists no strokes");
+    if ((found.version ?? VERSION) !== VERSION) throw new Error(t("it was made by a newer Attention Director"));
+    if (!Array.isArray(found.strokes)) throw new Error(t("it lists no strokes"));
     return { strokes: found.strokes.map(readStroke), error: "" };
   } catch (error) {
-    const reason = error instanceof SyntaxError ? "it is not JSON" : /** @type {Error} */ (error).message;
-    return { strokes: [], error: `The saved sketch cannot be read: ${reason}. Draw again to replace it.` };
+    const reason = error instanceof SyntaxError ? t("it is not JSON") : /** @type {Error} */ (error).message;
+    return { strokes: [], error: t("The saved sketch cannot be read: {reason}. Draw again to replace it.", { reason }) };
   }
 }
 
@@ -35,13 +36,13 @@ export function serialise(strokes) {
 
 /** @param {any} value @returns {Stroke} */
 function readStroke(value) {
-  if (!Array.isArray(value.points) || !value.points.length) throw new Error("a stroke has no points");
+  if (!Array.isArray(value.points) || !value.points.length) throw new Error(t("a stroke has no points"));
   const points = value.points.map((/** @type {any} */ p) => /** @type {Point} */ ([clamp(finite(p[0])), clamp(finite(p[1]))]));
   return { width: clamp(finite(value.width ?? 0.01), 0, 2), points, erase: !!value.erase };
 }
 
 /** @param {unknown} value @returns {number} */
 function finite(value) {
-  if (typeof value !== "number" || !Number.isFinite(value)) throw new Error("a coordinate is not a number");
+  if (typeof value !== "number" || !Number.isFinite(value)) throw new Error(t("a coordinate is not a number"));
   return value;
 }

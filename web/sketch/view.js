@@ -5,6 +5,7 @@ import { createStore } from "../shared/store.js";
 import { paint } from "./paint.js";
 import { committed, drawn, FIRST, lifted, shareOf, shownStrokes, withPen, withValue } from "./state.js";
 import { createToolbar } from "./toolbar.js";
+import { t } from "../shared/texts.js";
 
 /** @typedef {import("../shared/geometry.js").Point} Point */
 /** @typedef {import("./state.js").State} State */
@@ -39,7 +40,7 @@ export function createView(on) {
   });
   const root = make("div", {
     className: "ad-sketch", tabIndex: 0, title: "", role: "application", "data-attention-director": "sketch", "data-capture-wheel": "true",
-    "aria-label": "Sketch pad. D is the pen, E the eraser, comma and full stop change the width.",
+    "aria-label": t("Sketch pad. D is the pen, E the eraser, comma and full stop change the width."),
     keydown: (/** @type {KeyboardEvent} */ event) => hear(event, root, store, commands),
   }, toolbar.element, pad.element, notice);
   show(FIRST);

@@ -31,15 +31,19 @@ def test_text_before_the_image_with_learned_padding(name: str, tokens: int) -> N
     assert image.grid == (4, 5) and call.q.shape[2] == call.queries.length == (64 if padded else tokens + 20)
 
 
-def test_axes_say_what_stands_where() -> None:
-    name, watcher = "flux", Watcher()
-    reference = torch.randn(1, 16, 5, 6, generator=torch.Generator().manual_seed(1))
-    sample(watched(watcher, tiny_joint.model(name)), tagged(reference_latents=[reference]))
-    call = watcher.seen[0]
-    kinds = [(s.kind, s.length, s.grid) for s in call.queries.segments]
-    assert kinds == [("text", WORDS, None), ("image", 20, (4, 5)), ("reference", 9, (3, 3))]
-    assert call.q.shape[2] == call.k.shape[2] == call.queries.length == 41
-    assert call.latent_grid == SIZE and call.grid == (4, 5)
+@pytest.mark.parametrize("name, text, image, reference", [
+    ("flux-dev", WORDS, (4, 5), (3, 3)), ("flux-2", 512, (7, 10), (5, 6)), ("chroma", WORDS, (4, 5), None)])
+def test_a_reference_has_its_own_place(name: str, text: int, image: tuple, reference: tuple | None) -> None:
+    """Kontext and Flux.2 put reference latents behind the image; Chroma has no use for them."""
+    watcher, model = Watcher(), tiny_joint.model(name)
+    given = torch.randn(1, model.model.latent_format.latent_channels, 5, 6, generator=torch.Generator().manual_seed(1))
+    sample(watched(watcher, model), tagged(reference_latents=[given]))
+    wanted = [("text", None), ("image", image), *([("reference", reference)] if reference else [])]
+    for call in watcher.seen:
+        assert [(s.kind, s.grid) for s in call.queries.segments] == wanted and call.queries.segments[0].length == text
+        assert call.q.shape[2] == call.k.shape[2] == call.queries.length == sum(s.length for s in call.keys.segments)
+        assert call.latent_grid == SIZE and call.grid == image
+    assert len(watcher.seen) == 3 * len(family_network(name).layers)
 
 
 @pytest.mark.parametrize("name", tiny_joint.CONFIGS)

@@ -66,6 +66,27 @@ def test_an_attention_that_loses_a_bias_is_seen_and_said(foreign: Any, caplog: p
     assert "in 5 layers ComfyUI's own attention took the place of another node's" in caplog.text
 
 
+@pytest.mark.parametrize("spread", [0.1, 1.0, 5.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_it_is_seen_whatever_the_logits_are(spread: float, dtype: torch.dtype) -> None:
+    from attention_director.bridge.families.kernel import takes_bias
+    from attention_director.core.call import AttentionCall, LowRankBias, Scratch, Step
+    from attention_director.core.network import LayerAddress
+    from attention_director.core.sequence import image_axis
+
+    def exact(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.scaled_dot_product_attention(q, k, v)
+
+    def coarse(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        return exact(eight_bits(q), eight_bits(k), v)
+
+    q, k, v = (torch.randn(3, 2, 4, 64, 64, generator=torch.Generator().manual_seed(1))).to(dtype)
+    bias = LowRankBias(torch.ones(2, 4, 64, 5), torch.ones(1, 1, 64, 5))
+    axis, layer = image_axis((8, 8)), LayerAddress("single", 0, 0, "joint")
+    call = AttentionCall(q * spread, k, v, layer, axis, axis, (8, 8), (), Step(1.0, 0.0), Scratch(), bias)
+    assert takes_bias(exact, call) and not takes_bias(coarse, call)
+
+
 def test_an_attention_that_keeps_a_bias_stays_beneath_it(caplog: pytest.LogCaptureFixture) -> None:
     class Half(Watcher):
         def __call__(self, call: Any, attend: Any) -> torch.Tensor:
@@ -75,6 +96,21 @@ def test_an_attention_that_keeps_a_bias_stays_beneath_it(caplog: pytest.LogCaptu
     wanted = sample(watched(Half(), tiny_joint.model("flux")), tagged(), cfg=1.0)
     torch.testing.assert_close(got, wanted, rtol=0, atol=1e-5)
     assert "cannot follow" not in caplog.text
+
+
+def test_a_sequence_that_another_node_makes_longer_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """Tokens of no known place: nobody can say which pixel is which."""
+    def longer(args: dict) -> dict:
+        extra, ids = args["img"][:, :3], args["img_ids"][:, :3]
+        return args | {"img": torch.cat((args["img"], extra), 1), "img_ids": torch.cat((args["img_ids"], ids), 1)}
+
+    other = tiny_joint.model("flux").clone()
+    other.set_model_post_input_patch(longer)
+    watcher = Watcher(change=towards_words)
+    with caplog.at_level("INFO"):
+        samples = sample(watched(watcher, other), tagged())
+    assert torch.equal(samples, sample(other, tagged())) and not watcher.seen
+    assert "Watcher: nothing happened: left out in all 5 layers whose pixels another node rearranged" in caplog.text
 
 
 def test_blocks_that_another_node_computes_are_told(caplog: pytest.LogCaptureFixture) -> None:

@@ -11,8 +11,8 @@ import pytest
 import tiny
 import torch
 from attention_director.bridge.errors import DirectorError
-from attention_director.bridge.identity.adapter import load_adapter, published_unet_names, read_weights
-from attention_director.bridge.identity.vision import embed, squared, tower_config, tower_names
+from attention_director.bridge.identity.adapter import load_adapter, published_unet_names
+from attention_director.bridge.identity.vision import embed, squared, tower_config, tower_state
 
 NODE = "AttnDirLoadAdapter"
 
@@ -51,7 +51,7 @@ def test_a_clip_l_tower_has_transformers_names() -> None:
     shapes |= {f"vision_model.encoder.layers.{n}.layer_norm1.bias": torch.empty(0) for n in range(24)}
     found = tower_config(shapes)
     assert (found["num_hidden_layers"], found["num_attention_heads"], found["image_size"]) == (24, 16, 224)
-    names = tower_names(found)
+    names = tower_state(found)
     # 16 tensors a layer, 3 embeddings, 2 norms of 2, 1 projection.
     assert len(names) == 24 * 16 + 3 + 4 + 1 and "vision_model.pre_layrnorm.weight" in names
 
@@ -117,10 +117,10 @@ def test_files_that_are_something_else_are_refused(tmp_path: Path) -> None:
         archive.writestr("readme.txt", "hello")
     for name in ("text.bin", "text.safetensors", "empty.bin", "zip.pt"):
         with pytest.raises(DirectorError, match=f'"{name}"'):
-            read_weights(NODE, tmp_path / name)
+            load_adapter(NODE, tmp_path / name)
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(DirectorError, match="contains no named weights"):
-        read_weights(NODE, tmp_path / "list.pt")
+        load_adapter(NODE, tmp_path / "list.pt")
     with pytest.raises(DirectorError, match="not a FastComposer adapter"):
         load_adapter(NODE, files.save(tmp_path / "lora.safetensors", {"lora_unet.x": torch.zeros(2)}))
 

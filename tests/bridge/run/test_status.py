@@ -105,4 +105,15 @@ def test_only_the_client_that_queued_is_told(client: str | None, monkeypatch: py
     server = FakeServer(client)
     monkeypatch.setitem(sys.modules, "server", SimpleNamespace(PromptServer=SimpleNamespace(instance=server)))
     send_status("4:2/abc", "RegionPrompt", "active")
-    assert server.sent == ([] if client is None else [(EVENT, {"node": "4:2", "text": "active"}, "me")])
+    assert server.sent == ([] if client is None else [(EVENT, {"node": "4:2", "text": "active", "warns": False}, "me")])
+
+
+def test_a_line_says_whether_something_was_left_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    from attention_director.bridge.run.status import send_status
+
+    server = FakeServer("me")
+    monkeypatch.setitem(sys.modules, "server", SimpleNamespace(PromptServer=SimpleNamespace(instance=server)))
+    send_status("4/abc", "RegionPrompt", "active in step 1 of 4")
+    send_status("4/abc", "RegionPrompt", "nothing happened: the drawing is empty")
+    send_status("4/abc", "RegionPrompt", "region 2 was left out; active in step 1 of 4", warns=True)
+    assert [told["warns"] for _, told, _ in server.sent] == [False, True, True]

@@ -179,6 +179,19 @@ def test_a_bank_that_lacks_a_layer_or_a_negative_shares_the_rest() -> None:
         assert_differs(found, nothing, least=1e-3)
 
 
+@pytest.mark.parametrize(("name", "shape"), [("in.0.{}.", (..., slice(3))), ("in.0.{}.", (slice(1),)),
+                                             ("out.", (..., slice(3)))])
+def test_a_bank_whose_layers_are_not_this_models_is_refused(name: str, shape: tuple) -> None:
+    """Only the model knows how wide a layer is and which patches it has; the file fits itself."""
+    model, clip, negative = family()
+    bank, _ = keep(model, clip, negative)
+    cut = {n: t[shape] for kind in ("cond", "uncond") for n, t in bank.tensors.items()
+           if n.startswith(name.format(kind))}
+    assert cut
+    with pytest.raises(ValueError, match="^SharedSubjectAttention: the bank does not fit this model in .*; make it"):
+        alone(model, clip, negative, replace(bank, tensors={**bank.tensors, **cut}))
+
+
 def test_a_size_at_which_features_lie_elsewhere_is_refused() -> None:
     model, clip, negative = family()
     bank, _ = keep(model, clip, negative)

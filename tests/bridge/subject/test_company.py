@@ -160,7 +160,7 @@ def test_an_empty_mask_falls_back_and_is_counted(monkeypatch: pytest.MonkeyPatch
     from attention_director.bridge.subject import map_reader
 
     lines: list[str] = []
-    monkeypatch.setattr(status, "send_status", lambda key, label, line: lines.append(line))
+    monkeypatch.setattr(status, "send_status", lambda key, label, line, warns=False: lines.append(line))
     real = map_reader.subject_maps
     model, clip, negative = family()
     told = shared(model, clip, injection=0.0)

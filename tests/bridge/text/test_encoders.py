@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from attention_director.bridge.text.clip import layout_of
+from attention_director.bridge.text.align import aligned_by_words
+from attention_director.bridge.text.as_read import as_read
+from attention_director.bridge.text.clip import layout_of, reading_of
 from attention_director.bridge.text.prompt import encode, tag_of, tokenise_phrase
 from scene import host_encode
 from text_encoders import NAMES, text_encoder
@@ -133,3 +135,24 @@ def test_spans_are_those_the_tokenizer_counts(name: str) -> None:
         else:
             ours = [span for span in ours if span != (0, 0)]
         assert ours == [span for span in theirs if span is not None], text
+
+
+@names
+@pytest.mark.parametrize("text", [
+    "a (red hat:1.3), dog", "((masterpiece)), best (quality), 24k, 16:9", "a (猫:1.2) and (naïve:0.8)🐱, x",
+    "(a)(b)(c) d", "a\\(b\\) (c:1.2)d", "“smart” (quotes’:1.1) and – dashes…"])
+def test_every_token_stands_for_text_in_its_order(name: str, text: str) -> None:
+    clip = text_encoder(name)
+    reading = reading_of(text, clip.tokenize(text), clip, "test")
+    spans = [span for span in reading.layout.tokens if span and span != (0, 0)]
+    assert spans == sorted(spans) and all(start < stop for start, stop in spans)
+    read = {character for span in spans for character in range(*span)}
+    parts = as_read(text, weights=not reading.literal)
+    assert read == {n for part in parts if not part.read.isspace() for n in range(part.start, part.stop)}
+
+
+def test_words_are_laid_one_by_one_and_else_where_they_differ() -> None:
+    assert aligned_by_words("_ab_c_d", "_ab_?_d", "_") == [(n, n + 1) for n in range(7)]
+    assert aligned_by_words("_abc_d", "_ab_c_d", "_")[-2:] == [(4, 5), (5, 6)]
+    assert aligned_by_words("_a_猫_b", "_a_?_b", "_")[3] == (3, 4)
+    assert aligned_by_words("", "_a", "_") == [(0, 0), (0, 0)] and aligned_by_words("_a", "", "_") == []

@@ -11,8 +11,8 @@ from scene import host_encode
 from text_encoders import NAMES, text_encoder
 
 LONG = "a tree by the water, " * 90
-UNEQUAL = ("test: the prompts have unequal lengths; put an Attention Director node on the model too, such as Record "
-           "Attention, or each changes the others' pictures a little.")
+UNEQUAL = ("test: the prompts have {} tokens; the model must come through a node of this pack too, such as Record "
+           "Attention, or the shorter ones come out a little different.")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -31,7 +31,7 @@ def test_shorter_lines_are_filled_up_with_zeros(name: str, lines: list[str], cap
         assert torch.equal(joined[row, :lengths[row]], cond[0]) and not joined[row, lengths[row]:].any()
         assert _as_alone(values, expected, row, lengths[row])
     said = [record.getMessage() for record in caplog.records if record.name == "attention_director"]
-    assert said == [UNEQUAL] * tag.padded
+    assert said == [UNEQUAL.format(", ".join(map(str, lengths)))] * tag.padded
 
 
 def _as_alone(values: dict[str, Any], expected: dict[str, Any], row: int, length: int) -> bool:

@@ -135,13 +135,42 @@ def test_lines_become_rows_that_say_what_each_says_alone(name: str) -> None:
     joined, values = encode(clip, "\n".join([lines[0], "  ", *lines[1:]]), lines=True)[0]
     singles = [host_encode(clip, line)[0] for line in lines]
     lengths = [single[0].shape[1] for single in singles]
-    assert len({*lengths}) == 3 and joined.shape[0] == 4
-    assert all(joined.shape[1] % length == 0 for length in lengths)
+    assert [length // 77 for length in lengths] == [1, 4, 1, 6] and joined.shape[:2] == (4, 462)
+    blank = host_encode(clip, "")[0][0]
     for row, (cond, expected) in enumerate(singles):
-        assert torch.equal(joined[row:row + 1], cond.repeat(1, joined.shape[1] // cond.shape[1], 1))
+        alone = torch.cat((cond, blank, blank), 1) if row == 1 else cond.repeat(1, 462 // cond.shape[1], 1)
+        assert torch.equal(joined[row:row + 1], alone)
         assert torch.equal(values["pooled_output"][row:row + 1], expected["pooled_output"])
-    assert [row.text for row in values["attention_director"].rows] == lines
-    assert [len(row.tokens) for row in values["attention_director"].rows] == lengths
+    rows = values["attention_director"].rows
+    assert [row.text for row in rows] == lines and [len(row.tokens) // 77 for row in rows] == [1, 6, 1, 6]
+    assert rows[1].own() == encode(clip, lines[1])[0][1]["attention_director"].rows[0].own()
+
+
+@pytest.mark.parametrize("chunks", [(13, 17, 19), (3, 4, 5), (1, 2, 4), (2, 9), (6, 4), (1, 1), (5,)])
+def test_unequal_lengths_cost_no_more_than_the_longest(chunks: tuple[int, ...]) -> None:
+    from attention_director.bridge.text.prompt import filled
+
+    conds = [torch.full((1, 77 * count, 2), float(n + 1)) for n, count in enumerate(chunks)]
+    found, longest = filled(conds, torch.zeros(1, 77, 2)), 77 * max(chunks)
+    for given, made in zip(conds, found, strict=True):
+        own = given.shape[1]
+        assert longest % made.shape[1] == 0 and torch.equal(made[:, :own], given) and not made[:, own:].any()
+        assert made.shape[1] == own or longest % own, "one that divides the longest stays what it is"
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("a red \ud83d hat", "half a character"), ("a" * 60_000, "60000 characters"), ("a " * 20_000, "chunks of tokens"),
+    ("(" * 5000 + "hat" + ")" * 5000, "brackets inside each other")])
+def test_texts_that_cannot_be_read_are_refused_in_a_sentence(text: str, said: str) -> None:
+    from attention_director.bridge.text.prompt import tokenise_phrase
+
+    clip = tiny.clip()
+    for ask in (lambda: encode(clip, text), lambda: tokenise_phrase(clip, text, "AttnDirEncode"),
+                lambda: encode(clip, f"a hat\n{text}", lines=True)):
+        with pytest.raises(ValueError, match=f"^AttnDirEncode: .*{said}") as refused:
+            ask()
+        assert len(str(refused.value)) < 250
+        str(refused.value).encode()
 
 
 def test_one_line_is_one_prompt() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import tiny
 import torch
+from embeddings import with_embedding
 from scene import PROMPT, custom, encode, family, frozen, host_encode, left, region_prompt, regions, right
+from text_encoders import text_encoder
 
 PAPER = custom(reencode_phrases=True)
 WORDS = {"red hat": (2, 3), "blue dog": (6, 7)}
@@ -122,3 +124,21 @@ def test_a_scheduled_clip_and_a_skipped_layer() -> None:
     changed = region_prompt(model, skipped, preset=PAPER).positive[0][0]
     torch.testing.assert_close(changed[0, 2:4], alone(skipped, "red hat")[1:3])
     assert (alone(skipped, "red hat") - alone(tiny.clip(), "red hat")).abs().max() > 1e-2
+
+
+def test_an_embedding_of_another_model_does_not_move_the_words(tmp_path) -> None:
+    """The host leaves its vectors out, here too."""
+    model, clip, _ = family()
+    clip = with_embedding(clip, tmp_path, "other", {"emb_params": torch.randn(3, tiny.WIDTH + 5)})
+    parts = regions(("red hat", left()))
+    moved = region_prompt(model, clip, "a embedding:other red hat", parts, preset=PAPER).positive[0][0]
+    torch.testing.assert_close(moved[0, 2:4], alone(clip, "red hat")[1:3])
+    assert torch.equal(moved[0, 4:6], host_encode(clip, "a embedding:other red hat")[0][0][0, 4:6])
+
+
+def test_a_text_encoder_of_another_kind_is_refused() -> None:
+    model, _, _ = family()
+    with pytest.raises(ValueError) as caught:
+        region_prompt(model, text_encoder("chroma"), "a red hat", regions(("red hat", left())), preset=PAPER)
+    assert str(caught.value) == ("RegionPrompt: regions cannot have encodings of their own with this text encoder, "
+                                 "which is not CLIP; give this node the clip of its model.")

@@ -1,5 +1,5 @@
 import { shortened } from "../../../web/regions/paint.js";
-import { cut, EMPTY, MAX_REGIONS, parse, region, serialise } from "../../../web/regions/drawing.js";
+import { EMPTY, MAX_REGIONS, cut, numbered, parse, region, serialise } from "../../../web/regions/drawing.js";
 import { added, bound, duplicated, removed, reordered, weighted } from "../../../web/regions/edits.js";
 import { bounds, covers, moved, refitted, regionAt, stretched } from "../../../web/regions/shapes.js";
 import { adding, growing, nudging } from "../../../web/regions/keyboard_edits.js";
@@ -21,7 +21,7 @@ test("what is written is read again", () => {
   expect(rest).toEqual({ ...all.regions[0], strokes: undefined, ...rest });
   expect(strokes.map(({ erase, fill, points }) => ({ erase, fill, points })))
     .toEqual(all.regions[0].strokes.map(({ erase, fill, points }) => ({ erase, fill, points })));
-  expect(serialise(again.drawing)).toBe(serialise(all));
+  expect(serialise(again.drawing)).toBe(serialise({ ...all, regions: numbered(all.regions) }));
   expect(serialise(EMPTY)).toBe("");
   expect(JSON.parse(serialise(drawing(box(1 / 3, 0, 1, 1)))).regions[0].boxes[0][0]).toBe(0.3333);
 });
@@ -121,4 +121,11 @@ test("a phrase and a label are cut between characters, never within one", () => 
   expect(shortened(to, "кот 👩‍🚀👩‍🚀", 120)).toBe("кот 👩‍🚀…");
   expect(shortened(to, "кот 👩‍🚀👩‍🚀", 90)).toBe("кот …");
   expect(shortened(to, "猫", 10)).toBe("猫");
+});
+
+test("regions without numbers of their own are counted from the back, and so are those whose numbers are no names", () => {
+  const numbers = (...given) => parse(JSON.stringify({ regions: given.map((number) => ({ number })) })).drawing.regions.map((r) => r.number);
+  expect(numbers(undefined, undefined, undefined)).toEqual([3, 2, 1]);
+  expect(numbers(7, 2)).toEqual([7, 2]);
+  for (const wrong of [[2, 2], [1, 0], [1, -3], [1, 1.5], [1, "2"], [1, 1000], [1, null], [1, true]]) expect(numbers(...wrong)).toEqual([2, 1]);
 });

@@ -62,6 +62,20 @@ test("the brush paints into the selected region or a new one, the eraser only wh
   expect(drag("erase", state, [[0.3, 0.3], [0.4, 0.4]]).drawing.regions[0].strokes[0].erase).toBe(true);
 });
 
+test("a stroke joins the selected region where it meets it, else begins one of its own; Shift always joins", () => {
+  const state = { ...setting(), selected: 0 };
+  const [old] = state.drawing.regions;
+  const [, , right, bottom] = old.boxes[0];
+  const far = [[0.9, 0.95], [0.95, 0.95]];
+  expect(drag("brush", state, far)).toMatchObject({ selected: 0, drawing: { regions: [{ boxes: [] }, old] } });
+  expect(drag("brush", state, far, { join: true, cut: false }).drawing.regions[0].strokes).toHaveLength(1);
+  const beside = [[right + state.width / 3, bottom - 0.01], [0.95, 0.95]];
+  expect(drag("brush", state, beside).drawing.regions[0]).toMatchObject({ boxes: old.boxes, strokes: [{ erase: false }] });
+  const into = [[0.95, 0.95], [right - 0.01, bottom - 0.01]];
+  expect(drag("brush", state, into).drawing.regions[0].strokes).toHaveLength(1);
+  expect(drag("brush", state, into).drawing.regions).toHaveLength(state.drawing.regions.length);
+});
+
 test("a lasso keeps its course with fewer points", () => {
   const circle = Array.from({ length: 200 }, (_, i) => [0.5 + 0.3 * Math.cos(i / 31.8), 0.5 + 0.3 * Math.sin(i / 31.8)]);
   const { drawing } = drag("lasso", setting(), circle);

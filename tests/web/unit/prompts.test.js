@@ -15,11 +15,11 @@ const REGION = ["RegionPrompt", { text: "ignored when linked" }];
 
 test("a node's own prompt is one, and can be edited there", () => {
   expect(promptOf(chain(["RegionPrompt", { text: "a red hat\nand a dog" }])))
-    .toEqual({ rows: ["a red hat\nand a dog"], editable: true, note: "" });
+    .toEqual({ rows: ["a red hat\nand a dog"], editable: true, note: "", from: "0" });
 });
 
 test("a linked prompt brings the rows that its node makes", () => {
-  expect(promptOf(chain(["AttnDirEncode", { text: "a cat" }], REGION))).toEqual({ rows: ["a cat"], editable: false, note: "" });
+  expect(promptOf(chain(["AttnDirEncode", { text: "a cat" }], REGION))).toEqual({ rows: ["a cat"], editable: false, note: "", from: "0" });
   const lines = { text: "a cat\n\n  a dog ", one_prompt_per_line: true };
   expect(rows(["AttnDirEncode", lines], REGION)).toEqual(["a cat", "a dog"]);
   expect(rows(["AttnDirEncode", { ...lines, one_prompt_per_line: false }], REGION)).toEqual(["a cat\n\n  a dog "]);

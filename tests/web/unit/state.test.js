@@ -1,6 +1,6 @@
 import { acted, lacksRegion, pasted } from "../../../web/regions/commands.js";
 import { parse, serialise } from "../../../web/regions/drawing.js";
-import { beforeInsert, committed, FIRST, isTurned, picked, staleOf, spansOf, told, withPrompt, withSize, withValue } from "../../../web/regions/state.js";
+import { beforeInsert, committed, FIRST, isTurned, picked, staleOf, spansOf, told, turnedSizes, withPrompt, withSize, withValue } from "../../../web/regions/state.js";
 import * as sketch from "../../../web/sketch/state.js";
 import { createStore } from "../../../web/shared/store.js";
 
@@ -15,7 +15,7 @@ const frozen = (value) => {
 test("no command changes a state in place, and every edit counts once", () => {
   const state = frozen({ ...held("red hat", "dog"), selected: 0 });
   const edits = [{ do: "new" }, { do: "nudge", x: 1, y: 0 }, { do: "grow", x: 1, y: 1 }, { do: "weigh", by: 0.05 },
-    { do: "duplicate" }, { do: "delete" }, { do: "order", by: 1 }, { do: "clear" }];
+    { do: "duplicate" }, { do: "delete" }, { do: "order", by: 1 }, { do: "switch" }, { do: "clear" }];
   for (const order of edits) {
     const next = acted(state, order);
     expect([order.do, next.edits]).toEqual([order.do, 1]);
@@ -23,6 +23,30 @@ test("no command changes a state in place, and every edit counts once", () => {
   }
   for (const order of [{ do: "walk", by: 1 }, { do: "tool", tool: "lasso" }, { do: "snap" }, { do: "drop" }, { do: "brush", by: 0.005 },
     { do: "order", by: -1 }, { do: "undo" }, { do: "words" }]) expect(acted(state, order).edits).toBe(0);
+});
+
+test("a region keeps its number, and with it its colour, for life", () => {
+  let state = { ...held("red hat", "dog"), selected: 0 };
+  const numbers = () => state.drawing.regions.map((r) => r.number);
+  expect(numbers()).toEqual([2, 1]);
+  const after = (order) => (state = acted(state, order), numbers());
+  expect(after({ do: "new" })).toEqual([3, 2, 1]);
+  expect(after({ do: "order", by: 2 })).toEqual([2, 1, 3]);
+  expect(after({ do: "duplicate" })).toEqual([2, 1, 4, 3]);
+  state = { ...state, selected: 1 };
+  expect(after({ do: "delete" })).toEqual([2, 4, 3]);
+  expect(after({ do: "new" })).toEqual([1, 2, 4, 3]);
+  state = pasted(state, saved("cat", "cow"));
+  expect(numbers()).toEqual([6, 5, 1, 2, 4, 3]);
+  expect(withValue(FIRST, state.value).drawing.regions.map((r) => r.number)).toEqual(numbers());
+});
+
+test("a region that is off keeps its strength", () => {
+  const state = acted({ ...held("red hat", "dog"), selected: 1 }, { do: "switch" });
+  expect(state.drawing.regions.map((r) => [r.off, r.strength])).toEqual([[false, 1], [true, 1]]);
+  expect(JSON.parse(state.value).regions.map((r) => r.off)).toEqual([undefined, true]);
+  expect(withValue(FIRST, state.value).drawing.regions[1].off).toBe(true);
+  expect(acted(state, { do: "switch" }).drawing.regions[1].off).toBe(false);
 });
 
 test("a command for a region asks for one", () => {
@@ -54,14 +78,25 @@ test("a drawing that is too long is refused, and the old one stays", () => {
 });
 
 test("size and prompt", () => {
-  const state = committed(withSize(held("dog", "cat"), 512, 512), { ...held("dog", "cat").drawing });
+  const state = committed(withSize(held("dog", "cat"), [512, 512]), { ...held("dog", "cat").drawing });
   expect(isTurned(state)).toBe(false);
-  expect(isTurned(withSize(state, 1024, 512))).toBe(true);
-  expect(withSize(state, 512, 512)).toBe(state);
+  expect(isTurned(withSize(state, [1024, 512]))).toBe(true);
+  expect(withSize(state, [512, 512])).toBe(state);
   expect(withPrompt(state, { ...PROMPT })).toBe(state);
   expect(staleOf(state, spansOf(state))).toEqual([false, true]);
   expect(beforeInsert({ ...state, selected: 1 }, "cat").edits).toBe(state.edits);
   expect(beforeInsert({ ...state, selected: 1 }, "cat#2").drawing.regions[1].phrase).toBe("cat");
+});
+
+test("a drawing without a size was made for the one that the node says", () => {
+  const state = withSize(held("dog"), [192, 96], [128, 128]);
+  expect(isTurned(state)).toBe(true);
+  expect(turnedSizes(state)).toBe("128 x 128, but the picture is 192 x 96");
+  const edited = acted({ ...state, selected: 0 }, { do: "weigh", by: 0.05 });
+  expect(edited.drawing.size).toEqual([128, 128]);
+  expect(isTurned(withSize(edited, [192, 96], [192, 96]))).toBe(true);
+  expect(isTurned(withSize(held("dog"), [192, 96]))).toBe(false);
+  expect(acted(withSize(FIRST, [192, 96], [128, 128]), { do: "new" }).drawing.size).toEqual([192, 96]);
 });
 
 test("a store tells of edits, and of nothing that the node itself has set", () => {

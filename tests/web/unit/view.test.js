@@ -8,15 +8,15 @@ const EVIL = '<img src=x onerror="globalThis.hurt = true">';
 const PROMPT = { rows: ["a red hat and a dog"], editable: true, note: "" };
 
 function editor(value = "", prompt = PROMPT) {
-  const seen = { changes: [], inserted: [], history: [], clip: "", unlinked: 0, pictures: [] };
+  const seen = { changes: [], inserted: [], history: [], clip: "", unlinked: 0, pictures: [], pressed: [] };
   const view = createView({
     change: (text) => seen.changes.push(text), history: (which) => seen.history.push(which),
-    insert: (phrase) => seen.inserted.push(phrase), background: () => {}, upload: () => {}, pictures: () => [["node:1", EVIL]],
+    insert: (phrase) => seen.inserted.push(phrase), background: () => {}, eye: () => seen.pressed.push("eye"), power: () => seen.pressed.push("power"), upload: () => {}, pictures: () => [["node:1", EVIL]],
     masks: async (from) => (seen.from = from, seen.pictures), unlink: () => { seen.unlinked = seen.changes.length + 1; },
     graph: () => {}, clipboard: { get: () => seen.clip, set: (text) => { seen.clip = text; } },
   });
   view.setPrompt(prompt);
-  view.setSize(512, 512);
+  view.setSize([512, 512]);
   view.setValue(value);
   document.body.replaceChildren(view.element);
   const press = (key, parts = {}) => view.element.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, ...parts }));
@@ -87,9 +87,9 @@ test("keys of the pad do not reach the graph, the graph's keys do", () => {
 test("a phrase that is no longer in the prompt is marked at once, and can be put back", () => {
   const { view, seen, press, root } = editor(saved("red hat", "dog"));
   expect(root.querySelectorAll(".ad-region.ad-stale")).toHaveLength(0);
-  view.setPrompt({ ...PROMPT, rows: ["a red coat and a dog"] });
+  view.setPrompt({ ...PROMPT, rows: ["my dog"] });
   expect(root.querySelectorAll(".ad-region.ad-stale")).toHaveLength(1);
-  expect(shownText(root, ".ad-notice")).toContain('Region 1: "red hat" is not in the prompt');
+  expect(shownText(root, ".ad-notice")).toContain('Region 2: "red hat" is not in the prompt');
   press("PageDown");
   const insert = [...root.querySelectorAll(".ad-inspector button")].find((b) => b.textContent === "Insert into prompt");
   expect(insert.hidden).toBe(false);
@@ -98,6 +98,78 @@ test("a phrase that is no longer in the prompt is marked at once, and can be put
   view.setPrompt(PROMPT);
   expect(root.querySelectorAll(".ad-region.ad-stale")).toHaveLength(0);
   expect(insert.hidden).toBe(true);
+});
+
+test("a phrase follows its words, and lost words can be taken from those that are like them", () => {
+  const { view, seen, root, now } = editor(saved("red hat", "dog"));
+  view.setPrompt({ ...PROMPT, rows: ["a red coat and a dog"] });
+  expect(now().map((r) => r.phrase)).toEqual(["red coat", "dog"]);
+  expect(seen.changes).toEqual([]); // a step of undo with the typing
+  view.setPrompt({ ...PROMPT, rows: ["a dog"] });
+  expect(now().map((r) => r.phrase)).toEqual(["red coat", "dog"]);
+  const use = () => [...root.querySelectorAll(".ad-notice button")].find((b) => b.textContent.startsWith("Use "));
+  expect(use().hidden).toBe(true);
+  view.setPrompt({ ...PROMPT, rows: [`a dog, two red coats and ${EVIL}`] });
+  expect(use().textContent).toBe('Use "red coats"');
+  expect(use().hidden).toBe(false);
+  use().click();
+  expect(now().map((r) => r.phrase)).toEqual(["red coats", "dog"]);
+  expect(seen.changes).toHaveLength(1);
+});
+
+test("Enter puts words into the prompt that it lacks, in one step with their region", () => {
+  const { view, seen, press, root, now } = editor(saved("", "dog"));
+  press("PageDown");
+  const field = root.querySelector(".ad-phrase");
+  const enter = (text) => {
+    field.focus();
+    field.value = text;
+    field.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true }));
+  };
+  enter("red hat");
+  expect([seen.inserted, seen.changes.length, now()[0].phrase]).toEqual([[], 1, "red hat"]);
+  enter("a red fox");
+  expect([seen.inserted, seen.changes.length, now()[0].phrase]).toEqual([["a red fox"], 2, "a red fox"]);
+  expect(shownText(root, ".ad-notice")).toContain('"a red fox" is not in the prompt. Enter inserts it.');
+  enter("a red fox");
+  expect([seen.inserted.length, seen.changes.length]).toEqual([2, 3]);
+  view.setPrompt({ ...PROMPT, rows: [`${PROMPT.rows[0]}, a red fox`] });
+  enter("a red fox");
+  expect([seen.inserted.length, seen.changes.length]).toEqual([2, 3]);
+  view.setPrompt({ ...PROMPT, editable: false });
+  enter("a blue fox");
+  expect([seen.inserted.length, now()[0].phrase]).toEqual([2, "a blue fox"]);
+  expect(shownText(root, ".ad-notice")).toContain('"a blue fox" is not in the prompt. Select its words.');
+});
+
+test("words of wired regions are marked as theirs", () => {
+  const { view, root } = editor("");
+  expect(shownText(root, ".ad-notice")).toContain("Drag a box, then");
+  view.setWired(ofBoxes([{ box: [0, 0, 0.5, 0.5], phrase: "red hat", strength: 1 }]));
+  expect([...root.querySelectorAll(".ad-word.ad-ghost")].map((e) => e.textContent)).toEqual(["red", "hat"]);
+  expect(shownText(root, ".ad-notice")).toContain("The regions come by wire: 1.");
+  view.setValue(saved("dog"));
+  expect([...root.querySelectorAll(".ad-word.ad-bound:not(.ad-ghost)")].map((e) => e.textContent)).toEqual(["dog"]);
+});
+
+test("a chip is dragged to another place in the depth, and a press alone selects", () => {
+  const { seen, root, now } = editor(saved("red hat", "dog", "a"));
+  const chips = () => [...root.querySelectorAll(".ad-region")];
+  chips().forEach((chip, i) => { chip.getBoundingClientRect = () => ({ left: 100 * i, width: 100 }); });
+  const send = (chip, name, clientX) => chip.dispatchEvent(new PointerEvent(name, { button: 0, clientX, bubbles: true }));
+  const [first] = chips();
+  send(first, "pointerdown", 50);
+  send(first, "pointermove", 53);
+  send(first, "pointerup", 53);
+  first.click();
+  expect([seen.changes.length, chips()[0].getAttribute("aria-pressed")]).toEqual([0, "true"]);
+  chips().forEach((chip, i) => { chip.getBoundingClientRect = () => ({ left: 100 * i, width: 100 }); });
+  const [again] = chips();
+  send(again, "pointerdown", 50);
+  send(again, "pointermove", 240);
+  send(again, "pointerup", 240);
+  expect(now().map((r) => [r.number, r.phrase])).toEqual([[2, "dog"], [1, "a"], [3, "red hat"]]);
+  expect(seen.changes).toHaveLength(1);
 });
 
 test("of linked rows, words are marked in every row that has them, and what only one has is not stale", () => {
@@ -125,7 +197,7 @@ test("a saved text that cannot be read is kept until something is drawn", () => 
 test("a picture of another shape asks once", () => {
   const { view, root, press, now } = editor();
   press("n");
-  view.setSize(1024, 512);
+  view.setSize([1024, 512]);
   const choices = root.querySelector(".ad-notice span:last-child");
   expect(choices.hidden).toBe(false);
   const [before] = now()[0].boxes;
@@ -205,15 +277,36 @@ test("wired regions are shown, and copied behind the drawn ones with their wire 
   expect(seen.unlinked).toBe(1);
 });
 
-test("the pair's sliders write the lines", () => {
+test("the pair's words are dragged, and write the lines", () => {
   const written = [];
-  const pair = createPair({ reweight: (text, done) => done && written.push(text) });
+  const live = [];
+  const pair = createPair({ reweight: (text, done) => (done ? written : live).push(text) });
+  document.body.replaceChildren(pair.element);
   pair.show({ source: "a cat", targets: "a snowy cat", reweight: "", note: "" });
-  const slider = pair.element.querySelector('[aria-label="Weight of snowy"]');
-  slider.value = "1.8";
-  slider.dispatchEvent(new Event("input"));
-  slider.dispatchEvent(new Event("change"));
+  const word = () => pair.element.querySelector('[aria-label="Weight of snowy"]');
+  const send = (name, parts) => word().dispatchEvent(new PointerEvent(name, { button: 0, bubbles: true, ...parts }));
+  send("pointerdown", { clientX: 10 });
+  send("pointermove", { clientX: 50 });
+  send("pointermove", { clientX: 90 });
+  expect([live, written]).toEqual([["snowy: 1.4", "snowy: 1.8"], []]);
+  expect(word().textContent).toBe("snowy×1.8");
+  send("pointerup", { clientX: 90 });
   expect(written).toEqual(["snowy: 1.8"]);
+  expect(document.activeElement).toBe(word());
+  word().dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowDown", bubbles: true }));
+  word().dispatchEvent(new WheelEvent("wheel", { deltaY: 120, bubbles: true, cancelable: true }));
+  expect(written.slice(1)).toEqual(["snowy: 1.7", "snowy: 1.6"]);
+  send("pointerdown", { clientX: 0 });
+  send("pointermove", { clientX: -9000 });
+  expect(live.at(-1)).toBe("snowy: -2");
+  send("pointercancel", {});
+  expect(written.at(-1)).toBe("snowy: 1.6");
+  send("pointerdown", { clientX: 0 });
+  send("pointerup", { clientX: 0 });
+  expect(written).toHaveLength(4);
+  word().dispatchEvent(new MouseEvent("dblclick", { bubbles: true }));
+  expect(written.at(-1)).toBe("");
+  pair.show({ source: "a cat", targets: "a snowy cat", reweight: "snowy: 1.8", note: "" });
   expect(pair.element.querySelectorAll(".ad-weighted")).toHaveLength(1);
   expect(pair.element.querySelectorAll(".ad-added")).toHaveLength(1);
 });

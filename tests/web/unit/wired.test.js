@@ -44,9 +44,11 @@ const toPrompt = ["b", 0, "p", "regions"];
 
 test("the boxes of the host's editor are known before any run", () => {
   const pixels = wiredBoxes(graph({ p: PROMPT, b: BOXES(), c: DRAWN }, [toPrompt, ["c", 1, "b", "bboxes"]]));
-  expect(pixels).toEqual([{ box: [0.05, 0.05, 0.15, 0.15], phrase: "star", strength: 0.8 }, { box: [0.25, 0.25, 0.5, 0.5], phrase: "", strength: 0.8 }]);
   const elements = wiredBoxes(graph({ p: PROMPT, b: BOXES(), c: DRAWN }, [toPrompt, ["c", 2, "b", "bboxes"]]));
   expect(elements.map(({ box, phrase }) => [phrase, box.map((n) => Math.round(n * 1e6) / 1e6)])).toEqual([["red hat", [0.1, 0.1, 0.3, 0.3]], ["", [0.5, 0.5, 1, 1]]]);
+  expect(pixels).toEqual(elements);
+  const far = ["CreateBoundingBoxes", { width: 100, height: 50, editor_state: [{ x: 90, y: 5, width: 20, height: 10 }] }];
+  expect(wiredBoxes(graph({ p: PROMPT, b: BOXES(), c: far }, [toPrompt, ["c", 1, "b", "bboxes"]]))).toBeNull();
 });
 
 test("boxes written as text are known too", () => {

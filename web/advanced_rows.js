@@ -1,0 +1,37 @@
+// Rows for experts are hidden in the classic renderer too, behind a button at the node's foot. Nodes 2.0 has its own.
+import { app } from "../../scripts/app.js";
+import { saveCompactly } from "./shared/host.js";
+import { t } from "./shared/texts.js";
+
+/** @typedef {import("./shared/comfyui").GraphNode} GraphNode */
+
+const OURS = /^(AttnDir|RegionPrompt$|AttentionEdit$|SharedSubjectAttention$|SketchGuidance$|IdentityInject$)/;
+const NAME = "attention_director_more";
+const FEWEST = 2; // a button in place of one row gains nothing
+
+/** @param {GraphNode} node */
+function hideAdvanced(node) {
+  const rows = (node.widgets ?? []).filter((widget) => widget.options?.advanced);
+  if (rows.length < FEWEST || !node.toggleAdvanced || !node.addWidget) return;
+  for (const row of rows) row.advanced = true;
+  const more = node.addWidget("button", NAME, null, () => {
+    node.toggleAdvanced?.();
+    name();
+  }, { serialize: false, hidden: true }); // the option hides it in Nodes 2.0 alone
+  more.serialize = false;
+  saveCompactly(node);
+  const name = () => { more.label = node.showAdvanced ? t("fewer settings") : t("more settings"); };
+  name();
+  const { onConfigure } = node;
+  node.onConfigure = function (...args) {
+    onConfigure?.apply(this, args);
+    name();
+  };
+}
+
+app.registerExtension({
+  name: "AttentionDirector.AdvancedRows",
+  nodeCreated: (node) => {
+    if (OURS.test(String(node.comfyClass ?? node.type))) hideAdvanced(node);
+  },
+});
