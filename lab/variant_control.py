@@ -11,17 +11,29 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from workflow_edit import Workflow, add, by_id, connect, field, of_type, remove, set_widget, socket, targets
+from workflow_edit import (
+    Workflow,
+    add,
+    connect,
+    field,
+    of_type,
+    remove,
+    remove_onwards,
+    set_widget,
+    socket,
+    targets,
+)
 
 
 class Named(NamedTuple):
-    """name: of the workflow, before the family; demo: the one it is made from."""
+    """name: of the workflow, behind the family; number: of its saved pictures; demo: of the one it is made from."""
 
     name: str
+    number: str
     demo: str
 
 
-NAME = Named("19 Shared Subject - with a control net", "13 Shared Subject - a story of four scenes")
+NAME = Named("Shared Subject with a control net", "19", "13")
 SKETCH, LOADER, APPLY = 20, 21, 22
 ROOM = 400  # what a node of its own needs to the left of the sampler
 NOTE = ("Every scene takes the pose of the drawing, by a control net for scribbles or lines of yours: choose it in "
@@ -48,16 +60,8 @@ def with_control_net(demo: Workflow) -> Workflow:
     for note in of_type(workflow, "MarkdownNote"):
         note["widgets_values"] = [NOTE]
     for save in of_type(workflow, "SaveImage"):
-        save["widgets_values"] = [f"attention_director/{NAME.name[:2]}"]
+        save["widgets_values"] = [f"attention_director/{NAME.number}"]
     return workflow
-
-
-def remove_onwards(workflow: Workflow, node_id: int) -> None:
-    """Take a node away, and everything that is fed by it."""
-    for slot in range(len(by_id(workflow, node_id)["outputs"])):
-        for target, _ in targets(workflow, node_id, slot):
-            remove_onwards(workflow, target)
-    remove(workflow, node_id)
 
 
 def place_control(workflow: Workflow, free: Sequence[float], before: Sequence[float]) -> None:

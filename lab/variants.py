@@ -1,8 +1,9 @@
-"""Variants of the example workflows, for checkpoints of one's own: python3 lab/run.py variants writes them again.
+"""Starters: example workflows for a model of one's own, one a family and method, named by the family first.
 
-Every demo workflow has one for Stable Diffusion 1.5 and, where weights for it exist, one for SDXL: same
-wires, with Load Checkpoint in place of the demo model, sizes and sampling that suit the family, and other
-words. A test compares the committed files with what is derived here.
+`python3 lab/run.py variants` writes them again; those for transformers are in starters.py. Those for Stable Diffusion
+1.5 and, where weights for it exist, SDXL are derived here from a demo workflow: same wires, with Load Checkpoint in
+place of the demo model, sizes and sampling that suit the family, and other words. A test compares the committed files
+with what is derived.
 """
 
 from __future__ import annotations
@@ -15,19 +16,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from starters import starters
 from variant_control import NAME as CONTROLLED
 from variant_control import with_control_net
 from variant_pictures import mark
-from variant_words import ADVICE, WORDS
+from variant_words import ADVICE, CHECKED, WORDS
 from workflow_edit import Node, Workflow, add, connect, field, of_type, remove, socket, targets
 
 FOLDER = Path(__file__).resolve().parent.parent / "workflows"
+TRANSFORMER = FOLDER / "04 Region Prompt - on a transformer.json"
 LOADER = "CheckpointLoaderSimple"
 CHECKPOINT = "your-checkpoint.safetensors"
 DEMO_SIDE = 128
+# The demos that starters are made from, by number, and what a starter's name says behind its family: one a method,
+# and those that make a file another one needs. The editor lists every workflow as a card, so few are better.
+STARTERS = {"01": "Region Prompt", "06": "Attention Edit", "09": "Attention Edit of a real picture",
+            "10": "Attention Readout", "13": "Shared Subject", "14": "Shared Subject in a new scene",
+            "16": "Sketch Guidance", "17": "Train Guidance Predictor", "20": "Identity Inject",
+            CONTROLLED.number: CONTROLLED.name}
 # Widgets in pixels of the drawn picture: node type -> places in widgets_values.
-PIXELS = {"EmptyLatentImage": (0, 1), "RegionPrompt": (2, 3), "SolidMask": (1, 2), "MaskComposite": (0, 1),
-          "AttnDirRegionsFromBoxes": (1, 2), "AttnDirSketch": (1, 2, 3)}
+PIXELS = {"EmptyLatentImage": (0, 1), "RegionPrompt": (2, 3), "AttnDirSketch": (1, 2, 3)}
 
 # Where the demo departs from the paper for its small model: node type -> {place: (the demo's, the paper's)}.
 # Here variety, where sharing begins, and injection's window; an identity's strength.
@@ -37,26 +45,23 @@ PUBLISHED = {"SharedSubjectAttention": {8: (0.0, 0.5), 9: (0.5, 0), 11: (0.3, 0.
 
 @dataclass(frozen=True)
 class Family:
-    """side: pixels of a square picture; wide: factor for pictures that are not square, so that they stay
-    near the area the family was trained on."""
+    """side: pixels of a square picture."""
 
     key: str
     label: str
     article: str
     side: int
-    wide: int
     cfg: float
     steps: int
 
 
-FAMILIES = (Family("sd15", "SD1.5", "a Stable Diffusion 1.5", 512, 4, 7.0, 25),
-            Family("sdxl", "SDXL", "an SDXL", 1024, 6, 6.0, 30))
+FAMILIES = (Family("sd15", "SD1.5", "a Stable Diffusion 1.5", 512, 7.0, 25),
+            Family("sdxl", "SDXL", "an SDXL", 1024, 6.0, 30))
 
 
 def demos() -> list[Path]:
-    """The workflows that load the demo model."""
-    return sorted(path for path in FOLDER.glob("*.json")
-                  if of_type(json.loads(path.read_text(encoding="utf-8")), "AttnDirLoadDemoModel"))
+    """The workflows that starters are made from."""
+    return sorted(path for path in FOLDER.glob("*.json") if path.stem[:2] in STARTERS)
 
 
 def families_of(demo: Workflow) -> tuple[Family, ...]:
@@ -64,27 +69,26 @@ def families_of(demo: Workflow) -> tuple[Family, ...]:
     return FAMILIES[:1] if of_type(demo, "AttnDirLoadAdapter") else FAMILIES
 
 
-def variant_name(stem: str, family: Family) -> str:
-    """Sorts behind its demo, SD1.5 before SDXL."""
-    return f"{stem} ({family.label})"
+def starter_name(family: str, number: str) -> str:
+    return f"{family} - {STARTERS[number]}"
 
 
-def derive(stem: str, demo: Workflow, family: Family) -> Workflow:
-    """The variant of a workflow of this name; the demo is not changed."""
-    workflow, number = copy.deepcopy(demo), stem[:2]
+def derive(number: str, demo: Workflow, family: Family) -> Workflow:
+    """The variant of the workflow of this number; the demo is not changed."""
+    workflow = copy.deepcopy(demo)
     for loader in of_type(workflow, "AttnDirLoadDemoModel"):
         swap_loader(loader)
     if of_type(workflow, "AttnDirTrainPredictor"):
         train_on_a_folder(workflow)
     enlarge_examples(workflow, family)
-    factor = scale_of(workflow, family)
     for node in workflow["nodes"]:
         if node.get("widgets_values") and node["type"] != "AttnDirExampleImage":  # its value names a file
-            fit(node, family, factor)
+            fit(node, family)
             node["widgets_values"] = [own_files(reworded(value, WORDS.get(number, {})), number, family)
                                       for value in node["widgets_values"]]
+    advice = ADVICE.get(number, "").format(family=family.label)
     for note in of_type(workflow, "MarkdownNote"):
-        note["widgets_values"] = [note_of(family, ADVICE.get(number, ""), note["widgets_values"][0])]
+        note["widgets_values"] = [note_of(family, advice, note["widgets_values"][0])]
     return workflow
 
 
@@ -94,18 +98,11 @@ def swap_loader(node: Node) -> None:
              "properties": {"Node name for S&R": LOADER}}
 
 
-def scale_of(workflow: Workflow, family: Family) -> int:
-    """How many pixels one of the demo's becomes."""
-    square = all(node["widgets_values"][0] == node["widgets_values"][1]
-                 for node in of_type(workflow, "EmptyLatentImage"))
-    return family.side // DEMO_SIDE if square else family.wide
-
-
-def fit(node: Node, family: Family, factor: int) -> None:
+def fit(node: Node, family: Family) -> None:
     """Sizes and sampling of one node."""
     values = node["widgets_values"]
     for place in PIXELS.get(node["type"], ()):
-        values[place] *= factor
+        values[place] *= family.side // DEMO_SIDE
     for place, (ours, papers) in PUBLISHED.get(node["type"], {}).items():
         values[place] = papers if values[place] == ours else values[place]
     if node["type"] == "KSampler":
@@ -114,15 +111,6 @@ def fit(node: Node, family: Family, factor: int) -> None:
         values[0] = values[0] or "blurry"
     if node["type"] == "AttnDirInversion":
         values[2] = family.steps
-    if node["type"] == "AttnDirBankFromImages":
-        values[2] = 100  # the node's default; the demo takes fewer to be quick
-    if node["type"] == "PrimitiveStringMultiline":
-        values[0] = scaled_boxes(values[0], factor)
-
-
-def scaled_boxes(text: str, factor: int) -> str:
-    """A detector's boxes in pixels, given as JSON."""
-    return json.dumps([{side: value * factor for side, value in box.items()} for box in json.loads(text)])
 
 
 def reworded(value: Any, words: dict[str, str]) -> Any:
@@ -141,7 +129,6 @@ def own_files(value: Any, number: str, family: Family) -> Any:
     value = value.replace("subject_banks/hero", f"subject_banks/hero_{family.key}")
     value = value.replace("guidance_predictors/mine", f"guidance_predictors/mine_{family.key}")
     value = value.replace("demo_edges.safetensors", f"mine_{family.key}_00001_.safetensors")
-    value = value.replace("demo_depth.safetensors", f"depth_{family.key}_00001_.safetensors")
     value = value.replace("demo_identity.safetensors", "pytorch_model.bin")
     return re.sub(r"^hero_(\d)", rf"hero_{family.key}_\1", value)
 
@@ -175,20 +162,22 @@ def train_on_a_folder(workflow: Workflow) -> None:
 def note_of(family: Family, advice: str, said: str) -> str:
     """What holds for the variant comes first, for notes scroll."""
     return (f"For {family.article} checkpoint of yours: choose it in Load Checkpoint.{advice}\n\n"
-            f"Wiring checked on tiny random models; not yet verified on real weights.\n\n{said}")
+            f"{CHECKED}\n\n{said}")
 
 
 def variants() -> Iterator[tuple[str, Workflow, Path, str]]:
-    """(name, workflow, the demo's thumbnail, mark on it) of every variant."""
+    """(name, workflow, the demo's thumbnail, mark on it) of every starter."""
     for path in demos():
         demo = json.loads(path.read_text(encoding="utf-8"))
-        sources = [(path.stem, demo, "")]
-        if path.stem == CONTROLLED.demo:
-            sources.append((CONTROLLED.name, with_control_net(demo), " + ControlNet"))
-        for stem, source, more in sources:
+        sources = [(path.stem[:2], demo, "")]
+        if path.stem[:2] == CONTROLLED.demo:
+            sources.append((CONTROLLED.number, with_control_net(demo), " + ControlNet"))
+        for number, source, more in sources:
             for family in families_of(source):
-                yield (variant_name(stem, family), derive(stem, source, family), path.with_suffix(".jpg"),
+                yield (starter_name(family.label, number), derive(number, source, family), path.with_suffix(".jpg"),
                        family.label + more)
+    for name, workflow, words in starters(json.loads(TRANSFORMER.read_text(encoding="utf-8"))):
+        yield name, workflow, TRANSFORMER.with_suffix(".jpg"), words
 
 
 def text_of(workflow: Workflow) -> str:
@@ -202,10 +191,10 @@ def main() -> None:
         (FOLDER / f"{name}.jpg").write_bytes(mark(thumbnail, words))
         kept.add(name)
         print(name)
-    suffixes = tuple(f"({family.label})" for family in FAMILIES)
+    families = {name.partition(" - ")[0] for name in kept}
     for path in FOLDER.iterdir():
-        if path.stem.endswith(suffixes) and path.stem not in kept:
-            path.unlink()  # the variant of a demo that was renamed or is gone
+        if path.stem.partition(" - ")[0] in families and path.stem not in kept:
+            path.unlink()  # a starter that was renamed or is gone
             print(f"removed {path.name}")
 
 

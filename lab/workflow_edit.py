@@ -75,6 +75,14 @@ def remove(workflow: Workflow, node_id: int) -> None:
     workflow["nodes"].remove(by_id(workflow, node_id))
 
 
+def remove_onwards(workflow: Workflow, node_id: int) -> None:
+    """Take a node away, and everything that is fed by it."""
+    for slot in range(len(by_id(workflow, node_id)["outputs"])):
+        for target, _ in targets(workflow, node_id, slot):
+            remove_onwards(workflow, target)
+    remove(workflow, node_id)
+
+
 def targets(workflow: Workflow, node_id: int, slot: int) -> list[tuple[int, str]]:
     """(node id, input name) of everything that an output feeds."""
     return [(link[3], by_id(workflow, link[3])["inputs"][link[4]]["name"]) for link in workflow["links"]

@@ -89,6 +89,7 @@ class RegionPrompt(io.ComfyNode):
                   tooltip="Pixels outside all regions. background: they become one region. paper: their attention is "
                           "flattened. Does nothing when every pixel is covered."),
             known(io.Combo.Input, "text_share", options=["keep", "raise", "lower"], default="keep", advanced=True,
+                  optional=True,  # prompts that were saved before it was there have none
                   tooltip="How much the picture attends to text on Flux, Chroma, Lumina 2 and Z-Image. keep: as much "
                           "as without regions. raise: more. lower: less. Does nothing on other models."),
         ]

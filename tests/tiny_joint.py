@@ -32,19 +32,33 @@ CONFIGS = {"flux": ("FluxSchnell", FLUX), "flux-dev": ("Flux", FLUX_DEV), "flux-
 
 
 @cache
-def model(name: str = "flux", seed: int = 0):
-    """A ModelPatcher of a family's layout with random weights."""
+def model(name: str = "flux", seed: int = 0, **other: Any):
+    """A ModelPatcher of a family's layout with random weights. other: sizes in place of the configuration's."""
     import comfy.model_patcher
     import comfy.supported_models as supported
 
     torch.manual_seed(seed)
     kind, sizes = CONFIGS[name]
-    config = getattr(supported, kind)(dict(sizes))
+    config = getattr(supported, kind)(sizes | other)
     config.set_inference_dtype(torch.float32, None)
     network = config.get_model({}, "", device=torch.device("cpu"))
     draw_weights(network.diffusion_model)
     cpu = torch.device("cpu")
     return comfy.model_patcher.ModelPatcher(network, load_device=cpu, offload_device=cpu)
+
+
+@cache
+def vae(name: str = "flux", seed: int = 0):
+    """The host's tiny autoencoder for a family's latents, with random weights."""
+    import comfy.sd
+    from comfy.taesd.taesd import TAESD
+
+    channels = model(name).model.latent_format.latent_channels
+    torch.manual_seed(seed)
+    weights = {key: torch.randn_like(value) * value[0].numel() ** -0.5 if value.ndim > 1 else
+               torch.full_like(value, float(key == "vae_scale"))
+               for key, value in TAESD(latent_channels=channels).state_dict().items()}
+    return comfy.sd.VAE(sd=weights, metadata={"tae_latent_channels": channels})
 
 
 def draw_weights(network: torch.nn.Module) -> None:
@@ -70,3 +84,4 @@ def conditioning(tokens: int, seed: int = 5, **values: Any) -> list[list[Any]]:
 
 
 atexit.register(model.cache_clear)
+atexit.register(vae.cache_clear)

@@ -1,4 +1,4 @@
-"""The committed variants of the example workflows are what the lab derives from the demos, so they cannot go stale."""
+"""The committed starters are what the lab derives from the demos, so they cannot go stale."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from variant_words import ADVICE, WORDS
-from variants import CONTROLLED, FAMILIES, FOLDER, LOADER, demos, text_of, variant_name, variants
+from variants import CONTROLLED, FAMILIES, FOLDER, LOADER, STARTERS, demos, starter_name, text_of, variants
 
-AGAIN = "stale: python3 lab/run.py variants writes the variants again"
+AGAIN = "stale: python3 lab/run.py variants writes the starters again"
+CARDS = 45  # that the editor's list of templates stays below
 TWINS = {name: (workflow, thumbnail, words) for name, workflow, thumbnail, words in variants()}
 
 
@@ -43,20 +44,25 @@ def test_a_twin_carries_its_demos_picture_with_a_mark(name: str) -> None:
     assert np.abs(found - demo)[:height // 2, :width // 2].mean() < 4, "the rest is the demo's"
 
 
-def test_every_demo_has_its_twins_and_every_other_workflow_is_one() -> None:
-    no_sdxl = {path.stem for path in demos() if "Identity Inject" in path.stem}  # no adapter for it exists
-    expected = {variant_name(stem, family) for stem in [*(path.stem for path in demos()), CONTROLLED.name]
-                for family in FAMILIES if not (family.key == "sdxl" and stem in no_sdxl)}
-    with_checkpoint = {path.stem for path in FOLDER.glob("*.json") if LOADER in path.read_text(encoding="utf-8")}
-    assert with_checkpoint == expected
-    assert not {path.stem for path in FOLDER.glob("*.json")} ^ {path.stem for path in FOLDER.glob("*.jpg")}
+def test_every_starter_is_there_and_every_other_workflow_is_a_demo() -> None:
+    no_sdxl = "Identity Inject"  # no adapter for it exists
+    expected = {starter_name(family.label, number) for number, name in STARTERS.items() for family in FAMILIES
+                if not (family.key == "sdxl" and name == no_sdxl)}
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.json")}
+    assert {stem for stem, text in texts.items() if LOADER in text} == expected
+    assert {stem for stem, text in texts.items() if "AttnDirLoadDemoModel" in text} == set(texts) - set(TWINS)
+    assert set(texts) == {path.stem for path in FOLDER.glob("*.jpg")}
+
+
+def test_the_list_of_templates_stays_short() -> None:
+    assert len(list(FOLDER.glob("*.json"))) < CARDS
 
 
 def test_no_word_to_replace_has_left_the_demos() -> None:
     texts = {path.name[:2]: "\0".join(value for node in json.loads(path.read_text(encoding="utf-8"))["nodes"]
                                       for value in node.get("widgets_values") or () if isinstance(value, str))
              for path in demos()}
-    texts[CONTROLLED.name[:2]] = texts[CONTROLLED.demo[:2]]
+    texts[CONTROLLED.number] = texts[CONTROLLED.demo]
     assert set(WORDS) | set(ADVICE) <= set(texts)
     words = {word for replaced in WORDS.values() for word in replaced}
     unused = {word for word in words if not any(word in texts[key] for key in WORDS if word in WORDS[key])}
@@ -88,7 +94,7 @@ def test_a_twin_is_sound(name: str) -> None:
     said = note["widgets_values"][0]
     assert "Wiring checked on tiny random models; not yet verified on real weights." in said
     assert "Load Demo Model" not in said and "here for 20 steps" not in said
-    side = 1024 if name.endswith("(SDXL)") else 512
+    side = 1024 if name.startswith("SDXL") else 512
     for node in workflow["nodes"]:
         if node["type"] == "EmptyLatentImage":
             width, height, _ = node["widgets_values"]

@@ -29,7 +29,8 @@ def test_region_prompt_takes_what_was_promised() -> None:
     for side in ("width", "height"):
         assert_holds(found[side], "INT", **SIZE)
     assert_holds(found["regions"], "ATTN_DIR_REGIONS")
-    assert "regions" in nodes()["RegionPrompt"].INPUT_TYPES()["optional"]
+    optional = nodes()["RegionPrompt"].INPUT_TYPES()["optional"]
+    assert {"regions", "text_share"} <= set(optional), "a prompt saved without them still runs"
     assert_holds(found["strength"], "FLOAT", **STRENGTH)
     assert_holds(found["canvas"], None, default="")
     assert found["unbound_words"][1]["options"] == ["everywhere", "paper"]

@@ -1,9 +1,10 @@
-"""Runs a graph node by node in this process, with stand-ins for what a checkpoint would bring."""
+"""Runs a graph node by node in this process, with stand-ins for what files of a person would bring."""
 
 from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,21 +20,25 @@ from identity_files import published, save
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bridge"))
 from sketch_scene import predictor  # noqa: E402
 
+# Takes a node's type and its inputs; gives its outputs, or None where the node itself shall run.
+StandIn = Callable[[str, dict[str, Any]], tuple[Any, ...] | None]
+# Where the host keeps nodes that its own `nodes` does not import.
+EXTRAS = ("custom_sampler", "flux", "sd3", "cond", "model_advanced")
 OURS = {node.GET_SCHEMA().node_id: node for node in NODES}
-# Nodes of the host that its own `nodes` does not import.
-EXTRAS = {"SolidMask": "nodes_mask:SolidMask", "MaskComposite": "nodes_mask:MaskComposite",
-          "PrimitiveStringMultiline": "nodes_primitive:StringMultiline"}
 # Short runs of small pictures: input name -> value, whatever the workflow says.
 SHORT: dict[str, dict[str, Any]] = {
-    "KSampler": {"steps": 4}, "AttnDirInversion": {"steps": 4}, "AttnDirBankFromImages": {"steps": 10},
+    "KSampler": {"steps": 4}, "BasicScheduler": {"steps": 4},
+    "Flux2Scheduler": {"steps": 4, "width": 128, "height": 128},
+    "EmptySD3LatentImage": {"width": 128, "height": 128}, "EmptyFlux2LatentImage": {"width": 128, "height": 128},
+    "AttnDirInversion": {"steps": 4},
     "AttnDirTrainPredictor": {"steps": 2, "batch_size": 1}, "ImageScale": {"width": 128, "height": 128}}
 
 
 class Bench:
-    """A graph on tiny models of a family. changes: node type -> inputs in place of the graph's."""
+    """A graph on tiny models. changes: node type -> inputs in place of the graph's."""
 
-    def __init__(self, graph: Graph, family: str, changes: dict[str, dict[str, Any]] | None = None) -> None:
-        self.graph, self.family, self.changes = graph, family, changes or {}
+    def __init__(self, graph: Graph, stand_in: StandIn, changes: dict[str, dict[str, Any]] | None = None) -> None:
+        self.graph, self.stand_in, self.changes = graph, stand_in, changes or {}
         self.results: dict[str, tuple[Any, ...]] = {}
         self.pictures: dict[str, torch.Tensor] = {}  # by the title of the node that shows them
 
@@ -56,8 +61,6 @@ class Bench:
         return self.results[node_id]
 
     def run(self, title: str, kind: str, inputs: dict[str, Any]) -> tuple[Any, ...]:
-        import nodes as host
-
         if kind in ("SaveImage", "PreviewImage"):
             self.pictures[title] = inputs["images"]
             return ()
@@ -66,20 +69,29 @@ class Bench:
         if kind in OURS:
             lists = OURS[kind].GET_SCHEMA().is_input_list
             return OURS[kind].execute(**(listed(inputs) if lists else inputs)).args
-        if kind in EXTRAS:
-            module, _, name = EXTRAS[kind].partition(":")
-            return getattr(importlib.import_module(f"comfy_extras.{module}"), name).execute(**inputs).args
-        made = host.NODE_CLASS_MAPPINGS[kind]
+        made = host_node(kind)
+        if hasattr(made, "define_schema"):
+            return made.execute(**inputs).args
         return getattr(made(), made.FUNCTION)(**inputs)
 
-    def stand_in(self, kind: str, inputs: dict[str, Any]) -> tuple[Any, ...] | None:
-        """What files of a person would give."""
+
+def host_node(kind: str) -> Any:
+    """The class of a node of the host."""
+    import nodes as host
+
+    modules = (importlib.import_module(f"comfy_extras.nodes_{name}") for name in EXTRAS)
+    return host.NODE_CLASS_MAPPINGS.get(kind) or next(getattr(m, kind) for m in modules if hasattr(m, kind))
+
+
+def checkpoint(family: str) -> StandIn:
+    """What files of a person would give for one of Stable Diffusion's families."""
+    def stand_in(kind: str, inputs: dict[str, Any]) -> tuple[Any, ...] | None:
         if kind == "CheckpointLoaderSimple":
-            return tiny.model(self.family), tiny.clip(self.family), load_demo_model()[2]
+            return tiny.model(family), tiny.clip(family), load_demo_model()[2]
         if kind == "ControlNetLoader":
-            return (tiny.control_net(self.family),)
+            return (tiny.control_net(family),)
         if kind == "AttnDirLoadPredictor":
-            return (predictor(tiny.model(self.family)),)
+            return (predictor(tiny.model(family)),)
         if kind == "AttnDirLoadAdapter":
             return adapter(), ""
         if kind == "LoadImageTextDataSetFromFolder":
@@ -88,6 +100,8 @@ class Bench:
             rows = 16 * inputs["height"] // max(inputs["width"], inputs["height"])
             return ({"samples": torch.zeros(inputs["batch_size"], 4, rows, 16)},)
         return None
+
+    return stand_in
 
 
 def adapter() -> Any:

@@ -1,4 +1,4 @@
-"""The workflows for checkpoints of one's own: their wiring, on tiny random models of the same family."""
+"""The starters for checkpoints of one's own: their wiring, on tiny random models of the same family."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from graph import missing_files, to_prompt
 from variants import FOLDER
 
 sys.path.insert(0, str(Path(__file__).parent))
-from bench import Bench  # noqa: E402
+from bench import Bench, checkpoint  # noqa: E402
 
-FAMILIES = {"(SD1.5)": "sd15", "(SDXL)": "sdxl"}
-TWINS = sorted(path.stem for path in FOLDER.glob("*.json") if path.stem.endswith(tuple(FAMILIES)))
-# What a person brings; the saved banks and predictors are those of the variants before.
+FAMILIES = {"SD1.5": "sd15", "SDXL": "sdxl"}
+TWINS = sorted(path.stem for path in FOLDER.glob("*.json") if path.stem.startswith(tuple(FAMILIES)))
+# What a person brings; the saved predictors are those of the starters that train one.
 BROUGHT = ("your-checkpoint.safetensors", "your-control-net.safetensors", "your-pictures",
-           "pytorch_model.bin", *(f"{kind}_{family}_00001_.safetensors" for kind in ("mine", "depth")
-                                  for family in FAMILIES.values()))
+           "pytorch_model.bin", *(f"mine_{family}_00001_.safetensors" for family in FAMILIES.values()))
 
 
 @pytest.fixture
@@ -38,8 +37,8 @@ def wired(server: Server, name: str, changes: dict[str, dict[str, Any]] | None =
     info = server.object_info()
     graph = to_prompt(json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8")), info)
     assert set(missing_files(graph, info)) <= set(BROUGHT)
-    family = next(key for label, key in FAMILIES.items() if name.endswith(label))
-    bench = Bench(graph, family, changes)
+    family = next(key for label, key in FAMILIES.items() if name.startswith(label))
+    bench = Bench(graph, checkpoint(family), changes)
     bench.run_all()
     return bench
 
@@ -60,20 +59,20 @@ def compare(name: str, bench: Bench) -> None:
     """The nodes act: directed is not plain, a target not its source, two scenes not one."""
     plain = bench.pictures.get("Plain")
     if plain is not None:
-        (directed,) = (picture for title, picture in bench.pictures.items() if title not in ("Plain", "The map"))
+        (directed,) = (picture for title, picture in bench.pictures.items() if title != "Plain")
         assert directed.shape == plain.shape and not torch.equal(directed, plain)
     if "Attention Edit" in name:
         source, *targets = bench.pictures["Save Image"]
         assert targets and not any(torch.equal(source, target) for target in targets)
     if "Shared Subject" in name:
         (rows,) = {node["inputs"]["text"] for node in bench.graph.values()
-                   if node["class_type"] == "SharedSubjectAttention"} if "14" not in name else {""}
+                   if node["class_type"] == "SharedSubjectAttention"} if "new scene" not in name else {""}
         assert all(len(picture) == max(1, len(rows.splitlines())) for picture in bench.pictures.values() if rows)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_control_net_is_heard_by_every_scene(server: Server, family: str) -> None:
-    name = next(name for name in TWINS if name.startswith("19") and name.endswith(family))
+    name = f"{family} - Shared Subject with a control net"
     (heard,), (silent,) = (wired(server, name, changes).pictures.values() for changes in (
         None, {"ControlNetApplyAdvanced": {"strength": 0.0}}))
     assert heard.shape == silent.shape and heard.shape[0] == 4
