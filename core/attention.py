@@ -31,7 +31,7 @@ def row_extremes(q: torch.Tensor, k: torch.Tensor) -> tuple[torch.Tensor, torch.
     q: [B, H, Nq, D], k: [B, H, Nk, D]. Returns two [B, H, Nq] in float32 (float64 for float64 input).
     """
     wide = torch.promote_types(q.dtype, torch.float32)
-    lows, highs = torch.empty(2, *q.shape[:3], device=q.device, dtype=wide)
+    lows, highs = (torch.empty(q.shape[:3], device=q.device, dtype=wide) for _ in range(2))
     keys = k.transpose(-1, -2)
     q = q * q.shape[-1] ** -0.5
     for part in _query_chunks(q, k.shape[2]):

@@ -276,7 +276,7 @@ def shared_regions(queries: torch.Tensor, keys: torch.Tensor) -> tuple[torch.Ten
 def _stack(parts: Sequence[_Geometry | None], block: Block, queries: int, keys: int) -> _Geometry:
     """Geometries of a block on the whole axes of a call, zero outside of the block."""
     columns = max((part.left.shape[1] for part in parts if part is not None), default=1)
-    left, foremost = torch.zeros(2, len(parts), 1, queries, columns)
+    left, foremost = (torch.zeros(len(parts), 1, queries, columns) for _ in range(2))
     right = torch.zeros(len(parts), 1, keys, columns)
     factor = torch.zeros(len(parts), 1, queries, dtype=torch.float64)
     for row, part in enumerate(parts):

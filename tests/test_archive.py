@@ -15,7 +15,7 @@ import pytest
 from client import Server
 
 ROOT = Path(__file__).resolve().parent.parent
-MAX_MEGABYTES = 40
+MAX_MEGABYTES = 80  # demo models of 32 MB each and what reads them
 LINK = re.compile(r"""\]\(\s*<?([^\s)>]+)|(?:src|href)=["']([^"']+)""")
 
 

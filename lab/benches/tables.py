@@ -53,6 +53,20 @@ LAYOUT = Table(
      ("ours-paper-value-range", "paper without the value range"),
      ("ours-paper-area", "paper without the area term")))
 
+TRANSFORMER_LAYOUT = Table(
+    (Column("right thing in its box", "binding", "{:.0%}"), Column("layout IoU", "iou", "{:.2f}"),
+     Column("missing", "missing", "{:.2f}"), Column("added", "added", "{:.2f}"),
+     Column("time of a step", "step_ratio", "{:.2f}x"), Column("evaluations per step", "evaluations", "{:.1f}"),
+     Column("n", "n", "{:.0f}")),
+    (("unpatched", "without the node"),
+     ("host-mask", "one ConditioningSetMask per region"),
+     ("hard-mask", "hard mask over text and image, base ratio 0.2"),
+     ("ours", "**Region Prompt, strong**"),
+     ("ours-paper", "Region Prompt, paper"),
+     ("ours-raise", "strong with text share *raise*"),
+     ("ours-without-margin", "strong without its margin"),
+     ("ours-without-padding", "strong with padding of everybody")))
+
 SUBJECT = Table(
     (Column("similarity", "same_subject", "{:.2f}"), Column("of pairs that both show it", "same_drawn", "{:.2f}"),
      Column("same palette", "same_palette", "{:.2f}"), Column("subject shown", "drawn", "{:.0%}"),
@@ -175,7 +189,7 @@ def drawings(found: Found) -> str:
 def tables(found: Mapping[str, Found]) -> dict[str, str]:
     """Every table of the page, by the name that its template calls it."""
     plain: Sequence[tuple[str, Table, str]] = (
-        ("layout", LAYOUT, "layout"), ("subject", SUBJECT, "subject"), ("subject_sizes", SUBJECT_SIZES, "subject"),
+        ("layout", LAYOUT, "layout"), ("transformer_layout", TRANSFORMER_LAYOUT, "storybook_layout"), ("subject", SUBJECT, "subject"), ("subject_sizes", SUBJECT_SIZES, "subject"),
         ("identity", IDENTITY, "identity"), ("sketch", SKETCH, "sketch"), ("cost", COST, "cost"))
     crossed: Mapping[str, tuple[Callable[[Found], str], str]] = {
         "edit_generated": (lambda rows: edits(rows, "drawn"), "edit"),
