@@ -102,8 +102,9 @@ def make_oracle(shop: Workshop, seconds: float) -> None:
 
 
 def make_warm(shop: Workshop) -> None:
-    """Two steps of the model at full size on nothing: whoever trains it next finds its kernels compiled."""
-    warm_up(shop.model, shop.sizes.new_pair(shop.model), shop.sizes.batch(shop.model), shop.device)
+    """Some steps at full size on nothing: whoever trains next finds kernels compiled, and a profile of a step."""
+    profile = warm_up(shop.model, shop.sizes.new_pair(shop.model), shop.sizes.batch(shop.model), shop.device)
+    (shop.folder / f"profile-{shop.model}.txt").write_text(profile, encoding="utf-8")
 
 
 def run(shop: Workshop, wanted: Sequence[str]) -> None:

@@ -100,24 +100,34 @@ def hidden_matrices(net: nn.Module) -> list[nn.Parameter]:
     return [value for name, value in net.named_parameters() if value.ndim == 2 and HIDDEN.search(name)]
 
 
-def warm_up(name: str, net: nn.ModuleDict, batch: int, device: torch.device) -> None:
-    """Two steps at full size on random data, to fill the compiler's cache."""
-    layout = LAYOUTS[name]
+def warm_up(name: str, net: nn.ModuleDict, batch: int, device: torch.device) -> str:
+    """A few steps at full size on random data, to fill the compiler's cache; returns where the last one's time went."""
     net.to(device, memory_format=torch.channels_last if name == "unet" else torch.preserve_format)
     compile_blocks(net["model"].blocks(), device)
-    channels = net["model"].config.channels
-    rows = torch.zeros(batch, layout.length, dtype=torch.int64, device=device)
-    tokens = torch.zeros(batch, layout.length, PARTS, device=device)
-    masks = torch.rand(batch, PARTS, 32, 32, device=device)
-    for size in (None, 16):
-        reference = None if size is None else torch.randn(batch, channels, size, size, device=device)
-        lesson = Batch(torch.randn(batch, channels, 32, 32, device=device), rows, tokens, masks, reference)
-        with autocast(device):
-            denoising, reading = (flow_losses(net, lesson) if name == "transformer"
-                                  else noise_losses(net, lesson, schedule().to(device)))
-        (denoising + SUPERVISION * reading).backward()
-        if name == "unet":
-            return
+    for reference in (False, True) if name == "transformer" else (False,):
+        practise(name, net, batch, device, reference)
+    kinds = [torch.profiler.ProfilerActivity.CPU]
+    if device.type == "cuda":
+        kinds.append(torch.profiler.ProfilerActivity.CUDA)
+    with torch.profiler.profile(activities=kinds) as found:
+        practise(name, net, batch, device, False)
+    return found.key_averages().table(sort_by=f"self_{'device' if len(kinds) > 1 else 'cpu'}_time_total", row_limit=30)
+
+
+def practise(name: str, net: nn.ModuleDict, batch: int, device: torch.device, reference: bool) -> None:
+    """One step forward and back on random data."""
+    layout, channels = LAYOUTS[name], net["model"].config.channels
+
+    def noise(side: int) -> torch.Tensor:
+        return torch.randn(batch, channels, side, side, device=device)
+
+    lesson = Batch(noise(32), torch.zeros(batch, layout.length, dtype=torch.int64, device=device),
+                   torch.zeros(batch, layout.length, PARTS, device=device),
+                   torch.rand(batch, PARTS, 32, 32, device=device), noise(16) if reference else None)
+    with autocast(device):
+        denoising, reading = (flow_losses(net, lesson) if name == "transformer"
+                              else noise_losses(net, lesson, schedule().to(device)))
+    (denoising + SUPERVISION * reading).backward()
 
 
 def train_model(folder: Path, name: str, net: nn.ModuleDict, data: TrainingSet, budget: Budget, log: Log,

@@ -111,6 +111,13 @@ def test_muon_trains_attention_and_feed_forward_alone() -> None:
         assert not [name for name in names if any(word in name for word in others)]
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_a_warm_up_says_where_a_step_spends_its_time(model: str, tmp_path: Path, log: Log) -> None:
+    run(Workshop(tmp_path, model, CPU, TINY, Clock(), log), ("warm",))
+    profile = (tmp_path / f"profile-{model}.txt").read_text()
+    assert "aten::" in profile and "Self CPU" in profile
+
+
 def test_encoding_stops_when_its_seconds_are_over(log: Log) -> None:
     orders = [Order("unet", 0, start, start + 1, 1) for start in range(3)]
     with chunks(orders, 0) as made:
