@@ -189,7 +189,8 @@ def drawings(found: Found) -> str:
 def tables(found: Mapping[str, Found]) -> dict[str, str]:
     """Every table of the page, by the name that its template calls it."""
     plain: Sequence[tuple[str, Table, str]] = (
-        ("layout", LAYOUT, "layout"), ("transformer_layout", TRANSFORMER_LAYOUT, "storybook_layout"), ("subject", SUBJECT, "subject"), ("subject_sizes", SUBJECT_SIZES, "subject"),
+        ("layout", LAYOUT, "layout"), ("transformer_layout", TRANSFORMER_LAYOUT, "storybook_layout"),
+        ("subject", SUBJECT, "subject"), ("subject_sizes", SUBJECT_SIZES, "subject"),
         ("identity", IDENTITY, "identity"), ("sketch", SKETCH, "sketch"), ("cost", COST, "cost"))
     crossed: Mapping[str, tuple[Callable[[Found], str], str]] = {
         "edit_generated": (lambda rows: edits(rows, "drawn"), "edit"),
