@@ -24,7 +24,7 @@ from .results import Row, mean_row
 from .storybook_layout_methods import MAIN, VARIANTS
 
 MODEL = "transformer"
-LAYOUTS, LAYOUTS_OF_ALL = 200, 8
+LAYOUTS, LAYOUTS_OF_ALL = 200, 6
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
 
