@@ -103,9 +103,9 @@ def records_of(arguments: argparse.Namespace):
 
 def lesson(arguments: argparse.Namespace) -> str:
     """Names what is taught to whom: a state made for another base model or other pictures is not gone on with."""
-    from attention_director.bridge.demo.model import ASSET
+    from attention_director.bridge.demo.file import path_of
 
-    base = Path(arguments.base) if arguments.base else ASSET
+    base = Path(arguments.base) if arguments.base else path_of("UNet")
     with base.open("rb") as file:
         head = file.read(1 << 22)
     data = Path(arguments.data).read_bytes() if arguments.data else f"{arguments.seed}/{arguments.pictures}".encode()
