@@ -8,7 +8,7 @@ from comfy_api.latest import io, ui
 
 from ..bridge.regions.build import build
 from ..bridge.regions.canvas import parse_canvas
-from ..bridge.regions.presets import PAPER, STRONG, RegionOptions, custom_options
+from ..bridge.regions.presets import PAPER, STRONG, RegionOptions, Share, custom_options
 from ..bridge.regions.region import RegionList
 from ..bridge.regions.wired import wired_shapes
 from .schema import CATEGORY, Regions, canvas_size, editor, known, number, percent, prompt, schema, unique_id
@@ -113,7 +113,7 @@ class RegionPrompt(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, clip, text, canvas: str, width: int, height: int, strength: float, preset,
-                unbound_words: str = "everywhere", uncovered: str = "background", text_share: str = "keep",
+                unbound_words: str = "everywhere", uncovered: str = "background", text_share: Share = "keep",
                 regions: RegionList = (), **custom: Any) -> io.NodeOutput:
         drawn = parse_canvas(NODE, canvas, width, height)
         options = chosen_options(preset, custom).with_choices(unbound_words, uncovered, text_share)

@@ -35,17 +35,17 @@ class SmallT5(sd1_clip.SD1ClipModel):
     """The host's T5 alone: Flux's text encoder without the CLIP, whose pooled vector the demo model does not read."""
 
     def __init__(self, device: Any = "cpu", dtype: Any = None, model_options: dict[str, Any] | None = None) -> None:
-        super().__init__(device=device, dtype=dtype, name="t5xxl", model_options=model_options or {},
-                         clip_model=comfy.text_encoders.sd3_clip.T5XXLModel)
+        kind: Any = comfy.text_encoders.sd3_clip.T5XXLModel
+        super().__init__(device=device, dtype=dtype, name="t5xxl", model_options=model_options or {}, clip_model=kind)
 
 
 class SmallT5Tokenizer(sd1_clip.SD1Tokenizer):
     """The stock T5 tokenizer, padded to fewer tokens."""
 
     def __init__(self, embedding_directory: Any = None, tokenizer_data: dict[str, Any] | None = None) -> None:
+        kind: Any = partial(comfy.text_encoders.sd3_clip.T5XXLTokenizer, min_length=T5_TOKENS)
         super().__init__(embedding_directory=embedding_directory, tokenizer_data=tokenizer_data or {},
-                         clip_name="t5xxl",
-                         tokenizer=partial(comfy.text_encoders.sd3_clip.T5XXLTokenizer, min_length=T5_TOKENS))
+                         clip_name="t5xxl", tokenizer=kind)
 
 
 def load_demo_model(choice: str = "UNet") -> tuple[Any, Any, Any]:
@@ -65,7 +65,7 @@ def _configuration(file: DemoFile) -> Any:
         heads = file.fact("model_config")["heads"] if "model_config" in file.facts else HEADS
         extra = {"num_heads": heads, "num_head_channels": -1}
         return type("DemoUnet", (DemoUnet,), {"unet_extra_config": extra})(detect_unet_config(file.weights, prefix))
-    config = model_config_from_unet(file.part(prefix), prefix)
+    config: Any = model_config_from_unet(file.part(prefix), prefix)
     if "shift" in file.facts:  # of the noise levels it was trained with; the host's default is another model's
         config.sampling_settings = config.sampling_settings | {"shift": file.fact("shift")}
     return config

@@ -42,7 +42,7 @@ class FluxFamily:
 
         references = inputs.references if isinstance(network, Flux) else ()  # Chroma takes none
         axis = joint_axis(inputs.text, tokens(inputs.latent), tuple(map(tokens, references)))
-        places = {(layer.stage, layer.block): Place(layer, axis) for layer in _layers(network)}
+        places: dict[Any, Place] = {(layer.stage, layer.block): Place(layer, axis) for layer in _layers(network)}
 
         def where(options: dict[str, Any], count: int) -> Place | None:
             return places.get((options.get("block_type"), options.get("block_index")))

@@ -59,19 +59,18 @@ def build(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Condit
     if not any(strengths):
         return Outputs(model, conditioning, shown, preview)
     joint = family_of(model, node, joint=True).joint
-    if joint:
-        options = options.joint
-    if options.schedule.empty or not any(options.rule.weights.values()):
+    acting = options.joint if joint else options
+    if acting.schedule.empty or not any(acting.rule.weights.values()):
         return Outputs(model, conditioning, shown, preview)
     key = key_of(unique_id, [row.text for row in tag.rows], [(r.phrase, r.strength) for r in regions], masks, strength,
-                 options)
+                 acting)
     method = (JointRegionAttention if joint else RegionAttention)(
-        key, tuple(phrases), masks, strengths, options.rule, options.schedule, label=node, uncovered=strength,
+        key, tuple(phrases), masks, strengths, acting.rule, acting.schedule, label=node, uncovered=strength,
         left_out=len(chosen.placeless), unbound=chosen.unbound)
     directed = install(model, method)
-    if options.reencode:
-        conditioning = reencode(clip, conditioning, tag, phrases, options.reencode == "rest",
-                                options.rule.padding and options.rule.background, node)
+    if acting.reencode:
+        conditioning = reencode(clip, conditioning, tag, phrases, acting.reencode == "rest",
+                                acting.rule.padding and acting.rule.background, node)
     return Outputs(directed, with_key(conditioning, tag, key), shown, preview)
 
 
