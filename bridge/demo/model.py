@@ -66,7 +66,7 @@ def _configuration(file: DemoFile) -> Any:
         extra = {"num_heads": heads, "num_head_channels": -1}
         return type("DemoUnet", (DemoUnet,), {"unet_extra_config": extra})(detect_unet_config(file.weights, prefix))
     config: Any = model_config_from_unet(file.part(prefix), prefix)
-    if "shift" in file.facts:  # of the noise levels it was trained with; the host's default is another model's
+    if "shift" in file.facts:  # of the noise levels it generates best with; the host's default is another model's
         config.sampling_settings = config.sampling_settings | {"shift": file.fact("shift")}
     return config
 

@@ -17,7 +17,7 @@ from world.scene import BACKGROUNDS, CANVAS_PX, COLOURS, SHAPES, Scene, Thing, p
 
 from .cached_cases import WORKER, Cases
 from .layout_methods import VARIANTS
-from .results import Row, mean_row
+from .results import Row, collected, mean_row
 
 LAYOUTS, SEEDS_A_LAYOUT = 200, 2
 
@@ -92,10 +92,5 @@ def run(limit: int | None = None) -> list[Row]:
 
 def rows_of(layouts: Iterable[dict[str, dict[str, list[float]]]]) -> list[Row]:
     """One row a variant over all layouts, each as ``measure_layout`` gives it."""
-    totals: dict[str, dict[str, list[float]]] = {v: defaultdict(list) for v in VARIANTS}
-    for scores in layouts:
-        for variant, values in scores.items():
-            for name, found in values.items():
-                totals[variant][name].extend(found)
     return [mean_row(v, values) | {"seconds": median(values["seconds"]), "pictures": float(len(values["missing"]))}
-            for v, values in totals.items()]
+            for v, values in collected(layouts).items()]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -26,6 +27,16 @@ def machine() -> dict[str, str | int]:
     facts: dict[str, str | int] = {"python": platform.python_version(), "torch": torch.__version__,
                                    "cores": os.cpu_count() or 0, "cpu": name}
     return facts | ({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {})
+
+
+def collected(cases: Iterable[Mapping[str, Mapping[str, Sequence[float]]]]) -> dict[str, dict[str, list[float]]]:
+    """Values of many cases side by side: each case, and the whole, is variant -> metric -> values."""
+    totals: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for case in cases:
+        for variant, values in case.items():
+            for name, found in values.items():
+                totals[variant][name].extend(found)
+    return totals
 
 
 def mean_row(variant: str, values: Mapping[str, Sequence[float]]) -> Row:

@@ -20,7 +20,7 @@ from storybook.scene import CANVAS_PX, DICE, Scene, Thing, place_things
 from world.draw import World, draw
 
 from .cached_cases import WORKER, Cases
-from .results import Row, mean_row
+from .results import Row, collected, mean_row
 from .storybook_layout_methods import MAIN, VARIANTS
 
 MODEL = "transformer"
@@ -130,12 +130,8 @@ def run(limit: int | None = None) -> list[Row]:
 
 def rows_of(layouts: Iterable[dict[str, dict[str, list[float]]]]) -> list[Row]:
     """One row a variant over all layouts. step_ratio: the median over layouts of its step against the plain one's."""
-    totals: dict[str, dict[str, list[float]]] = {v: defaultdict(list) for v in VARIANTS}
-    for scores in layouts:
-        for variant, values in scores.items():
-            for name, found in values.items():
-                totals[variant][name].extend(found)
-            totals[variant]["step_ratio"].append(median(values["a_step"]) / median(scores["unpatched"]["a_step"]))
+    with_ratios = [{variant: values | {"step_ratio": [median(values["a_step"]) / median(scores["unpatched"]["a_step"])]}
+                    for variant, values in scores.items()} for scores in layouts]
     return [mean_row(v, {name: found for name, found in values.items() if name != "a_step"})
             | {"model": MODEL, "step_ratio": median(values["step_ratio"]), "n": float(len(values["missing"]))}
-            for v, values in totals.items()]
+            for v, values in collected(with_ratios).items()]
