@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import comfy.utils
 import torch
 
 from ..errors import DirectorError
 from ..files import ASSETS
+from ..tensor_files import opened
+from ..untrusted import reading
 
 NODE = "AttnDirLoadDemoModel"
 FILES = {"UNet": "tiny_world.safetensors", "transformer": "storybook_transformer.safetensors"}
@@ -72,13 +73,12 @@ def path_of(choice: str) -> Path:
 
 
 def read(path: str) -> DemoFile:
-    """Read a file, matrices in half precision, the token table whole."""
-    stored, facts = comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
-    facts = facts or {}
-    kind = facts.get("model", "unet")
-    weights = unpacked(stored)
-    table, tokens = PREFIXES[kind].table, PREFIXES[kind].tokens
-    weights[table + ".weight"] = token_table(weights.pop(table + ".rows"), weights.pop(table + ".ids"), tokens)
+    """Read a file, matrices in half precision, the token table whole. Raises DirectorError for a broken one."""
+    with reading(NODE, f"{Path(path).name} cannot be read", "install the pack again."), opened(Path(path)) as file:
+        facts, weights = dict(file.metadata), unpacked(file.read())
+        kind = facts.get("model", "unet")
+        table, tokens = PREFIXES[kind].table, PREFIXES[kind].tokens
+        weights[table + ".weight"] = token_table(weights.pop(table + ".rows"), weights.pop(table + ".ids"), tokens)
     return DemoFile(path, kind, weights, facts)
 
 

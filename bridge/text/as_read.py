@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+# Brackets within brackets that are followed: the host's own reading of a prompt ends long after that.
+_MOST_DEPTH = 100
 _SYMBOL = re.compile(r"\\[()]|.", re.DOTALL)
 # Without the commas at its end. Asked for by a lazy run and a look ahead, thousands of commas would take minutes.
 _NAME = re.compile(r"(?:^|(?<=\s))embedding:\s*(?:[^\s<\[]*[^\s<\[,]|,)")
@@ -57,16 +59,16 @@ def spells_weights(text: str) -> bool:
     return any(letter == ":" and i not in read for i, letter in enumerate(text))
 
 
-def _segments(symbols: Sequence[_Symbol]) -> Iterator[Sequence[_Symbol]]:
-    """Stretches of one weight, in order, without what spells it; cut where ComfyUI cuts."""
+def _segments(symbols: Sequence[_Symbol], depth: int = 0) -> Iterator[Sequence[_Symbol]]:
+    """Stretches of one weight, in order, without what spells it; cut where ComfyUI cuts. depth: brackets around."""
     for group in _groups(symbols):
-        if len(group) < 2 or not _is(group[0], "(") or not _is(group[-1], ")"):
+        if depth == _MOST_DEPTH or len(group) < 2 or not _is(group[0], "(") or not _is(group[-1], ")"):
             yield group
             continue
         inside = group[1:-1]
         typed = "".join(symbol.read for symbol in inside)
         colon = typed.rfind(":")
-        yield from _segments(inside[:colon] if colon > 0 and _is_number(typed[colon + 1:]) else inside)
+        yield from _segments(inside[:colon] if colon > 0 and _is_number(typed[colon + 1:]) else inside, depth + 1)
 
 
 def _groups(symbols: Sequence[_Symbol]) -> Iterator[Sequence[_Symbol]]:

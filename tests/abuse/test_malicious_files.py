@@ -171,6 +171,18 @@ def test_a_header_that_lies_is_refused(tmp_path: Path, header: bytes) -> None:
     assert "no safetensors file" in refused(lambda: load_bank(tmp_path / "long.safetensors"))
 
 
+@pytest.mark.parametrize("choice", ["UNet", "transformer"])
+def test_a_demo_model_that_was_cut_off_or_never_fetched_is_refused(tmp_path: Path, choice: str) -> None:
+    """As a broken download leaves it, or a clone without large files."""
+    from attention_director.bridge.demo.file import path_of, read
+
+    whole = path_of(choice).read_bytes()
+    for held in (b"", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", whole[:len(whole) // 2],
+                 framed(b"{}", b"")):
+        (tmp_path / "demo.safetensors").write_bytes(held)
+        assert "install the pack again" in refused(lambda: read(str(tmp_path / "demo.safetensors")))
+
+
 @pytest.mark.parametrize("kind", ["bank", "predictor", "adapter", "pickle"])
 def test_what_was_loaded_does_not_change_with_its_file(tmp_path: Path, kind: str) -> None:
     """Overwritten in place by other bytes, then cut to nothing: a mapped file would now end the process."""

@@ -63,6 +63,12 @@ def prompt(text: str) -> Callable[[], Any]:
     return lambda: tokenised(tiny.clip(), text, "node")
 
 
+def phrase(text: str) -> Callable[[], Any]:
+    from attention_director.bridge.text.words import phrase_without_clip
+
+    return lambda: phrase_without_clip(text)
+
+
 def windows(text: str) -> Callable[[], Any]:
     from attention_director.bridge.edit.lists import read_windows
 
@@ -77,6 +83,7 @@ SLOW: dict[str, Callable[[], Callable[[], Any]]] = {
     "an endless outline": lambda: canvas(polygons=[scribble(50_000)]),
     "wide strokes": lambda: canvas(strokes=[{"width": 2.0, "points": scribble(50_000)}]),
     "commas": lambda: prompt("embedding:" + "," * 49_000 + "x"), "brackets": lambda: prompt("(" * 49_000),
+    "brackets of a phrase": lambda: phrase("(" * 24_000 + "a" + ")" * 24_000),
     "letters": lambda: prompt("a" * 49_000), "marks": lambda: prompt("e\u0301" * 24_000),
     "words that a tokenizer changes": lambda: prompt("\u0130" + "a b c d " * 570),
     "digits": lambda: windows("hat: " + "1" * 49_000 + "x"), "colons": lambda: windows("hat" + ": " * 24_000)}
