@@ -25,15 +25,14 @@ from workflow_edit import (
 )
 
 
-class Named(NamedTuple):
-    """name: of the workflow, behind the family; number: of its saved pictures; demo: of the one it is made from."""
+class Controlled(NamedTuple):
+    """starter: of the workflow, behind the family; example: the one it is made from."""
 
-    name: str
-    number: str
-    demo: str
+    starter: str
+    example: str
 
 
-NAME = Named("Shared Subject with a control net", "19", "13")
+CONTROLLED = Controlled("Shared Subject with a control net", "Shared Subject - a story of four scenes")
 SKETCH, LOADER, APPLY = 20, 21, 22
 ROOM = 400  # what a node of its own needs to the left of the sampler
 NOTE = ("Every scene takes the pose of the drawing, by a control net for scribbles or lines of yours: choose it in "
@@ -59,8 +58,6 @@ def with_control_net(demo: Workflow) -> Workflow:
     set_widget(subject, "variety", 0.7)
     for note in of_type(workflow, "MarkdownNote"):
         note["widgets_values"] = [NOTE]
-    for save in of_type(workflow, "SaveImage"):
-        save["widgets_values"] = [f"attention_director/{NAME.number}"]
     return workflow
 
 

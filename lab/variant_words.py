@@ -1,8 +1,7 @@
 """What starters say instead of the demo world's words.
 
-The demo model knows coloured shapes and creatures; a checkpoint draws photographs. Keys are the numbers of the
-demos. Replaced are whole strings or parts of them, longest first, in prompts, phrases, drawn regions and notes
-alike.
+The demo model knows coloured shapes and creatures; a checkpoint draws photographs. Keys are the starters' names.
+Replaced are whole strings or parts of them, longest first, in prompts, phrases, drawn regions and notes alike.
 """
 
 from __future__ import annotations
@@ -17,33 +16,41 @@ SCENES = {"a creature": "a watercolour of a red fox", "creature": "red fox", "on
 SMALL_MODEL = {" *variety* is 0, and sharing and injection begin late here, which suits the small demo model; the "
                "node's own defaults are the paper's.": ""}
 WORDS: dict[str, dict[str, str]] = {
-    "01": FOX | {"\n\nSwap *Load Demo Model* for *Load Checkpoint* when you know what you want: its outputs stand in "
-                 "the same order.": ""},
-    "06": {"a red circle on a white background": "a photo of a red fox in the snow",
-           "a blue circle on a white background": "a photo of a white fox in the snow",
-           "a red star on a white background": "a photo of a red cat in the snow", "circle\nstar": "fox\ncat"},
-    "10": FOX | {"background": "wooden table"},
-    "13": SCENES | SMALL_MODEL | {"the creature": "the fox"},
-    "14": SCENES | SMALL_MODEL | {"on a beige background": "on a beach", "on a grey background": "in a forest"},
-    "16": {"a red circle and a blue square on a white background":
-           "a photo of a red ball beside a blue box on a table"},
-    "17": {"Goes on training a predictor, here for 20 steps on one picture to show the wiring. For your own model: "
-           "take Load Guidance Predictor away, give a few hundred pictures with their texts (the core's dataset "
-           "loaders), and 3000 steps.": "A few hundred pictures will do. Interrupting keeps what is trained so far."},
-    "19": SCENES | SMALL_MODEL,
-    "20": {"a creature and a green triangle on a black background": "a photo of a woman and a green parrot in a garden",
-           "creature": "woman"},
+    "Region Prompt": FOX | {
+        "\n\nSwap *Load Demo Model* for *Load Checkpoint* when you know what you want: its outputs stand in the same "
+        "order.": ""},
+    "Attention Edit": {
+        "a red circle on a white background": "a photo of a red fox in the snow",
+        "a blue circle on a white background": "a photo of a white fox in the snow",
+        "a red star on a white background": "a photo of a red cat in the snow", "circle\nstar": "fox\ncat"},
+    "Attention Readout": FOX | {"background": "wooden table"},
+    "Shared Subject": SCENES | SMALL_MODEL | {"the creature": "the fox"},
+    "Shared Subject in a new scene": SCENES | SMALL_MODEL | {
+        "on a beige background": "on a beach", "on a grey background": "in a forest"},
+    "Shared Subject with a control net": SCENES | SMALL_MODEL,
+    "Sketch Guidance": {
+        "a red circle and a blue square on a white background": "a photo of a red ball beside a blue box on a table"},
+    "Train Guidance Predictor": {
+        "Goes on training a predictor, here for 20 steps on one picture to show the wiring. For your own model: take "
+        "Load Guidance Predictor away, give a few hundred pictures with their texts (the core's dataset loaders), and "
+        "3000 steps.": "A few hundred pictures will do. Interrupting keeps what is trained so far."},
+    "Identity Inject": {
+        "a creature and a green triangle on a black background": "a photo of a woman and a green parrot in a garden",
+        "creature": "woman"},
 }
-PORTRAITS = (" Choose FastComposer's adapter in Load Identity Adapter (its own terms apply), and wire portraits of "
-             "people who agreed to it, in your own Load Image, in place of the examples.")
 # A sentence that a starter's note adds.
 ADVICE = {
-    "09": " Put your own Load Image in place of the example, and its caption in place of that text.",
-    "13": " Four pictures are generated at once: if memory is short, use *{family} - Shared Subject in a new "
-          "scene*.",
-    "16": " A predictor belongs to one model: make yours with *{family} - Train Guidance "
-          "Predictor*, then choose it in Load Guidance Predictor.",
-    "17": " Put pictures and their texts (one .txt beside each) into a folder within ComfyUI's input folder and choose "
-          "it. 3000 steps want a GPU.",
-    "20": PORTRAITS,
+    "Attention Edit of a real picture":
+        " Put your own Load Image in place of the example, and its caption in place of that text.",
+    "Shared Subject":
+        " Four pictures are generated at once: if memory is short, use *{family} - Shared Subject in a new scene*.",
+    "Sketch Guidance":
+        " A predictor belongs to one model: make yours with *{family} - Train Guidance Predictor*, then choose it in "
+        "Load Guidance Predictor.",
+    "Train Guidance Predictor":
+        " Put pictures and their texts (one .txt beside each) into a folder within ComfyUI's input folder and choose "
+        "it. 3000 steps want a GPU.",
+    "Identity Inject":
+        " Choose FastComposer's adapter in Load Identity Adapter (its own terms apply), and wire portraits of people "
+        "who agreed to it, in your own Load Image, in place of the examples.",
 }

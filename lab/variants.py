@@ -1,9 +1,9 @@
 """Starters: example workflows for a model of one's own, one a family and method, named by the family first.
 
-`python3 lab/run.py variants` writes them again; those for transformers are in starters.py. Those for Stable Diffusion
-1.5 and, where weights for it exist, SDXL are derived here from a demo workflow: same wires, with Load Checkpoint in
-place of the demo model, sizes and sampling that suit the family, and other words. A test compares the committed files
-with what is derived.
+`python3 lab/run.py variants` numbers the examples and writes the starters again; those for transformers are in
+starters.py. Those for SDXL and Stable Diffusion 1.5 are derived here from an example: same wires, with Load Checkpoint
+in place of the demo model, sizes and sampling that suit the family, and other words. A test compares the committed
+files with what is derived.
 """
 
 from __future__ import annotations
@@ -17,23 +17,27 @@ from pathlib import Path
 from typing import Any
 
 from starters import starters
-from variant_control import NAME as CONTROLLED
-from variant_control import with_control_net
+from templates import FOLDER, example, renumber
+from variant_control import CONTROLLED, with_control_net
 from variant_pictures import mark
 from variant_words import ADVICE, CHECKED, WORDS
 from workflow_edit import Node, Workflow, add, connect, field, of_type, remove, socket, targets
 
-FOLDER = Path(__file__).resolve().parent.parent / "workflows"
-TRANSFORMER = FOLDER / "04 Region Prompt - on a transformer.json"
+TRANSFORMER = "Region Prompt - on a transformer"
 LOADER = "CheckpointLoaderSimple"
 CHECKPOINT = "your-checkpoint.safetensors"
 DEMO_SIDE = 128
-# The demos that starters are made from, by number, and what a starter's name says behind its family: one a method,
-# and those that make a file another one needs. The editor lists every workflow as a card, so few are better.
-STARTERS = {"01": "Region Prompt", "06": "Attention Edit", "09": "Attention Edit of a real picture",
-            "10": "Attention Readout", "13": "Shared Subject", "14": "Shared Subject in a new scene",
-            "16": "Sketch Guidance", "17": "Train Guidance Predictor", "20": "Identity Inject",
-            CONTROLLED.number: CONTROLLED.name}
+# The examples that starters are made from, and what a starter's name says behind its family: one a method, and those
+# that make a file another one needs. The editor lists every workflow as a card, so few are better.
+STARTERS = {"Region Prompt - two boxes": "Region Prompt",
+            "Attention Edit - swap a word": "Attention Edit",
+            "Attention Edit - a real picture": "Attention Edit of a real picture",
+            "Attention Readout - heat maps": "Attention Readout",
+            "Shared Subject - a story of four scenes": "Shared Subject",
+            "Shared Subject - the hero in a new scene": "Shared Subject in a new scene",
+            "Sketch Guidance - follow a drawing": "Sketch Guidance",
+            "Sketch Guidance - train a predictor": "Train Guidance Predictor",
+            "Identity Inject - one subject": "Identity Inject"}
 # Widgets in pixels of the drawn picture: node type -> places in widgets_values.
 PIXELS = {"EmptyLatentImage": (0, 1), "RegionPrompt": (2, 3), "AttnDirSketch": (1, 2, 3)}
 
@@ -55,26 +59,20 @@ class Family:
     steps: int
 
 
-FAMILIES = (Family("sd15", "SD1.5", "a Stable Diffusion 1.5", 512, 7.0, 25),
-            Family("sdxl", "SDXL", "an SDXL", 1024, 6.0, 30))
+SD15 = Family("sd15", "SD1.5", "a Stable Diffusion 1.5", 512, 7.0, 25)
+SDXL = Family("sdxl", "SDXL", "an SDXL", 1024, 6.0, 30)
+FAMILIES = (SD15, SDXL)
+# Starters that are not for SDXL alone; adapters for identities exist for Stable Diffusion 1.5 only.
+FAMILIES_OF = {"Region Prompt": FAMILIES, "Identity Inject": (SD15,)}
+ALSO_SD15 = " With one for Stable Diffusion 1.5, set every *width* and *height* to 512."
 
 
-def demos() -> list[Path]:
-    """The workflows that starters are made from."""
-    return sorted(path for path in FOLDER.glob("*.json") if path.stem[:2] in STARTERS)
+def families_of(starter: str) -> tuple[Family, ...]:
+    return FAMILIES_OF.get(starter, (SDXL,))
 
 
-def families_of(demo: Workflow) -> tuple[Family, ...]:
-    """Whom a variant is for: adapters for identities exist for Stable Diffusion 1.5 alone."""
-    return FAMILIES[:1] if of_type(demo, "AttnDirLoadAdapter") else FAMILIES
-
-
-def starter_name(family: str, number: str) -> str:
-    return f"{family} - {STARTERS[number]}"
-
-
-def derive(number: str, demo: Workflow, family: Family) -> Workflow:
-    """The variant of the workflow of this number; the demo is not changed."""
+def derive(starter: str, demo: Workflow, family: Family) -> Workflow:
+    """The starter of this name; the demo is not changed."""
     workflow = copy.deepcopy(demo)
     for loader in of_type(workflow, "AttnDirLoadDemoModel"):
         swap_loader(loader)
@@ -84,9 +82,11 @@ def derive(number: str, demo: Workflow, family: Family) -> Workflow:
     for node in workflow["nodes"]:
         if node.get("widgets_values") and node["type"] != "AttnDirExampleImage":  # its value names a file
             fit(node, family)
-            node["widgets_values"] = [own_files(reworded(value, WORDS.get(number, {})), number, family)
+            node["widgets_values"] = [own_files(reworded(value, WORDS.get(starter, {})), starter, family)
                                       for value in node["widgets_values"]]
-    advice = ADVICE.get(number, "").format(family=family.label)
+    advice = ADVICE.get(starter, "").format(family=family.label)
+    if SD15 not in families_of(starter):
+        advice = ALSO_SD15 + advice
     for note in of_type(workflow, "MarkdownNote"):
         note["widgets_values"] = [note_of(family, advice, note["widgets_values"][0])]
     return workflow
@@ -121,11 +121,12 @@ def reworded(value: Any, words: dict[str, str]) -> Any:
     return re.sub("|".join(map(re.escape, longest)), lambda found: words[found.group()], value)
 
 
-def own_files(value: Any, number: str, family: Family) -> Any:
+def own_files(value: Any, starter: str, family: Family) -> Any:
     """File names a variant must not share with its demo: saved pictures, banks, predictors and adapters."""
     if not isinstance(value, str):
         return value
-    value = value.replace(f"attention_director/{number}", f"attention_director/{number}-{family.key}")
+    name = f"{family.key}-{starter.lower().replace(' ', '-')}"
+    value = re.sub(r"^attention_director/\d\d", f"attention_director/{name}", value)
     value = value.replace("subject_banks/hero", f"subject_banks/hero_{family.key}")
     value = value.replace("guidance_predictors/mine", f"guidance_predictors/mine_{family.key}")
     value = value.replace("demo_edges.safetensors", f"mine_{family.key}_00001_.safetensors")
@@ -135,15 +136,15 @@ def own_files(value: Any, number: str, family: Family) -> Any:
 
 def enlarge_examples(workflow: Workflow, family: Family) -> None:
     """An example picture has the demo's size; a checkpoint wants its own."""
-    for example in of_type(workflow, "AttnDirExampleImage"):
-        fed = targets(workflow, example["id"], 0)
+    for picture in of_type(workflow, "AttnDirExampleImage"):
+        fed = targets(workflow, picture["id"], 0)
         number = max(node["id"] for node in workflow["nodes"] if node["type"] != "MarkdownNote") + 1
-        add(workflow, number, "ImageScale", (example["pos"][0], example["pos"][1] + 242), (270, 130),
+        add(workflow, number, "ImageScale", (picture["pos"][0], picture["pos"][1] + 242), (270, 130),
             [socket("image", "IMAGE"), field("upscale_method"), field("width", "INT"), field("height", "INT"),
              field("crop")], [("IMAGE", "IMAGE")], ["lanczos", family.side, family.side, "center"])
         for node, name in fed:
             connect(workflow, number, 0, node, name)
-        connect(workflow, example["id"], 0, number, "image")
+        connect(workflow, picture["id"], 0, number, "image")
 
 
 def train_on_a_folder(workflow: Workflow) -> None:
@@ -167,17 +168,19 @@ def note_of(family: Family, advice: str, said: str) -> str:
 
 def variants() -> Iterator[tuple[str, Workflow, Path, str]]:
     """(name, workflow, the demo's thumbnail, mark on it) of every starter."""
-    for path in demos():
+    for name, starter in STARTERS.items():
+        path = example(name)
         demo = json.loads(path.read_text(encoding="utf-8"))
-        sources = [(path.stem[:2], demo, "")]
-        if path.stem[:2] == CONTROLLED.demo:
-            sources.append((CONTROLLED.number, with_control_net(demo), " + ControlNet"))
-        for number, source, more in sources:
-            for family in families_of(source):
-                yield (starter_name(family.label, number), derive(number, source, family), path.with_suffix(".jpg"),
+        sources = [(starter, demo, "")]
+        if name == CONTROLLED.example:
+            sources.append((CONTROLLED.starter, with_control_net(demo), " + ControlNet"))
+        for made, source, more in sources:
+            for family in families_of(made):
+                yield (f"{family.label} - {made}", derive(made, source, family), path.with_suffix(".jpg"),
                        family.label + more)
-    for name, workflow, words in starters(json.loads(TRANSFORMER.read_text(encoding="utf-8"))):
-        yield name, workflow, TRANSFORMER.with_suffix(".jpg"), words
+    path = example(TRANSFORMER)
+    for name, workflow, words in starters(json.loads(path.read_text(encoding="utf-8"))):
+        yield name, workflow, path.with_suffix(".jpg"), words
 
 
 def text_of(workflow: Workflow) -> str:
@@ -185,6 +188,7 @@ def text_of(workflow: Workflow) -> str:
 
 
 def main() -> None:
+    renumber()
     kept = set()
     for name, workflow, thumbnail, words in variants():
         (FOLDER / f"{name}.json").write_text(text_of(workflow), encoding="utf-8")

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from templates import example
+
 ROOT = Path(__file__).resolve().parents[2]
 ARGUMENTS = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
              "--disable-component-update", "--disable-sync"]
@@ -119,7 +121,7 @@ class Editor:
     def demo(self, canvas: str = "", steps: int = 2, seed: int = 0) -> None:
         """The first example with this drawing and so few steps; without a seed never from the host's cache."""
         self.seed += 1
-        path = ROOT / "workflows" / "01 Region Prompt - two boxes.json"
+        path = example("Region Prompt - two boxes")
         graph = json.loads(path.read_text(encoding="utf-8"))
         for node in graph["nodes"]:
             values = node.get("widgets_values")

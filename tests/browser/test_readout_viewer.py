@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from editor import ROOT, Editor
+from editor import Editor
+from templates import example
 
 VIEW = "[data-attention-director=readout]"
 READOUT = "const node = app.graph.nodes.find((n) => n.type === 'AttnDirReadout');"
@@ -41,7 +42,7 @@ def look(editor: Editor) -> None:
 
 def heat_maps(editor: Editor) -> None:
     """The example of heat maps in two steps, not yet run."""
-    graph = json.loads((ROOT / "workflows" / "10 Attention Readout - heat maps.json").read_text(encoding="utf-8"))
+    graph = json.loads(example("Attention Readout - heat maps").read_text(encoding="utf-8"))
     editor.seed += 1
     for node in graph["nodes"]:
         if node["type"] == "KSampler":

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from editor import FIND, PAD, ROOT, Editor
+from editor import FIND, PAD, Editor
 from PIL import Image, ImageDraw
+from templates import example
 
-DETECTOR = ROOT / "workflows" / "02 Region Prompt - boxes of a detector.json"
-MASKS = ROOT / "workflows" / "03 Region Prompt - masks.json"
+DETECTOR = example("Region Prompt - boxes of a detector")
+MASKS = example("Region Prompt - masks")
 LINKED = f"() => {{ {FIND} return node.inputs.find((i) => i.name === 'regions').link != null; }}"
 ROW = ".ad-row:has(button:text('Copy wired regions here'))"
 MASK_FILES = "input[type=file][multiple]"

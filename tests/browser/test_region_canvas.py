@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from editor import FIND, PAD, ROOT, TWO, Editor
+from editor import FIND, PAD, TWO, Editor
 from PIL import Image
+from templates import example
 from world.oracle import LayoutScores, layout_scores, look
 
 EVIL = '<img src=x onerror="window.hurt=true">'
@@ -178,7 +179,7 @@ def test_a_picture_behind_the_regions_stays_out_of_the_prompt(renderer: Editor, 
 
 def test_a_new_thing_of_an_edit_gets_its_box(renderer: Editor) -> None:
     """Behind Attention Edit the canvas shows source and target, and binds what only the target says."""
-    renderer.load(ROOT / "workflows" / "11 Attention Edit - a new thing in its place.json")
+    renderer.load(example("Attention Edit - a new thing in its place"))
     words = renderer.find(".ad-words").inner_text().split()
     assert words.count("green") == 2 and words.count("yellow") == 1
     assert renderer.find(".ad-region.ad-stale").count() == 0

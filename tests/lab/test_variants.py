@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from templates import FOLDER, METHODS, example, examples, numbered, split
 from variant_words import ADVICE, WORDS
-from variants import CONTROLLED, FAMILIES, FOLDER, LOADER, STARTERS, demos, starter_name, text_of, variants
+from variants import CONTROLLED, FAMILIES, LOADER, STARTERS, families_of, text_of, variants
 
 AGAIN = "stale: python3 lab/run.py variants writes the starters again"
-CARDS = 45  # that the editor's list of templates stays below
+CARDS = 45  # the most in the editor's list of templates
 TWINS = {name: (workflow, thumbnail, words) for name, workflow, thumbnail, words in variants()}
 
 
@@ -39,15 +40,15 @@ def test_a_twin_carries_its_demos_picture_with_a_mark(name: str) -> None:
     assert derived.shape == found.shape == demo.shape
     assert np.abs(derived - found).mean() < 2, AGAIN
     height, width = demo.shape[:2]
-    corner = np.s_[-24:, -48:]
-    assert np.abs(found - demo)[corner].mean() > 30, "the mark is seen"
+    middle = np.s_[round(0.8 * height):round(0.88 * height), width // 2 - 20:width // 2 + 20]
+    assert np.abs(found - demo)[middle].mean() > 30, "the mark is seen"
+    assert np.abs(found - demo)[round(0.9 * height):].mean() < 4, "and no card cuts it off"
     assert np.abs(found - demo)[:height // 2, :width // 2].mean() < 4, "the rest is the demo's"
 
 
 def test_every_starter_is_there_and_every_other_workflow_is_a_demo() -> None:
-    no_sdxl = "Identity Inject"  # no adapter for it exists
-    expected = {starter_name(family.label, number) for number, name in STARTERS.items() for family in FAMILIES
-                if not (family.key == "sdxl" and name == no_sdxl)}
+    expected = {f"{family.label} - {starter}" for starter in (*STARTERS.values(), CONTROLLED.starter)
+                for family in families_of(starter)}
     texts = {path.stem: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.json")}
     assert {stem for stem, text in texts.items() if LOADER in text} == expected
     assert {stem for stem, text in texts.items() if "AttnDirLoadDemoModel" in text} == set(texts) - set(TWINS)
@@ -55,14 +56,27 @@ def test_every_starter_is_there_and_every_other_workflow_is_a_demo() -> None:
 
 
 def test_the_list_of_templates_stays_short() -> None:
-    assert len(list(FOLDER.glob("*.json"))) < CARDS
+    assert len(list(FOLDER.glob("*.json"))) <= CARDS
+
+
+def test_examples_are_numbered_by_method_without_gaps() -> None:
+    stems = [path.stem for path in examples()]
+    assert numbered(stems) == {stem: stem for stem in stems}, AGAIN
+    assert {split(stem)[1].partition(" - ")[0] for stem in stems} == set(METHODS), "each method has one"
+
+
+def test_a_new_example_takes_its_place_and_the_others_move_on() -> None:
+    assert numbered(["01 Region Prompt - a", "2 Sketch Guidance - b", "99 Region Prompt - c"]) == {
+        "01 Region Prompt - a": "01 Region Prompt - a", "99 Region Prompt - c": "02 Region Prompt - c",
+        "2 Sketch Guidance - b": "03 Sketch Guidance - b"}
+    with pytest.raises(ValueError, match="Nobody's"):
+        numbered(["01 Nobody's Method - a"])
 
 
 def test_no_word_to_replace_has_left_the_demos() -> None:
-    texts = {path.name[:2]: "\0".join(value for node in json.loads(path.read_text(encoding="utf-8"))["nodes"]
-                                      for value in node.get("widgets_values") or () if isinstance(value, str))
-             for path in demos()}
-    texts[CONTROLLED.number] = texts[CONTROLLED.demo]
+    texts = {starter: "\0".join(value for node in json.loads(example(name).read_text(encoding="utf-8"))["nodes"]
+                                for value in node.get("widgets_values") or () if isinstance(value, str))
+             for name, starter in (*STARTERS.items(), (CONTROLLED.example, CONTROLLED.starter))}
     assert set(WORDS) | set(ADVICE) <= set(texts)
     words = {word for replaced in WORDS.values() for word in replaced}
     unused = {word for word in words if not any(word in texts[key] for key in WORDS if word in WORDS[key])}
@@ -115,10 +129,10 @@ def test_no_node_stands_on_another(name: str) -> None:
 def test_the_demo_is_not_changed_by_deriving() -> None:
     from variants import derive
 
-    for path in demos():
-        demo = json.loads(path.read_text(encoding="utf-8"))
-        derive(path.stem, demo, FAMILIES[0])
-        assert demo == json.loads(path.read_text(encoding="utf-8"))
+    for name, starter in STARTERS.items():
+        demo = json.loads(example(name).read_text(encoding="utf-8"))
+        derive(starter, demo, FAMILIES[0])
+        assert demo == json.loads(example(name).read_text(encoding="utf-8"))
 
 
 def test_a_file_of_a_twin_has_a_name_of_its_own() -> None:
