@@ -1,4 +1,4 @@
-"""The front door: python3 lab/run.py demo | test | serve | bench | train | variants. Standard library only.
+"""The front door: python3 lab/run.py demo | test | serve | bench | train | variants | cards. Standard library only.
 
 The first call makes one environment in the user's cache, with the real host in it; later calls start
 at once. Settings of pip (PIP_* variables, pip.conf) hold here as everywhere: an extra index with CPU
@@ -175,7 +175,7 @@ def run_tests(python: Path, comfyui: Path, extra: list[str], variables: dict[str
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python3 lab/run.py", description=__doc__)
-    parser.add_argument("command", choices=["demo", "test", "serve", "bench", "train", "variants"])
+    parser.add_argument("command", choices=["demo", "test", "serve", "bench", "train", "variants", "cards"])
     command, extra = parser.parse_known_args()
     if sys.version_info < (3, 10):  # noqa: UP036  (any Python may start this file)
         raise SystemExit("Attention Director needs Python 3.10 or newer")

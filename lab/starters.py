@@ -1,6 +1,6 @@
 """Starters for transformers: Region Prompt between the loaders and the sampler of ComfyUI's own template.
 
-Each is derived from the demo on a transformer and keeps its boxes. The loaders, files, size, sampler, steps, cfg and
+Each is derived from the demo of two boxes and keeps them. The loaders, files, size, sampler, steps, cfg and
 shift are those of the template that `template` names (comfyui-workflow-templates-json 0.1.27); Region Prompt stands
 where the template has CLIP Text Encode.
 """
@@ -105,7 +105,7 @@ COLUMNS = (("MarkdownNote",),
 
 
 def starters(demo: Workflow) -> Iterator[tuple[str, Workflow, str]]:
-    """(name, workflow, mark on its thumbnail) of each, from the demo on a transformer."""
+    """(name, workflow, mark on its thumbnail) of each, from the demo of two boxes."""
     for starter in STARTERS:
         yield f"{starter.label} - {METHOD}", derive(demo, starter), starter.label
 

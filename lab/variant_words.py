@@ -1,29 +1,29 @@
 """What starters say instead of the demo world's words.
 
-The demo model knows coloured shapes and creatures; a checkpoint draws photographs. Keys are the starters' names.
+The demo models know few things; a checkpoint draws photographs. Keys are the starters' names.
 Replaced are whole strings or parts of them, longest first, in prompts, phrases, drawn regions and notes alike.
 """
 
 from __future__ import annotations
 
 CHECKED = "Wiring checked on tiny random models; not yet verified on real weights."
-FOX = {"a red circle and a blue square on a white background":
-       "a photo of a red fox beside a blue vase on a wooden table",
-       "red circle": "red fox", "blue square": "blue vase"}
 SCENES = {"a creature": "a watercolour of a red fox", "creature": "red fox", "on a white background": "on a sofa",
           "on a beige background": "with a red umbrella in the rain",
           "on a grey background": "beside a blue bicycle in a street", "on a black background": "in the snow at night"}
 SMALL_MODEL = {" *variety* is 0, and sharing and injection begin late here, which suits the small demo model; the "
                "node's own defaults are the paper's.": ""}
 WORDS: dict[str, dict[str, str]] = {
-    "Region Prompt": FOX | {
-        "\n\nSwap *Load Demo Model* for *Load Checkpoint* when you know what you want: its outputs stand in the same "
-        "order.": ""},
+    "Region Prompt": {
+        "a fox and a red balloon on a beach": "a photo of a fox and a red balloon on a beach",
+        "\n\nThe demo model is a small transformer, built as Flux is. For a model of yours, open the workflow that begins "
+        "with its name: the same node, the same boxes.": ""},
     "Attention Edit": {
         "a red circle on a white background": "a photo of a red fox in the snow",
         "a blue circle on a white background": "a photo of a white fox in the snow",
         "a red star on a white background": "a photo of a red cat in the snow", "circle\nstar": "fox\ncat"},
-    "Attention Readout": FOX | {"background": "wooden table"},
+    "Attention Readout": {
+        "a cat and a red car on a beach": "a photo of a cat and a red car on a beach",
+        " On a transformer, the maps come from the layers where text and picture are one sequence.": ""},
     "Shared Subject": SCENES | SMALL_MODEL | {"the creature": "the fox"},
     "Shared Subject in a new scene": SCENES | SMALL_MODEL | {
         "on a beige background": "on a beach", "on a grey background": "in a forest"},

@@ -23,13 +23,13 @@ from variant_pictures import mark
 from variant_words import ADVICE, CHECKED, WORDS
 from workflow_edit import Node, Workflow, add, connect, field, of_type, remove, socket, targets
 
-TRANSFORMER = "Region Prompt - on a transformer"
 LOADER = "CheckpointLoaderSimple"
 CHECKPOINT = "your-checkpoint.safetensors"
-DEMO_SIDE = 128
+DEMO_SIDES = {"UNet": 128, "transformer": 256}  # pixels of a demo model's square picture
 # The examples that starters are made from, and what a starter's name says behind its family: one a method, and those
 # that make a file another one needs. The editor lists every workflow as a card, so few are better.
-STARTERS = {"Region Prompt - two boxes": "Region Prompt",
+TWO_BOXES = "Region Prompt - two boxes"
+STARTERS = {TWO_BOXES: "Region Prompt",
             "Attention Edit - swap a word": "Attention Edit",
             "Attention Edit - a real picture": "Attention Edit of a real picture",
             "Attention Readout - heat maps": "Attention Readout",
@@ -74,14 +74,15 @@ def families_of(starter: str) -> tuple[Family, ...]:
 def derive(starter: str, demo: Workflow, family: Family) -> Workflow:
     """The starter of this name; the demo is not changed."""
     workflow = copy.deepcopy(demo)
-    for loader in of_type(workflow, "AttnDirLoadDemoModel"):
-        swap_loader(loader)
+    (loader,) = of_type(workflow, "AttnDirLoadDemoModel")
+    larger = family.side // DEMO_SIDES[(loader.get("widgets_values") or ["UNet"])[0]]
+    swap_loader(loader)
     if of_type(workflow, "AttnDirTrainPredictor"):
         train_on_a_folder(workflow)
     enlarge_examples(workflow, family)
     for node in workflow["nodes"]:
         if node.get("widgets_values") and node["type"] != "AttnDirExampleImage":  # its value names a file
-            fit(node, family)
+            fit(node, family, larger)
             node["widgets_values"] = [own_files(reworded(value, WORDS.get(starter, {})), starter, family)
                                       for value in node["widgets_values"]]
     advice = ADVICE.get(starter, "").format(family=family.label)
@@ -98,15 +99,16 @@ def swap_loader(node: Node) -> None:
              "properties": {"Node name for S&R": LOADER}}
 
 
-def fit(node: Node, family: Family) -> None:
-    """Sizes and sampling of one node."""
+def fit(node: Node, family: Family, larger: int) -> None:
+    """Sizes and sampling of one node. larger: how many times the demo's side is that of the family's pictures."""
     values = node["widgets_values"]
     for place in PIXELS.get(node["type"], ()):
-        values[place] *= family.side // DEMO_SIDE
+        values[place] *= larger
     for place, (ours, papers) in PUBLISHED.get(node["type"], {}).items():
         values[place] = papers if values[place] == ours else values[place]
     if node["type"] == "KSampler":
         values[2], values[3] = family.steps, family.cfg
+        values[4:6] = ["dpmpp_2m", "karras"] if values[4] == "euler" else values[4:6]
     if node["type"] == "CLIPTextEncode":
         values[0] = values[0] or "blurry"
     if node["type"] == "AttnDirInversion":
@@ -178,7 +180,7 @@ def variants() -> Iterator[tuple[str, Workflow, Path, str]]:
             for family in families_of(made):
                 yield (f"{family.label} - {made}", derive(made, source, family), path.with_suffix(".jpg"),
                        family.label + more)
-    path = example(TRANSFORMER)
+    path = example(TWO_BOXES)
     for name, workflow, words in starters(json.loads(path.read_text(encoding="utf-8"))):
         yield name, workflow, path.with_suffix(".jpg"), words
 

@@ -78,7 +78,7 @@ def test_a_phrase_under_the_mouse_and_each_step_have_their_own_map(renderer: Edi
     assert renderer.page.locator(f"{VIEW} .ad-item").count() == 0
     sent = run(renderer)
     items = renderer.page.locator(f"{VIEW} .ad-item")
-    assert items.all_inner_texts() == sent["heat"]["phrases"] == ["red circle", "blue square", "background"]
+    assert items.all_inner_texts() == sent["heat"]["phrases"] == ["cat", "red car", "beach"]
     first = pixels(renderer)
     items.nth(1).hover()
     second = pixels(renderer)

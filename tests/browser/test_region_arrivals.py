@@ -78,8 +78,8 @@ def test_boxes_on_the_wire_are_seen_before_a_run_and_copied_in_one_step(renderer
     row.locator("button").click()
     renderer.frame()
     found = renderer.regions()
-    assert [region["phrase"] for region in found] == ["yellow star", "green triangle", "purple circle"]
-    assert found[0]["boxes"][0] == pytest.approx([10 / 128, 10 / 128, 58 / 128, 58 / 128], abs=1e-4)
+    assert [region["phrase"] for region in found] == ["rocket", "robot", "yellow star"]
+    assert found[0]["boxes"][0] == pytest.approx([12 / 256, 24 / 256, 104 / 256, 156 / 256], abs=1e-4)
     assert not renderer.page.evaluate(LINKED), "none counts twice"
     assert not row.is_visible()
     renderer.find(".ad-words").focus()
@@ -90,15 +90,15 @@ def test_boxes_on_the_wire_are_seen_before_a_run_and_copied_in_one_step(renderer
 
 
 def test_boxes_of_the_hosts_editor_land_where_they_were_drawn(renderer: Editor) -> None:
-    """It measures on 1024 x 1024, the node here on 128 x 128; before the run and in it, by the output without words."""
+    """It measures on 1024 x 1024, the node here on 256 x 256; before the run and in it, by the output without words."""
     renderer.load(DETECTOR)
     renderer.page.evaluate("""() => {
         const at = app.graph.nodes.find((n) => n.type === "AttnDirRegionsFromBoxes");
         const drawn = LiteGraph.createNode("CreateBoundingBoxes");
         app.graph.add(drawn);
         drawn.widgets.find((w) => w.name === "editor_state").value = [
-            { x: 96, y: 128, width: 320, height: 320, metadata: { type: "obj", desc: "yellow star" } },
-            { x: 512, y: 512, width: 416, height: 416, metadata: { type: "obj", desc: "purple circle" } }];
+            { x: 96, y: 128, width: 320, height: 320, metadata: { type: "obj", desc: "robot" } },
+            { x: 512, y: 512, width: 416, height: 416, metadata: { type: "obj", desc: "yellow star" } }];
         drawn.connect(1, at, at.inputs.findIndex((i) => i.name === "bboxes"));
         app.extensionManager.workflow.activeWorkflow.changeTracker.captureCanvasState();
     }""")
@@ -107,9 +107,9 @@ def test_boxes_of_the_hosts_editor_land_where_they_were_drawn(renderer: Editor) 
     assert renderer.queue() == "execution_success"
     row.locator("button").click()
     renderer.frame()
-    star, circle = renderer.regions()
-    assert (star["phrase"], circle["phrase"]) == ("yellow star", "purple circle")
-    assert star["boxes"][0] == pytest.approx([96 / 1024, 128 / 1024, 416 / 1024, 448 / 1024], abs=1e-3)
+    robot, star = renderer.regions()
+    assert (robot["phrase"], star["phrase"]) == ("robot", "yellow star")
+    assert robot["boxes"][0] == pytest.approx([96 / 1024, 128 / 1024, 416 / 1024, 448 / 1024], abs=1e-3)
     renderer.load(DETECTOR)
     told = renderer.page.evaluate("""async () => {
         const at = app.graph.nodes.find((n) => n.type === "AttnDirRegionsFromBoxes");
@@ -121,7 +121,7 @@ def test_boxes_of_the_hosts_editor_land_where_they_were_drawn(renderer: Editor) 
         await app.queuePrompt(0, 1);
         return failed;
     }""")
-    assert "box 1 goes from 96, 96 to 416, 416, which is beyond 128 x 128" in told
+    assert "box 1 goes from 96, 96 to 416, 416, which is beyond 256 x 256" in told
     renderer.page.keyboard.press("Escape")  # the host's dialog
 
 
@@ -132,8 +132,8 @@ def test_a_box_of_a_detector_is_moved_and_the_graph_runs(renderer: Editor) -> No
     renderer.page.keyboard.press("Escape")
     renderer.page.keyboard.press("v")
     renderer.drag(0.25, 0.3, 0.25, 0.55)
-    star = renderer.regions()[0]
-    assert star["phrase"] == "yellow star" and star["boxes"][0][1] > 0.25
+    rocket = renderer.regions()[0]
+    assert rocket["phrase"] == "rocket" and rocket["boxes"][0][1] > 0.25
     assert renderer.queue() == "execution_success"
 
 
@@ -147,6 +147,6 @@ def test_wired_masks_are_seen_after_a_run(renderer: Editor) -> None:
     row.locator("button").click()
     renderer.frame()
     found = {region["phrase"]: region["boxes"][0] for region in renderer.regions()}
-    assert found["creature"] == pytest.approx([24 / 192, 40 / 128, 72 / 192, 88 / 128], abs=1e-3)
-    assert found["pink star"] == pytest.approx([120 / 192, 40 / 128, 168 / 192, 88 / 128], abs=1e-3)
+    assert found["panda"] == pytest.approx([40 / 320, 110 / 256, 136 / 320, 206 / 256], abs=1e-3)
+    assert found["purple tent"] == pytest.approx([190 / 320, 90 / 256, 286 / 320, 186 / 256], abs=1e-3)
     assert renderer.queue() == "execution_success"
