@@ -7,5 +7,6 @@ Shape letters, the same in every file:
     R   regions                                              T   tokens of a prompt
 
 Reading order, each module importing only those before it:
-    sequence, words, text, network, schedule, call, attention, method, hooks, then one file per method (regions, ...).
+    sequence, words, text, network, schedule, range_rule, call, attention, ruled, method, hooks, then one file per
+    method (regions, ...).
 """

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
 
 from .call import LowRankBias
 
-# Scores held at once by the streamed passes. 16 Mi float32 scores are 64 MB.
+# Scores held at once by the streamed passes. 16 Mi float32 scores are 64 MB; a CPU core's share stays in its cache.
 _SCORES_AT_ONCE = 16 * 1024 * 1024
+_SCORES_A_CORE = 256 * 1024
 # Widest head that the fast kernels take.
 MAX_HEAD_WIDTH = 256
 
@@ -18,10 +19,25 @@ MAX_HEAD_WIDTH = 256
 Kernel = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-def _query_chunks(q: torch.Tensor, key_count: int) -> list[slice]:
+def query_parts(q: torch.Tensor, key_count: int) -> Iterator[tuple[slice, slice]]:
+    """(heads, queries) whose scores are held at once, for all rows: all heads on a GPU, one after another on a CPU."""
     rows, heads, queries, _ = q.shape
-    size = max(1, _SCORES_AT_ONCE // max(1, rows * heads * key_count))
-    return [slice(i, min(i + size, queries)) for i in range(0, queries, size)]
+    cpu = q.device.type == "cpu"
+    most = min(_SCORES_AT_ONCE, _SCORES_A_CORE * torch.get_num_threads()) if cpu else _SCORES_AT_ONCE
+    of_head = rows * queries * key_count
+    together = max(1, min(heads, most // max(1, of_head))) if cpu else heads
+    size = max(1, most // max(1, rows * together * key_count))
+    for head in range(0, heads, together):
+        for i in range(0, queries, size):
+            yield slice(head, min(head + together, heads)), slice(i, min(i + size, queries))
+
+
+def extremes(scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Smallest and largest of the last dimension. On a CPU torch finds both at once twenty times slower than apart."""
+    if scores.device.type == "cpu":
+        return scores.amin(-1), scores.amax(-1)
+    low, high = torch.aminmax(scores, dim=-1)
+    return low, high
 
 
 def row_extremes(q: torch.Tensor, k: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -34,8 +50,8 @@ def row_extremes(q: torch.Tensor, k: torch.Tensor) -> tuple[torch.Tensor, torch.
     lows, highs = (torch.empty(q.shape[:3], device=q.device, dtype=wide) for _ in range(2))
     keys = k.transpose(-1, -2)
     q = q * q.shape[-1] ** -0.5
-    for part in _query_chunks(q, k.shape[2]):
-        lows[:, :, part], highs[:, :, part] = torch.aminmax(q[:, :, part] @ keys, dim=-1)
+    for heads, part in query_parts(q, k.shape[2]):
+        lows[:, heads, part], highs[:, heads, part] = extremes(q[:, heads, part] @ keys[:, heads])
     return lows, highs
 
 
@@ -50,34 +66,51 @@ def log_mass(q: torch.Tensor, k: torch.Tensor, bias: LowRankBias | None = None) 
 
     q: [B, H, Nq, D]; k: [B, H, Nk, D].
     """
-    wide = torch.promote_types(q.dtype, torch.float32)
-    out = torch.empty(q.shape[:3], device=q.device, dtype=wide)
-    keys = k.transpose(-1, -2)
-    for part in _query_chunks(q, k.shape[2]):
-        scores = (q[:, :, part] @ keys).to(wide) * q.shape[-1] ** -0.5
-        if bias is not None:
-            scores = scores + bias.left[:, :, part].to(wide) @ bias.right.to(wide).transpose(-1, -2)
-        out[:, :, part] = scores.logsumexp(-1)
+    out = torch.empty(q.shape[:3], device=q.device, dtype=torch.promote_types(q.dtype, torch.float32))
+    for heads, part, scores in score_parts(q, k, bias):
+        out[:, heads, part] = scores.logsumexp(-1)
     return out
+
+
+def score_parts(q: torch.Tensor, k: torch.Tensor, bias: LowRankBias | None = None, mask: torch.Tensor | None = None,
+                ) -> Iterator[tuple[slice, slice, torch.Tensor]]:
+    """(heads, queries, their scores q k^T / sqrt(D) + bias + mask over all keys), a part after the other.
+
+    mask: [B or 1, H or 1, Nq or 1, Nk], numbers that are added, or False for keys that are left out. Scores are in
+    float32 (float64 for float64 input), and the caller's to change.
+    """
+    wide = torch.promote_types(q.dtype, torch.float32)
+    keys, scale = k.transpose(-1, -2), q.shape[-1] ** -0.5
+    if q.dtype == wide:
+        q, scale = q * scale, 1.0
+    if bias is not None:
+        bias = LowRankBias(bias.left.to(wide), bias.right.to(wide).transpose(-1, -2))
+    for heads, part in query_parts(q, k.shape[2]):
+        scores = q[:, heads, part] @ keys[:, heads]
+        if scores.dtype != wide:
+            scores = scores.to(wide) * scale
+        if bias is not None:
+            scores += bias.left[:, heads, part] @ _of_heads(bias.right, heads)
+        if mask is not None:
+            scores = _masked(scores, _of_heads(mask, heads, part))
+        yield heads, part, scores
+
+
+def _of_heads(x: torch.Tensor, heads: slice, queries: slice = slice(None)) -> torch.Tensor:
+    """The part of [B, H or 1, N or 1, C] that belongs to some heads and queries."""
+    return x[:, heads if x.shape[1] > 1 else slice(None), queries if x.shape[2] > 1 else slice(None)]
 
 
 def explicit_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: LowRankBias | None = None,
                        mask: torch.Tensor | None = None) -> torch.Tensor:
-    """softmax(q k^T / sqrt(D) + bias + mask) v in chunks of queries; the softmax in float32 or better.
+    """softmax(q k^T / sqrt(D) + bias + mask) v in parts; the softmax in float32 or better.
 
-    q: [B, H, Nq, D]; k, v: [B, H, Nk, D]; mask: [B or 1, H or 1, Nq or 1, Nk], numbers that are added, or False for
-    keys that are left out. Returns [B, H, Nq, D] in v's dtype.
+    q: [B, H, Nq, D]; k: [B, H, Nk, D]; v: [B, H or 1, Nk, D]; mask: as ``score_parts`` takes it. Returns
+    [B, H, Nq, D] in v's dtype.
     """
     out = torch.empty((*q.shape[:3], v.shape[-1]), device=q.device, dtype=v.dtype)
-    wide = torch.promote_types(q.dtype, torch.float32)
-    keys = k.transpose(-1, -2)
-    for part in _query_chunks(q, k.shape[2]):
-        scores = (q[:, :, part] @ keys).to(wide) * q.shape[-1] ** -0.5
-        if bias is not None:
-            scores = scores + bias.left[:, :, part].to(wide) @ bias.right.to(wide).transpose(-1, -2)
-        if mask is not None:
-            scores = _masked(scores, mask if mask.shape[2] == 1 else mask[:, :, part])
-        out[:, :, part] = torch.softmax(scores, dim=-1).to(v.dtype) @ v
+    for heads, part, scores in score_parts(q, k, bias, mask):
+        out[:, heads, part] = torch.softmax(scores, dim=-1).to(v.dtype) @ _of_heads(v, heads)
     return out
 
 
@@ -134,18 +167,14 @@ def column_probabilities(q: torch.Tensor, k: torch.Tensor, columns: torch.Tensor
     """softmax(q k^T / sqrt(D) + bias), only the wanted columns: exp(s_ij - logsumexp_j s_ij).
 
     q: [B, H, Nq, D]; k: [B, H, Nk, D]; columns: long positions on the key axis, [C], or [B, C] where
-    rows want different ones. Returns [B, H, Nq, C] in float32 (float64 for float64 input). Streamed
-    in chunks of queries; scores of all keys are held for one chunk only.
+    rows want different ones. Returns [B, H, Nq, C] in float32 (float64 for float64 input). Streamed;
+    scores of all keys are held for one part only.
     """
+    rows, heads, queries, _ = q.shape
     wide = torch.promote_types(q.dtype, torch.float32)
-    rows, heads, queries, width = q.shape
-    wanted = columns.expand(rows, -1)
+    wanted = columns.expand(rows, -1)[:, None, None, :]
     out = torch.empty(rows, heads, queries, wanted.shape[-1], device=q.device, dtype=wide)
-    keys = k.to(wide).transpose(-1, -2) * width ** -0.5
-    for part in _query_chunks(q, k.shape[2]):
-        scores = q[:, :, part].to(wide) @ keys
-        if bias is not None:
-            scores = scores + bias.left[:, :, part].to(wide) @ bias.right.to(wide).transpose(-1, -2)
-        index = wanted[:, None, None, :].expand(*scores.shape[:3], -1)
-        out[:, :, part] = (scores.gather(-1, index) - scores.logsumexp(-1, keepdim=True)).exp()
+    for of, part, scores in score_parts(q.to(wide), k.to(wide), bias):
+        index = wanted.expand(*scores.shape[:3], -1)
+        out[:, of, part] = (scores.gather(-1, index) - scores.logsumexp(-1, keepdim=True)).exp()
     return out

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import torch
 
 from .network import LayerAddress
+from .range_rule import RangeRule
 from .sequence import Axis, Block, Kind, Padding, Segment, blocks
 from .text import PromptTag
 
@@ -64,6 +65,14 @@ class Scratch:
         if key not in self.values:
             self.values[key] = make()
         return self.values[key]
+
+    def once_of(self, label: Hashable, objects: tuple[object, ...], make: Callable[[], State]) -> State:
+        """The same for a label and some objects, which are told apart by identity: hashing what they hold takes time
+        in every layer. They are kept, so that no other object comes by their number."""
+        key = (label, *map(id, objects))
+        if key not in self.values:
+            self.values[key] = objects, make()
+        return self.values[key][1]
 
     def of(self, key: str, make: Callable[[], State]) -> State:
         """The state of one method in this run. key: the method's; make: the state's class."""
@@ -136,6 +145,8 @@ class AttentionCall:
     asked for; None for nothing. A method that attends to a row in parts leaves it to one of them.
     padding: of each row where their texts are of unequal length, None where they are not; the innermost attention
     leaves out what a row does not read.
+    rules: what else is done to the logits, of which only the innermost attention and the method just before it know;
+    to all others it is part of the bias.
     """
 
     q: torch.Tensor
@@ -152,6 +163,7 @@ class AttentionCall:
     probe: torch.Tensor | None = None
     residual: Callable[[], torch.Tensor] | None = None
     padding: tuple[Padding, ...] | None = None
+    rules: tuple[RangeRule, ...] = ()
 
     @property
     def grid(self) -> tuple[int, int]:

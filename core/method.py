@@ -11,6 +11,7 @@ import torch
 
 from .call import Attend, AttentionCall, RowSpan, Scratch, Step
 from .network import LayerAddress, Network
+from .ruled import with_fixed_rules
 from .schedule import Schedule
 
 
@@ -156,7 +157,7 @@ def spans_of(key: str, rows: Sequence[RowSpan]) -> tuple[RowSpan, ...]:
 
 
 def _around(method: AttentionMethod, attend: Attend) -> Attend:
-    return lambda call: method(call, attend)
+    return lambda call: method(with_fixed_rules(call), attend)
 
 
 def _observed(observers: Sequence[ObservesAttention], call: AttentionCall, attend: Attend,
@@ -169,8 +170,9 @@ def _observed(observers: Sequence[ObservesAttention], call: AttentionCall, atten
 
     def seen(inner: AttentionCall) -> torch.Tensor:
         assert inner.probe is not None
+        looked_at = with_fixed_rules(inner)
         for observer, part in zip(observers, inner.probe.split(widths, -1), strict=True):
-            observer.observe(inner, part)
+            observer.observe(looked_at, part)
         return attend(replace(inner, probe=None))
 
     return replace(call, probe=torch.cat(probes, -1)), seen

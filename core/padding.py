@@ -11,12 +11,14 @@ from dataclasses import replace
 import torch
 
 from .call import Attend, AttentionCall, LowRankBias, take_rows
+from .ruled import with_fixed_rules
 
 
 def without_padding(call: AttentionCall, attend: Attend) -> torch.Tensor:
     """``attend`` of the rows that leave out the same keys, without them; a gather, no mask."""
     if call.padding is None or not any(padding.unread for padding in call.padding):
         return attend(call)
+    call = with_fixed_rules(call)
     out = torch.empty((*call.q.shape[:3], call.v.shape[-1]), device=call.q.device, dtype=call.q.dtype)
     for unread in dict.fromkeys(padding.unread for padding in call.padding):
         rows = tuple(row for row, padding in enumerate(call.padding) if padding.unread == unread)

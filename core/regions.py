@@ -1,21 +1,20 @@
 """Method: DenseDiffusion (arXiv 2308.12964). Written from the paper; no code copied.
 
 The paper moves each logit towards the extremes of its row: s' = s + a R (max - s) - a (1 - R)(s - min).
-A softmax ignores what is constant in a row, so that is s' = (1 - a) s + a (max - min) R, and R, "pixel
-and key share a region", has low rank. Nothing of size Nq x Nk is kept.
+That is s' = (1 - a) s + a min + a (max - min) R, a RangeRule, and R, "pixel and key share a region", has low rank.
+Nothing of size Nq x Nk is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 
-from .attention import row_range
-from .call import Attend, AttentionCall, LowRankBias, RowSpan, Scratch
+from .call import Attend, AttentionCall, RowSpan, Scratch, Step
 from .masks import (
     check_layouts,
     covering_area,
@@ -26,6 +25,7 @@ from .masks import (
 )
 from .method import spans_of
 from .network import LayerAddress
+from .range_rule import RangeRule
 from .schedule import Schedule
 from .sequence import Block, Kind
 from .text import Phrase, PromptTag
@@ -129,62 +129,48 @@ class RegionAttention:
         check_layouts(self.label, self.masks, images)
 
     def __call__(self, call: AttentionCall, attend: Attend) -> torch.Tensor:
-        spans = spans_of(self.key, call.rows)
+        made = call.scratch.once_of("rules", (self,), RulesMade)
+        return attend(replace(call, rules=made.of(call, lambda: self.rules(call))))
+
+    def rules(self, call: AttentionCall) -> tuple[RangeRule, ...]:
+        """What the method does to the logits of a call, block by block."""
         weight = self.schedule.weight(call.step.progress)
-        for kinds, strength in self.rule.weights.items():
-            for block in call.blocks(*kinds) if strength else ():
-                call = self._directed(call, spans, block, strength * weight)
-        return attend(call)
+        return tuple(self._rule(geometry, strength * weight, kinds[0] == "text")
+                     for kinds, strength in self.rule.weights.items() for block in call.blocks(*kinds) if strength
+                     for geometry in self._geometry(call, block))
 
-    def _directed(self, call: AttentionCall, spans: Sequence[RowSpan], block: Block, strength: float) -> AttentionCall:
-        """The call with the rule's bias on one of its blocks.
+    def _rule(self, geometry: Geometry, strength: float, of_text: bool) -> RangeRule:
+        """The rule on one block; of_text: its queries are words."""
+        amount = (geometry.factor * strength).clamp(0.0, 1.0)
+        return RangeRule(geometry.rows, geometry.queries, geometry.keys, amount, geometry.left, geometry.foremost,
+                         geometry.right, self.rule.margin, self.rule.flatten)
 
-        Levelling (1 - a) s scales whole queries, so it is exact where the block is all that they read.
-        """
-        geometry = self._geometry(call, spans, block)
-        a = (geometry.factor * strength).clamp(0.0, 1.0)
-        reach = self.reach(call, spans, block, a.dtype)
-        left = reach[..., None] * geometry.left + self.rule.margin * geometry.foremost
-        bias = LowRankBias(a[..., None] * left, geometry.right)
-        scale = (1.0 - self.rule.flatten * a)[..., None].to(call.q.dtype)
-        return replace(call, q=call.q * scale, bias=bias + call.bias)
-
-    def reach(self, call: AttentionCall, spans: Sequence[RowSpan], block: Block, dtype: torch.dtype) -> torch.Tensor:
-        """Range of the logits of each query of our rows over the block, [B, H, Nq]; 0 for other rows."""
-        out = torch.zeros(call.q.shape[:3], device=call.q.device, dtype=dtype)
-        for span in spans:
-            ours = slice(span.start, span.stop)
-            queries, keys = block.queries.slice, block.keys.slice
-            out[ours, :, queries] = row_range(call.q[ours, :, queries], call.k[ours, :, keys]).to(dtype)
-        return out
-
-    def _geometry(self, call: AttentionCall, spans: Sequence[RowSpan], block: Block) -> _Geometry:
+    def _geometry(self, call: AttentionCall, block: Block) -> tuple[Geometry, ...]:
+        """Made once a run: of all rows that are ours, or of each where their texts are of unequal length."""
         dtype = torch.promote_types(call.q.dtype, torch.float32)
-        cache_key = (self, block, call.k.shape[2], call.q.device, dtype, call.row_ids)
-        return call.scratch.once(cache_key, lambda: self._make_geometry(call, spans, block).to(call.q.device, dtype))
+        return call.scratch.once_of(("geometry", call.q.device, dtype), (self, block, call.rows, call.padding or self),
+                                    lambda: tuple(made.to(call.q.device, dtype) for made in self._make(call, block)))
 
-    def _make_geometry(self, call: AttentionCall, spans: Sequence[RowSpan], block: Block) -> _Geometry:
-        """One image's geometry per row; rows that are not ours get zeros."""
-        assert block.queries.grid is not None
-        grids = masks_on_grid(self.masks, block.queries.grid)
-        parts: list[_Geometry | None] = [None] * call.q.shape[0]
-        for span in spans:
-            assert span.tag is not None
-            for row, image in enumerate(span.images, span.start):
-                parts[row] = self._row_geometry(block, span.tag, image, grids[image % len(grids)])
-        return _stack(parts, block, call.q.shape[2], call.k.shape[2])
+    def _make(self, call: AttentionCall, block: Block) -> tuple[Geometry, ...]:
+        spans = spans_of(self.key, call.rows)
+        grids = masks_on_grid(self.masks, call.grid)
+        parts = {row: self._row_geometry(call.block_of(row, block), span.tag, image, grids[image % len(grids)])
+                 for span in spans if span.tag for row, image in enumerate(span.images, span.start)}
+        if call.padding is None:
+            return (_stack(parts, block),)
+        return tuple(_stack({row: part}, call.block_of(row, block)) for row, part in parts.items())
 
-    def _row_geometry(self, block: Block, tag: PromptTag, image: int, pixels: torch.Tensor) -> _Geometry | None:
-        """One image's geometry; None where its prompt lacks the phrase of every region."""
+    def _row_geometry(self, block: Block, tag: PromptTag, image: int, pixels: torch.Tensor) -> Columns:
+        """One image's R on a block."""
         prompt = image % len(tag.rows)
-        if not self._there(tag, prompt).any():
-            return None
+        there = self._there(tag, prompt).any()
         pixels = self.pixel_members(tag, prompt, pixels)
+        factor = self._factor(pixels)
+        if not there:  # the prompt is generated as if there were no region
+            factor = torch.zeros_like(factor)
         if block.keys.kind == "image":
-            part = image_geometry(pixels)
-        else:
-            part = text_geometry(pixels, self.token_members(tag, prompt, block.keys.length), len(self.phrases))
-        return replace(part, factor=self._factor(pixels))
+            return image_columns(pixels, factor)
+        return text_columns(pixels, self.token_members(tag, prompt, block.keys.length), len(self.phrases), factor)
 
     def _there(self, tag: PromptTag, prompt: int) -> torch.Tensor:
         """Which regions a prompt has words for: bool [R]; a region without words of its own is always there."""
@@ -224,13 +210,30 @@ class RegionAttention:
         return members
 
 
-@dataclass(frozen=True)
-class _Geometry:
-    """R as columns: R[i, j] = sum_c left[i, c] right[j, c]; factor: what scales a at each pixel.
+@dataclass(eq=False)
+class RulesMade:
+    """The rules of one step, by the identity of whatever says where in a call they act."""
 
-    foremost: as left, for the keys that get the margin too: "everywhere" only in the background.
-    One image: left, foremost [Nq, C], right [Nk, C], factor [Nq]. Stacked: [B, 1, Nq, C], [B, 1, Nk, C],
-    [B, 1, Nq].
+    step: Step | None = None
+    rules: dict[Hashable, tuple[tuple[object, ...], tuple[RangeRule, ...]]] = field(default_factory=dict)
+
+    def of(self, call: AttentionCall, make: Callable[[], tuple[RangeRule, ...]]) -> tuple[RangeRule, ...]:
+        if self.step is not call.step:
+            self.step, self.rules = call.step, {}
+        places = (call.queries, call.keys, call.rows, call.padding)
+        key = (*map(id, places), call.q.device, call.q.dtype)
+        found = self.rules.get(key)
+        if found is None:
+            found = self.rules[key] = places, make()
+        return found[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """R of one image's block as columns: R[i, j] = sum_c left[i, c] right[j, c]; factor: what scales a at each query.
+
+    foremost: as left, for the keys that get the margin too: "everywhere" only in the background. left, foremost
+    [Nq, C]; right [Nk, C]; factor [Nq], float64.
     """
 
     left: torch.Tensor
@@ -238,20 +241,34 @@ class _Geometry:
     right: torch.Tensor
     factor: torch.Tensor
 
-    def to(self, device: torch.device, dtype: torch.dtype) -> _Geometry:
-        return _Geometry(*(t.to(device, dtype) for t in (self.left, self.foremost, self.right, self.factor)))
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """The columns of consecutive rows on one block, as a RangeRule has them: each [n or 1, ...]."""
+
+    rows: slice
+    queries: slice
+    keys: slice
+    left: torch.Tensor
+    foremost: torch.Tensor
+    right: torch.Tensor
+    factor: torch.Tensor
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Geometry:
+        moved = {name: getattr(self, name).to(device, dtype) for name in ("left", "foremost", "right", "factor")}
+        return replace(self, **moved)
 
 
-def image_geometry(pixels: torch.Tensor) -> _Geometry:
+def image_columns(pixels: torch.Tensor, factor: torch.Tensor) -> Columns:
     """R of image to image: some region holds both pixels. pixels: bool [R, N].
 
     The columns are the distinct sets of regions that pixels lie in, so overlaps are exact.
     """
     left, right = shared_regions(pixels, pixels)
-    return _Geometry(left, left, right, torch.zeros(pixels.shape[1]))
+    return Columns(left, left, right, factor)
 
 
-def text_geometry(pixels: torch.Tensor, tokens: torch.Tensor, regions: int) -> _Geometry:
+def text_columns(pixels: torch.Tensor, tokens: torch.Tensor, regions: int, factor: torch.Tensor) -> Columns:
     """R of image to text: the token belongs to a region that covers the pixel.
 
     pixels: bool [R, N], the first ``regions`` of them the user's; tokens: bool [R', T], where rows past R cover
@@ -261,7 +278,7 @@ def text_geometry(pixels: torch.Tensor, tokens: torch.Tensor, regions: int) -> _
     behind = whole & ~pixels[:regions].any(0)
     left, right = shared_regions(torch.cat((pixels, whole)), tokens)
     foremost, _ = shared_regions(torch.cat((pixels, behind)), tokens)
-    return _Geometry(left, foremost, right, torch.zeros(pixels.shape[1]))
+    return Columns(left, foremost, right, factor)
 
 
 def shared_regions(queries: torch.Tensor, keys: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -273,16 +290,15 @@ def shared_regions(queries: torch.Tensor, keys: torch.Tensor) -> tuple[torch.Ten
     return (patterns.float() @ queries.float() > 0).float().T, right
 
 
-def _stack(parts: Sequence[_Geometry | None], block: Block, queries: int, keys: int) -> _Geometry:
-    """Geometries of a block on the whole axes of a call, zero outside of the block."""
-    columns = max((part.left.shape[1] for part in parts if part is not None), default=1)
-    left, foremost = (torch.zeros(len(parts), 1, queries, columns) for _ in range(2))
-    right = torch.zeros(len(parts), 1, keys, columns)
-    factor = torch.zeros(len(parts), 1, queries, dtype=torch.float64)
-    for row, part in enumerate(parts):
-        if part is not None:
-            left[row, 0, block.queries.slice, :part.left.shape[1]] = part.left
-            foremost[row, 0, block.queries.slice, :part.left.shape[1]] = part.foremost
-            right[row, 0, block.keys.slice, :part.right.shape[1]] = part.right
-            factor[row, 0, block.queries.slice] = part.factor
-    return _Geometry(left, foremost, right, factor)
+def _stack(parts: Mapping[int, Columns], block: Block) -> Geometry:
+    """Rows of one call; those between that are not ours get zeros."""
+    rows = slice(min(parts), max(parts) + 1)
+    columns = max(part.left.shape[1] for part in parts.values())
+    count, queries, keys = rows.stop - rows.start, block.queries.length, block.keys.length
+    left, foremost = (torch.zeros(count, queries, columns) for _ in range(2))
+    right, factor = torch.zeros(count, keys, columns), torch.zeros(count, queries, dtype=torch.float64)
+    for row, part in parts.items():
+        at, own = row - rows.start, part.left.shape[1]
+        left[at, :, :own], foremost[at, :, :own] = part.left, part.foremost
+        right[at, :, :own], factor[at] = part.right, part.factor
+    return Geometry(rows, block.queries.slice, block.keys.slice, left, foremost, right, factor)

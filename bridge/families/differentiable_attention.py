@@ -9,8 +9,8 @@ import torch
 from comfy.ldm.modules.attention import attention_pytorch, optimized_attention
 
 from ..errors import DirectorError
+from .kernel import OVERRIDE
 
-OVERRIDE = "optimized_attention_override"
 NO_BACKWARD = ("attention_sage", "attention3_sage", "attention_flash")
 # Probabilities [B, H, Nq, Nk] that a graph may keep for each layer: 16 MB in float32.
 MOST_PROBABILITIES = 4 * 1024 * 1024

@@ -14,18 +14,18 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ...core.attention import Kernel, attend_with_bias, fits_kernel
+from ...core.attention import Kernel, fits_kernel
 from ...core.call import AttentionCall
 from ...core.method import ModelCall
 from ...core.network import LayerAddress, Layers, SubjectLayers
 from ...core.padding import without_padding
+from ...core.ruled import attend, with_fixed_rules
 from ...core.sequence import Axis, Segment
 from ..errors import DirectorError
 from .family import CALL_KEY, note, note_evicted
-from .kernel import exact, join_heads, split_heads, takes_bias
+from .kernel import OVERRIDE, exact, join_heads, split_heads, takes_bias
 from .unequal import Unequal
 
-OVERRIDE = "optimized_attention_override"
 NOBODYS = LayerAddress("refiner", 0, 0, "joint")  # of an attention in which no method acts
 
 
@@ -148,14 +148,16 @@ class Override:
         def kernel(of: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
             return of(q, k, v, q.shape[1], *args, **kwargs)
 
-        if call.bias is None:
+        if call.bias is None and not call.rules:
             return kernel(self._host(func), call.q, call.k, call.v)
         own = partial(kernel, self._host(exact(func)))
-        if self.foreign is not None and not (fits_kernel(call.q, call.bias) and self._keeps_bias(own, call)):
-            note_evicted(self.call, call.layer)
-            own = partial(kernel, exact(func))
+        if self.foreign is not None:
+            call = with_fixed_rules(call)
+            if not (fits_kernel(call.q, call.bias) and self._keeps_bias(own, call)):
+                note_evicted(self.call, call.layer)
+                own = partial(kernel, exact(func))
         mask = args[0] if args else kwargs.get("mask")
-        return attend_with_bias(call.q, call.k, call.v, call.bias, own, _as_scores(mask))
+        return attend(call, own, _as_scores(mask))
 
     def _unpadded(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], call: AttentionCall) -> torch.Tensor:
         """Each row without the keys that are padding. The models that need it give their attention no mask."""

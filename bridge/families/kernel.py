@@ -11,6 +11,8 @@ from comfy.ldm.modules.attention import get_attention_function, optimized_attent
 from ...core.attention import Kernel, attend_with_bias, row_range
 from ...core.call import AttentionCall, LowRankBias
 
+# Where the host looks for another pack's attention, and joint families put ours.
+OVERRIDE = "optimized_attention_override"
 _EIGHT_BIT_BACKENDS = ("attention_sage", "attention3_sage")
 # Queries whose logits are looked at, the range these get, and a bias that regions may well have beside them.
 _ASKED, _SHARP, _LARGE = 8, 12.0, 30.0
@@ -18,7 +20,8 @@ _ASKED, _SHARP, _LARGE = 8, 12.0, 30.0
 
 def split_heads(x: torch.Tensor, heads: int) -> torch.Tensor:
     """[B, N, H*D] to [B, H, N, D]."""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    rows, tokens, width = x.shape
+    return x.view(rows, tokens, heads, width // heads).transpose(1, 2)
 
 
 def join_heads(x: torch.Tensor) -> torch.Tensor:

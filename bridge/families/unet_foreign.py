@@ -11,8 +11,9 @@ import torch
 
 from ...core.attention import attend_with_bias, fits_kernel
 from ...core.call import Attend, AttentionCall
+from ...core.ruled import attend, with_fixed_rules
 from ..errors import DirectorError
-from .kernel import host_kernel, join_heads, split_heads
+from .kernel import OVERRIDE, host_kernel, join_heads, split_heads
 from .unet_fit import name_of
 
 Foreign = Callable[..., torch.Tensor]
@@ -64,7 +65,8 @@ def attend_self(foreign: Foreign, original: AttentionCall, options: dict[str, An
     With a bias it gets the widened, padded heads. With gathered keys, or more columns than heads can
     be widened by, or for some of the rows only, what it adds is added instead.
     """
-    def attend(inner: AttentionCall) -> torch.Tensor:
+    def around(inner: AttentionCall) -> torch.Tensor:
+        inner = with_fixed_rules(inner)
         same_layout = inner.k.shape[:3] == original.k.shape[:3]
         if not same_layout or not fits_kernel(inner.q, inner.bias):
             return own_attention(inner, options)
@@ -74,11 +76,12 @@ def attend_self(foreign: Foreign, original: AttentionCall, options: dict[str, An
 
         return attend_with_bias(inner.q, inner.k, inner.v, inner.bias, kernel)
 
-    return attend
+    return around
 
 
 def own_attention(call: AttentionCall, options: dict[str, Any]) -> torch.Tensor:
     """The host's attention with our bias, and what an additive patch of another pack adds to it."""
-    kernel = host_kernel(options, biased=call.bias is not None)
-    out = attend_with_bias(call.q, call.k, call.v, call.bias, kernel)
+    if OVERRIDE in options:  # the host's attention is another pack's, which sees what is done to the logits
+        call = with_fixed_rules(call)
+    out = attend(call, host_kernel(options, biased=call.bias is not None or bool(call.rules)))
     return out if call.residual is None else out + call.residual()

@@ -137,8 +137,9 @@ def without_range(world: World, layout: Layout) -> Asked:
     from attention_director.core.regions import RegionAttention
 
     class OneAsRange(RegionAttention):
-        def reach(self, call: Any, spans: Any, block: Any, dtype: torch.dtype) -> torch.Tensor:
-            return torch.ones((*call.q.shape[:2], 1), device=call.q.device, dtype=dtype)
+        def rules(self, call: Any) -> Any:
+            return tuple(replace(rule, left=torch.zeros_like(rule.left), foremost=rule.left, margin=1.0)
+                         for rule in super().rules(call))
 
     model, positive = _paper()(world, layout)
     options = model.model_options["transformer_options"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import naive_regions as naive
 import torch
-from attention_director.core.attention import attend_with_bias
 from attention_director.core.call import AttentionCall, RowSpan, Scratch, Step
 from attention_director.core.method import Chain
 from attention_director.core.network import LayerAddress
 from attention_director.core.regions import RegionAttention, RegionRule
+from attention_director.core.ruled import attend, with_fixed_rules
 from attention_director.core.schedule import Schedule
 from attention_director.core.text import Phrase, PromptTag, TextLayout
 from axes import axes
@@ -16,6 +16,8 @@ from layouts import padded
 
 KEY = "7/regions"
 PAPER = RegionRule(everywhere=False, background=False)
+SAME = {torch.float32: {"rtol": 1e-3, "atol": 1e-4}, torch.float16: {"rtol": 0.05, "atol": 0.05},
+        torch.bfloat16: {"rtol": 0.5, "atol": 0.5}}
 
 
 def layout(text: str, length: int = 77) -> TextLayout:
@@ -38,7 +40,12 @@ def plain_kernel(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Ten
 
 
 def innermost(call: AttentionCall) -> torch.Tensor:
-    return attend_with_bias(call.q, call.k, call.v, call.bias, plain_kernel)
+    return attend(call, plain_kernel)
+
+
+def by_columns(call: AttentionCall) -> torch.Tensor:
+    """As where nobody has the logits in sight."""
+    return attend(with_fixed_rules(call), plain_kernel)
 
 
 def make_call(kind: str, grid: tuple[int, int], rows: tuple[RowSpan, ...], *, latent: tuple[int, int] | None = None,
@@ -67,7 +74,11 @@ def method(phrases: list[str], masks: torch.Tensor, strengths: tuple[float, ...]
 
 
 def run(call: AttentionCall, *methods: RegionAttention) -> torch.Tensor:
-    return Chain(tuple(methods)).attend(call, innermost)
+    """Both ways to work a rule out give the same."""
+    got = Chain(methods).attend(call, innermost)
+    columns = Chain(methods).attend(call, by_columns)
+    torch.testing.assert_close(columns, got, **SAME.get(call.q.dtype, {"rtol": 0, "atol": 1e-10}))
+    return got
 
 
 def expected(call: AttentionCall, made: RegionAttention, row: int, prompt: TextLayout, image: int = 0) -> torch.Tensor:

@@ -79,13 +79,17 @@ def test_row_range_is_largest_minus_smallest_logit() -> None:
 
 @pytest.mark.parametrize("at_once", [1, 300, 7 * 300, 10**9])
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
-    """6 heads x 50 keys are 300 scores a query: one query, one, seven and all of them at a time."""
+    """3 heads x 2 rows x 50 keys are 300 scores a query of all heads, 100 of one: a CPU takes one head at a time."""
     q, k, v, left, right = problem(40, 3)
     bias = LowRankBias(left, right)
     whole_range, whole = attention.row_range(q, k), attention.explicit_attention(q, k, v, bias)
     monkeypatch.setattr(attention, "_SCORES_AT_ONCE", at_once)
-    sizes = [part.stop - part.start for part in attention._query_chunks(q, k.shape[2])]
-    assert sum(sizes) == 30 and max(sizes) == min(30, max(1, at_once // 300))
+    parts = [(range(3)[heads], range(30)[part]) for heads, part in attention.query_parts(q, k.shape[2])]
+    assert sorted((h, n) for heads, part in parts for h in heads for n in part) == [(h, n) for h in range(3)
+                                                                                    for n in range(30)]
+    assert max(len(heads) * len(part) for heads, part in parts) == max(1, min(90, at_once // 100))
+    spread = [range(3)[heads] for heads, _ in attention.query_parts(q.to("meta"), k.shape[2])]
+    assert all(heads == range(3) for heads in spread), "a GPU takes all heads at once"
     torch.testing.assert_close(attention.row_range(q, k), whole_range, rtol=0, atol=1e-13)
     torch.testing.assert_close(attention.explicit_attention(q, k, v, bias), whole, rtol=0, atol=1e-13)
     torch.testing.assert_close(attention.explicit_attention(q, k, v), plain_attention(q, k, v), rtol=0, atol=1e-13)

@@ -11,6 +11,7 @@ from attention_director.core.edit_attention import EditAttention, self_limit
 from attention_director.core.method import Chain
 from attention_director.core.network import LayerAddress
 from attention_director.core.regions import RegionRule
+from attention_director.core.ruled import with_fixed_rules
 from attention_director.core.schedule import Schedule
 from edit_cases import ALWAYS, NEVER, cross_call, edit, edited_map, method, probabilities, tag
 from region_cases import boxes, innermost, make_call
@@ -198,6 +199,7 @@ def test_regions_in_the_same_chain_in_either_order(kind: str) -> None:
     maps: list[torch.Tensor] = []
 
     def looking(inner: AttentionCall) -> torch.Tensor:
+        inner = with_fixed_rules(inner)
         scores = inner.q @ inner.k.transpose(-1, -2) * inner.q.shape[-1] ** -0.5
         assert inner.bias is not None
         maps.append(torch.softmax(scores + inner.bias.left @ inner.bias.right.transpose(-1, -2), -1))

@@ -12,6 +12,7 @@ from attention_director.core.call import AttentionCall, RowSpan, Scratch
 from attention_director.core.joint_regions import JointRegionAttention, JointRule
 from attention_director.core.method import Chain
 from attention_director.core.network import LayerAddress
+from attention_director.core.ruled import attend
 from attention_director.core.schedule import Schedule
 from joint_cases import GRID, LAYER, PIXELS, TEXT, WORDS, joint_call
 from region_cases import KEY, boxes, innermost, layout, phrase, run, tag
@@ -120,7 +121,7 @@ def test_levelled_and_kept_it_is_the_papers_softmax_in_each_block() -> None:
     call = joint_call()
     call = replace(call, v=torch.eye(call.v.shape[2], dtype=torch.float64).expand(3, 2, -1, -1))
     got = Chain((method(JointRule(flatten=1.0, margin=0.0, self_strength=0.3)),)).attend(
-        call, lambda c: explicit_attention(c.q, c.k, c.v, c.bias))
+        call, lambda c: attend(c, explicit_attention))
     read = got[1, :, WORDS:WORDS + PIXELS, :WORDS]
     made, prompt = method(JointRule()), layout(TEXT, WORDS)
     drawn = naive.pixel_sets(made.masks[0], GRID, False)

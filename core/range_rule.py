@@ -1,0 +1,39 @@
+"""A change of a row's logits that is measured by the row's own range: the rule of DenseDiffusion, arXiv 2308.12964.
+
+How large it is only q and k say, so a method gives the rule, and whoever computes the attention works it out: as
+columns of a bias, or on the way, beside the logits (core/ruled.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+Share = Literal["raise", "keep", "lower"]
+
+
+@dataclass(frozen=True, eq=False)
+class RangeRule:
+    """On one block of some rows of a call, with max and min over the block's keys:
+
+        b_ij = a_i ((max_i - min_i) R_ij + margin F_ij + flatten (min_i - s_ij))
+        s'_ij = s_ij + b_ij - k_i
+
+    rows: of the call. queries, keys: the block. amount: a, [n, Nq] in 0..1, of the block's queries in these rows.
+    left, foremost [n, Nq, C], right [n, Nk, C]: R = left right^T and F = foremost right^T, of 0 and 1. Any n may be 1
+    for all rows. share: what k is. "raise": 0; "keep": LSE_j(s_ij + b_ij) - LSE_j(s_ij), so that what the query gives
+    to the block stays; "lower": the most that b gives, so that nothing rises.
+    """
+
+    rows: slice
+    queries: slice
+    keys: slice
+    amount: torch.Tensor
+    left: torch.Tensor
+    foremost: torch.Tensor
+    right: torch.Tensor
+    margin: float = 0.0
+    flatten: float = 0.0
+    share: Share = "raise"

@@ -1,0 +1,128 @@
+"""Attention under range rules: worked out beside the logits, or as columns of a bias for kernels that know neither."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from .attention import Kernel, attend_with_bias, extremes, log_mass, row_extremes, score_parts
+from .call import AttentionCall, LowRankBias
+from .range_rule import RangeRule
+
+
+def attend(call: AttentionCall, kernel: Kernel, mask: torch.Tensor | None = None) -> torch.Tensor:
+    """softmax of the call's logits, with its rules, bias and mask, times v: [B, H, Nq, D].
+
+    kernel: attention without bias that masks by itself; mask: the same as ``score_parts`` takes it.
+    """
+    if not call.rules:
+        return attend_with_bias(call.q, call.k, call.v, call.bias, kernel, mask)
+    if call.q.device.type == "cpu" and not (torch.is_grad_enabled() and call.q.requires_grad):
+        return _beside_the_logits(call, kernel, mask)
+    fixed = with_fixed_rules(call)
+    return attend_with_bias(fixed.q, fixed.k, fixed.v, fixed.bias, kernel, mask)
+
+
+def _beside_the_logits(call: AttentionCall, kernel: Kernel, mask: torch.Tensor | None) -> torch.Tensor:
+    """The rows that have rules with all their logits in sight, a part after the other; the others by the kernel."""
+    rows, heads, queries, _ = call.q.shape
+    out = call.q.new_empty(rows, queries, heads, call.v.shape[-1], dtype=call.v.dtype).transpose(1, 2)
+    ours = slice(min(rule.rows.start for rule in call.rules), max(rule.rows.stop for rule in call.rules))
+    if call.bias is not None or mask is not None:  # nobody knows of which rows
+        ours = slice(0, rows)
+    for others in (slice(0, ours.start), slice(ours.stop, rows)):
+        if others.start < others.stop:
+            out[others] = kernel(call.q[others], call.k[others], call.v[others])
+    q, k, v = (x[ours] for x in (call.q, call.k, call.v))
+    for of, part, scores in score_parts(q, k, call.bias, mask):
+        for rule in call.rules:
+            _rule(scores[rule.rows.start - ours.start:rule.rows.stop - ours.start], rule, part)
+        out[ours, of, part] = torch.softmax(scores, dim=-1).to(v.dtype) @ v[:, of]
+    return out
+
+
+def _rule(scores: torch.Tensor, rule: RangeRule, part: slice) -> None:
+    """Do to the scores of the rule's rows and some queries [B, H, n, Nk] what it says, in place."""
+    start, stop = max(part.start, rule.queries.start), min(part.stop, rule.queries.stop)
+    if start >= stop:
+        return
+    block = scores[:, :, start - part.start:stop - part.start, rule.keys]
+    own = slice(start - rule.queries.start, stop - rule.queries.start)
+    amount, left, foremost = (x[:, None, own] for x in (rule.amount, rule.left, rule.foremost))
+    low, high = extremes(block)
+    before = block.logsumexp(-1, keepdim=True) if rule.share == "keep" else None
+    if rule.flatten:
+        level = amount * rule.flatten
+        block.mul_((1.0 - level)[..., None]).add_((level * low)[..., None])
+    bias = amount[..., None] * ((high - low)[..., None] * left + rule.margin * foremost)
+    block += bias @ rule.right[:, None].transpose(-1, -2)
+    if before is not None:
+        block += before - block.logsumexp(-1, keepdim=True)
+    elif rule.share == "lower":
+        block -= (amount * (high - low + rule.margin))[..., None]
+
+
+def with_fixed_rules(call: AttentionCall) -> AttentionCall:
+    """The call with its rules as columns of its bias, worked out from the q and k it has now."""
+    if not call.rules:
+        return call
+    q, bias = call.q, call.bias
+    for rule in call.rules:
+        bias = _placed(columns_of(rule, call), rule, call) + bias
+        if _scales(rule, call):
+            q = _scaled(q, rule)
+    return replace(call, q=q, bias=bias, rules=())
+
+
+def _scales(rule: RangeRule, call: AttentionCall) -> bool:
+    """Levelling (1 - a) s scales whole queries, which is exact where the block is all that they read."""
+    whole = rule.keys.start == 0 and rule.keys.stop == call.k.shape[2]
+    return bool(rule.flatten) and whole and rule.share == "raise"
+
+
+def _scaled(q: torch.Tensor, rule: RangeRule) -> torch.Tensor:
+    scale = (1.0 - rule.flatten * rule.amount)[:, None, :, None].to(q.dtype)
+    own = q[rule.rows, :, rule.queries] * scale
+    if own.shape == q.shape:
+        return own
+    q = q.transpose(1, 2).clone().transpose(1, 2)  # in memory as it was
+    q[rule.rows, :, rule.queries] = own
+    return q
+
+
+def columns_of(rule: RangeRule, call: AttentionCall) -> LowRankBias:
+    """The rule on its own block as columns: left [n, H, Nq, C], right [n, 1 or H, Nk, C]. -a_i s_ij has some too, the
+    columns -a_i q_i and k_j."""
+    q, k = call.q[rule.rows, :, rule.queries], call.k[rule.rows, :, rule.keys]
+    low, high = row_extremes(q, k)
+    amount = rule.amount[:, None]
+    pull = (high - low)[..., None] * rule.left[:, None] + rule.margin * rule.foremost[:, None]
+    bias = LowRankBias(amount[..., None] * pull, rule.right[:, None])
+    if rule.flatten and not _scales(rule, call):
+        bias = _levelling(q, k, amount * rule.flatten, low) + bias
+    if rule.share == "raise":
+        return bias
+    most = amount * (high - low + rule.margin)
+    shift = most if rule.share == "lower" else log_mass(q, k, bias) - log_mass(q, k)
+    return LowRankBias(-shift[..., None], torch.ones_like(bias.right[..., :1])) + bias
+
+
+def _levelling(q: torch.Tensor, k: torch.Tensor, level: torch.Tensor, low: torch.Tensor) -> LowRankBias:
+    """level_i (min_i - s_ij) as columns. q: [n, H, Nq, D]; k: [n, H, Nk, D]; level, low: [n, 1 or H, Nq]."""
+    q, k = q.to(low.dtype) * q.shape[-1] ** -0.5, k.to(low.dtype)
+    left = level[..., None] * torch.cat((-q, low[..., None]), -1)
+    return LowRankBias(left, torch.cat((k, torch.ones_like(k[..., :1])), -1))
+
+
+def _placed(bias: LowRankBias, rule: RangeRule, call: AttentionCall) -> LowRankBias:
+    """The bias of a block on the whole call, zero elsewhere."""
+    rows, heads, queries, _ = call.q.shape
+    left, right = bias.left, bias.right
+    if left.shape != (rows, heads, queries, left.shape[3]):
+        left = left.new_zeros(rows, heads, queries, left.shape[3])
+        left[rule.rows, :, rule.queries] = bias.left
+    if right.shape[0] not in (1, rows) or right.shape[2] != call.k.shape[2]:
+        right = right.new_zeros(rows, right.shape[1], call.k.shape[2], right.shape[3])
+        right[rule.rows, :, rule.keys] = bias.right
+    return LowRankBias(left, right)
