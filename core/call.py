@@ -11,6 +11,7 @@ import torch
 
 from .network import LayerAddress
 from .range_rule import RangeRule
+from .rotary import Rotary
 from .sequence import Axis, Block, Kind, Padding, Segment, blocks
 from .text import PromptTag
 
@@ -144,7 +145,9 @@ class AttentionCall:
     residual: what another pack's patch (IPAdapter) adds to the output of each row, [B, H, Nq, D], found when it is
     asked for; None for nothing. A method that attends to a row in parts leaves it to one of them.
     padding: of each row where their texts are of unequal length, None where they are not; the innermost attention
-    leaves out what a row does not read.
+    leaves out what a row does not read. rotary: how q and k were turned by their positions, None where it is not known
+    or not so. readers: who reads what the rows give, None where they do themselves; a method that lets one row look for
+    another says so, and an observer counts for these.
     rules: what else is done to the logits, of which only the innermost attention and the method just before it know;
     to all others it is part of the bias.
     """
@@ -163,7 +166,14 @@ class AttentionCall:
     probe: torch.Tensor | None = None
     residual: Callable[[], torch.Tensor] | None = None
     padding: tuple[Padding, ...] | None = None
+    rotary: Rotary | None = None
+    readers: tuple[RowSpan, ...] | None = None
     rules: tuple[RangeRule, ...] = ()
+
+    @property
+    def read_by(self) -> tuple[RowSpan, ...]:
+        """Whose the outputs of the rows are."""
+        return self.rows if self.readers is None else self.readers
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -204,7 +214,15 @@ class AttentionCall:
         return replace(self, q=q, k=k, v=v, probe=probe, rows=take_spans(self.rows, rows),
                        bias=self.bias.take(index) if self.bias else None,
                        padding=self.padding and tuple(self.padding[row] for row in rows),
+                       readers=self.readers and take_spans(self.readers, rows),
                        residual=residual and (lambda: take_rows(residual(), index)))
+
+    def of_queries(self, stretch: slice) -> AttentionCall:
+        """The call of consecutive queries, such as a segment's."""
+        residual = self.residual
+        return replace(self, q=self.q[:, :, stretch], queries=self.queries.part(stretch),
+                       bias=self.bias and LowRankBias(self.bias.left[:, :, stretch], self.bias.right),
+                       residual=residual and (lambda: residual()[:, :, stretch]))
 
     def index(self, rows: tuple[int, ...]) -> torch.Tensor:
         """Row numbers on the call's device, moved there once a run."""

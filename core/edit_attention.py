@@ -103,13 +103,17 @@ class EditAttention:
         return not self.cross_window.empty or any(not own.empty for edit in self.edits for _, own in edit.windows)
 
     @property
+    def windows(self) -> list[Schedule]:
+        """When each part of it acts."""
+        return [self.cross_window, self.self_window, *(own for edit in self.edits for _, own in edit.windows)]
+
+    @property
     def schedule(self) -> Schedule:
         """From the first of its windows to the last; a local blend looks on all through the run."""
-        windows = [self.cross_window, self.self_window, *(own for edit in self.edits for _, own in edit.windows)]
         if self.blend is not None:
             return Schedule(0.0, 1.0)
-        return Schedule(min((w.start for w in windows if not w.empty), default=0.0),
-                        max((w.end for w in windows if not w.empty), default=0.0))
+        return Schedule(min((w.start for w in self.windows if not w.empty), default=0.0),
+                        max((w.end for w in self.windows if not w.empty), default=0.0))
 
     def selects(self, layer: LayerAddress) -> bool:
         if layer.reads("image", "text"):
@@ -137,7 +141,7 @@ class EditAttention:
         if not self.self_window.weight(call.step.progress):
             return call
         first = self._first(call, self._pairs(call.rows))
-        return replace(call.take(first), v=call.v, probe=call.probe, residual=call.residual)
+        return replace(call.take(first), v=call.v, probe=call.probe, residual=call.residual, readers=call.read_by)
 
     def _edited(self, call: AttentionCall, attend: Attend) -> torch.Tensor:
         """Image-to-text attention with mixed values; a second attention only for rows that keep some of their own."""
@@ -145,7 +149,7 @@ class EditAttention:
         if mixing is None:
             return attend(call)
         first = replace(call.take(mixing.first), v=_mixed(call.v, mixing, call), residual=call.residual,
-                        probe=None if call.probe is None else _mixed(call.probe, mixing, call))
+                        readers=call.read_by, probe=None if call.probe is None else _mixed(call.probe, mixing, call))
         out = attend(first)
         if not mixing.second:
             return out
@@ -162,7 +166,8 @@ class EditAttention:
         words = self.blend.words_as_values(ours)
         unseen = None if ours.probe is None else torch.zeros_like(ours.probe)
         maps = self._edited(replace(ours, v=words, probe=unseen, residual=None), attend)
-        self.blend.add(self.key, ours, maps[..., :2].float().mean(1))
+        images = tuple(image for span in ours.rows for image in span.images)
+        self.blend.add(self.key, ours, images, maps[..., :2].float().mean(1).transpose(1, 2).unflatten(2, ours.grid))
 
     def _pairs(self, rows: Sequence[RowSpan]) -> tuple[tuple[int, int, int], ...]:
         """(target row, its source's row, number of its edit), for rows whose source is in the call."""

@@ -1,8 +1,8 @@
 """Noise and trajectories that lead back to a given picture, on plain callables.
 
 Method: DDIM inversion and null-text inversion, arXiv 2211.09794; negative-prompt inversion, arXiv 2305.16807;
-direct inversion, arXiv 2310.01506; edit-friendly DDPM inversion, arXiv 2304.06140. Written from the papers;
-no code copied.
+direct inversion, arXiv 2310.01506; edit-friendly DDPM inversion, arXiv 2304.06140; FireFlow, arXiv 2412.07517. Written
+from the papers; no code copied.
 
 The papers write z with alpha-bar; here x = z sqrt(power), and D(x, sigma) is the model's denoised prediction, of
 whatever kind (noise.py). The direction that a step takes is (x - D) / sigma under every noise law.
@@ -51,6 +51,34 @@ def ddim_inversion(denoise: Denoise, x0: torch.Tensor, sigmas: Sequence[float], 
         states.append(x)
         tell()
     return torch.cat(states[::-1])
+
+
+def midpoint_inversion(denoise: Denoise, x0: torch.Tensor, sigmas: Sequence[float],
+                       tell: Tell = _silent) -> torch.Tensor:
+    """The states of a flow [n + 1, C, h, w] from x0 [1, C, h, w] up, of second order at one evaluation a step.
+
+    FireFlow (2412.07517): the direction in the middle of a step is taken for that at the beginning of the next. The
+    first of all is asked for in the middle of its step, for x0 itself has no noise and so no direction.
+    """
+    x, states, direction = x0, [x0], None
+    for sigma, higher in zip(reversed(sigmas[1:]), reversed(sigmas[:-1]), strict=True):
+        middle = (sigma + higher) / 2
+        if direction is None:
+            direction = (x - denoise(x, middle)) / middle
+        half = x + (middle - sigma) * direction
+        direction = (half - denoise(half, middle)) / middle
+        x = x + (higher - sigma) * direction
+        states.append(x)
+        tell()
+    return torch.cat(states[::-1])
+
+
+def fixed_noise(x0: torch.Tensor, sigmas: Sequence[float], noise: torch.Tensor, law: NoiseLaw) -> torch.Tensor:
+    """The states [n + 1, C, h, w] of x0 under one noise [1, C, h, w]; the model is not asked.
+
+    Of every law they lie on a straight line to x0, so the prediction that holds a run on them is x0.
+    """
+    return torch.cat([law.mix(x0, noise, sigma) for sigma in sigmas[:-1]] + [x0])
 
 
 def state_at(states: torch.Tensor, sigmas: Sequence[float], sigma: float) -> torch.Tensor:

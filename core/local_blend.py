@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 import torch
 import torch.nn.functional as F
 
-from .call import AttentionCall, Scratch
+from .call import AttentionCall, RowSpan, Scratch
 from .heat import resized
 from .network import LayerAddress, Layers, Network
+from .sequence import Axis
 from .text import Phrase, TextLayout, split_occurrence
 
 
@@ -62,27 +63,40 @@ class LocalBlend:
     def _make_values(self, call: AttentionCall) -> torch.Tensor:
         rows, heads, keys, width = call.v.shape
         values = torch.zeros(rows, 1, keys, width)
-        for span in call.rows:
+        values[..., :2] = self.marks(call.rows, call.keys, rows)
+        return values.to(call.v.device, call.v.dtype).expand(rows, heads, keys, width)
+
+    def marks(self, spans: Sequence[RowSpan], keys: Axis, rows: int) -> torch.Tensor:
+        """[rows, 1, Nk, 2]: 1 at the blend words of these spans' rows, and at the kept words."""
+        marks, (text,) = torch.zeros(rows, 1, keys.length, 2), keys.of("text")
+        for span in spans:
             assert span.tag is not None
             for row, image in enumerate(span.images, span.start):
                 number = image % len(span.tag.rows)
                 for channel, phrases in enumerate((self.words, self.keep)):
                     own = [p for phrase in phrases for p in positions_of(phrase, span.tag.rows[number])]
-                    values[row, 0, list(span.tag.spread(number, own, keys)), channel] = 1.0
-        return values.to(call.v.device, call.v.dtype).expand(rows, heads, keys, width)
+                    places = [text.start + p for p in span.tag.spread(number, own, text.length)]
+                    marks[row, 0, places, channel] = 1.0
+        return marks
 
-    def add(self, key: str, call: AttentionCall, maps: torch.Tensor) -> None:
-        """Add one layer's maps [B, Nq, 2] to the running sum of each image.
+    def add(self, key: str, call: AttentionCall, images: Sequence[int], maps: torch.Tensor) -> None:
+        """Add one layer's maps [n, 2, h, w] to the running sum of each of these images.
 
         The finest grid so far holds the sum: another pack may shrink a layer's for some steps (Deep Shrink).
         """
-        images = tuple(image for span in call.rows for image in span.images)
-        added = maps.transpose(1, 2).unflatten(2, call.grid)
         state = call.scratch.of(key, BlendMaps)
         if state.total is None:
-            state.total = torch.zeros(max(images) + 1, 2, *call.grid, device=maps.device)
+            state.total = torch.zeros(0, 2, *call.grid, device=maps.device)
+        missing = max(images) + 1 - len(state.total)
+        if missing > 0:
+            state.total = torch.cat((state.total, state.total.new_zeros(missing, *state.total.shape[1:])))
         grid = max(call.grid, (state.total.shape[-2], state.total.shape[-1]))
-        state.total = resized(state.total, grid).index_add(0, call.index(images), resized(added, grid))
+        state.total = resized(state.total, grid).index_add(0, call.index(tuple(images)), resized(maps.float(), grid))
+
+    def area(self, key: str, scratch: Scratch, prompts: int) -> torch.Tensor | None:
+        """``mask`` on the grid of the maps themselves."""
+        maps = scratch.of(key, BlendMaps).total
+        return None if maps is None else self.mask(key, scratch, (maps.shape[-2], maps.shape[-1]), prompts)
 
     def mask(self, key: str, scratch: Scratch, size: tuple[int, int], prompts: int) -> torch.Tensor | None:
         """Bool [B, h, w] from what was gathered so far, None before anything was."""

@@ -50,6 +50,14 @@ class AttentionMethod(Method, Protocol):
 
 
 @runtime_checkable
+class ReplacesTokens(Protocol):
+    """Says whether it puts other queries and keys in the place of a layer's own, which no bias may be made of yet."""
+
+    @property
+    def replaces_tokens(self) -> bool: ...
+
+
+@runtime_checkable
 class ObservesAttention(Method, Protocol):
     """A method that changes nothing and sees the attention that is really used, wherever it stands.
 
@@ -121,8 +129,10 @@ class Chain:
 
     @cached_property
     def _changing(self) -> tuple[AttentionMethod, ...]:
-        """Asked at every layer, and asking a protocol is slow."""
-        return tuple(m for m in self.methods if isinstance(m, AttentionMethod))
+        """Outermost first: those that replace tokens stand outside those that weigh what is there, in whatever order
+        the nodes are. Asked at every layer, and asking a protocol is slow."""
+        found = [m for m in self.methods if isinstance(m, AttentionMethod)]
+        return tuple(sorted(found, key=lambda m: not (isinstance(m, ReplacesTokens) and m.replaces_tokens)))
 
     @cached_property
     def _observing(self) -> tuple[ObservesAttention, ...]:

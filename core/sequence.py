@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
@@ -39,6 +39,13 @@ class Axis:
         """The segments of one kind."""
         return tuple(segment for segment in self.segments if segment.kind == kind)
 
+    def part(self, stretch: slice) -> Axis:
+        """Consecutive tokens of the axis, with the segments that lie in them whole."""
+        return Axis(tuple(replace(segment, start=segment.start - stretch.start, stop=segment.stop - stretch.start)
+                          for segment in self.segments
+                          if stretch.start <= segment.start and segment.stop <= stretch.stop),
+                    stretch.stop - stretch.start)
+
 
 @dataclass(frozen=True)
 class Block:
@@ -51,10 +58,12 @@ class Block:
 @dataclass(frozen=True)
 class Padding:
     """What one row of a batch lacks of the longest text. own: how many text tokens are its own; unread: positions of
-    keys that it must not read, for a softmax over them is another one."""
+    keys that it must not read, for a softmax over them is another one. turn: how far its image tokens were moved along
+    the first axis of positions, to stand as behind its own text."""
 
     own: int
     unread: range
+    turn: int = 0
 
 
 @cache

@@ -3,8 +3,9 @@
 Which tokens of a target prompt take over the attention of which tokens of the source: word by word
 where the prompts have equally many words (replace), by alignment where words were added (refine).
 
-Prompts of several chunks are laid out as one line: begin, all words, then the end and padding of the last
-chunk. Begin, end and padding tokens inside pair with those of the same place.
+A prompt is laid out as one line: what stands before its words (a begin token, a template, nothing, or padding too),
+all words, then what stands behind them. Tokens before pair with each other counted from the words. Begin, end and
+padding tokens between the words of several chunks pair with those of the same place.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch
 from .text import TextLayout, Word
 from .words import folded
 
-_BEGIN, _END = "<begin>", "<end>"
+_END = "<end>"
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,24 +36,41 @@ class TokenMap:
 
 @dataclass(frozen=True)
 class _Line:
-    """A prompt laid out as one line. order: token positions; words: how many of them, after the first, hold
-    text; loose: begin, end and padding positions inside a prompt of several chunks."""
+    """A prompt laid out as one line. order: token positions; head: how many of them stand before the words; words:
+    how many hold text; loose: begin, end and padding positions between the words of a prompt of several chunks."""
 
     order: tuple[int, ...]
+    head: int
     words: int
     loose: tuple[int, ...]
 
+    @property
+    def behind(self) -> int:
+        """Where what stands behind the words begins."""
+        return self.head + self.words
 
-def _line(layout: TextLayout) -> _Line:
+
+def _lines(source: TextLayout, target: TextLayout) -> tuple[_Line, _Line]:
+    """Both prompts; a prompt without words has as much before them as the other."""
+    starts = [layout.own()[0] for layout in (source, target) if layout.own()]
+    return _line(source, starts), _line(target, starts)
+
+
+def _line(layout: TextLayout, starts: Sequence[int]) -> _Line:
     own = layout.own()
-    tail = range(own[-1] + 1 if own else 1, len(layout.tokens))
-    order = (0, *own, *tail)
-    return _Line(order, len(own), tuple(sorted(set(range(len(layout.tokens))) - set(order))))
+    head = own[0] if own else min((*starts, len(layout.tokens)), default=1)
+    order = (*range(head), *own, *range(own[-1] + 1 if own else head, len(layout.tokens)))
+    return _Line(order, head, len(own), tuple(sorted(set(range(len(layout.tokens))) - set(order))))
+
+
+def _heads(a: _Line, b: _Line) -> list[tuple[int, int, float]]:
+    """What stands before the words, paired from the words backwards."""
+    return [(a.head - n, b.head - n, 1.0) for n in range(min(a.head, b.head), 0, -1)]
 
 
 def _scatter(source: TextLayout, target: TextLayout, pairs: Sequence[tuple[int, int, float]]) -> torch.Tensor:
     """The matrix [T_src, T_tgt] of weighted pairs of line positions, and one for each pair of loose tokens."""
-    a, b = _line(source), _line(target)
+    a, b = _lines(source, target)
     matrix = torch.zeros(len(source.tokens), len(target.tokens), dtype=torch.float64)
     for i, j, weight in pairs:
         matrix[a.order[i], b.order[j]] = weight
@@ -71,11 +89,12 @@ def replace_map(source: TextLayout, target: TextLayout, legacy_tail: bool = Fals
     theirs, ours = source.words(), target.words()
     if len(theirs) != len(ours):
         raise ValueError(f"{len(ours)} words for {len(theirs)}")
-    changed = [(_places(source, a), _places(target, b))
-               for a, b in zip(theirs, ours, strict=True) if a.text != b.text]
-    pairs: list[tuple[int, int, float]] = []
-    i = j = 0
-    length, width = len(_line(source).order), len(_line(target).order)
+    a, b = _lines(source, target)
+    changed = [(_places(source, a, theirs), _places(target, b, ours))
+               for theirs, ours in zip(theirs, ours, strict=True) if theirs.text != ours.text]
+    pairs = _heads(a, b)
+    i, j = a.head, b.head
+    length, width = len(a.order), len(b.order)
     while i < length and j < width:
         if changed and changed[0][0][0] == i:
             old, new = changed.pop(0)
@@ -89,10 +108,16 @@ def replace_map(source: TextLayout, target: TextLayout, legacy_tail: bool = Fals
     return TokenMap(_scatter(source, target, pairs), torch.ones(len(target.tokens), dtype=torch.float64))
 
 
-def _places(layout: TextLayout, word: Word) -> tuple[int, ...]:
+def no_map(source: TextLayout, target: TextLayout) -> TokenMap:
+    """Nothing is copied."""
+    return TokenMap(torch.zeros(len(source.tokens), len(target.tokens), dtype=torch.float64),
+                    torch.zeros(len(target.tokens), dtype=torch.float64))
+
+
+def _places(layout: TextLayout, line: _Line, word: Word) -> tuple[int, ...]:
     """A word's places on the line."""
     own = layout.own()
-    return tuple(1 + own.index(position) for position in word.positions)
+    return tuple(line.head + own.index(position) for position in word.positions)
 
 
 def _word_pairs(old: Sequence[int], new: Sequence[int]) -> list[tuple[int, int, float]]:
@@ -129,30 +154,34 @@ def align(source: Sequence[Hashable], target: Sequence[Hashable]) -> tuple[int, 
 def refine_map(source: TextLayout, target: TextLayout, legacy_tail: bool = False) -> TokenMap:
     """Tokens that both prompts share copy each other; new ones keep the target's own attention.
 
-    Prompt-to-Prompt, section 3.1 "adding a new phrase". Padding copies padding of the same place, where
-    the source has padding there. legacy_tail: also where it has words there, as the published code does.
+    Prompt-to-Prompt, section 3.1 "adding a new phrase". What stands behind the end copies what stands as far behind the
+    source's; in CLIP's chunks (a begin token before the words, all of one length) it is padding, and copies padding of
+    the same place, where the source has padding there. legacy_tail: also where it has words there, as the published
+    code does.
     """
-    a, b = _line(source), _line(target)
+    a, b = _lines(source, target)
     found = align(_spelt(source, a), _spelt(target, b))
-    ends = a.words + 2, b.words + 2
-    pairs = [(i, j, 1.0) for j, i in enumerate(found) if i >= 0]
-    pairs += [(j, j, 1.0) for j in range(ends[1], min(len(a.order), len(b.order))) if legacy_tail or j >= ends[0]]
+    pairs = _heads(a, b) + [(a.head + i, b.head + j, 1.0) for j, i in enumerate(found) if i >= 0]
+    chunks = a.loose or b.loose or (a.head == b.head == 1 and len(a.order) == len(b.order))
+    shift = 0 if chunks else a.behind - b.behind
+    pairs += [(j + shift, j, 1.0) for j in range(b.behind + 1, min(len(a.order) - shift, len(b.order)))
+              if legacy_tail or j + shift > a.behind]
     matrix = _scatter(source, target, pairs)
     return TokenMap(matrix, matrix.any(0).double())
 
 
 def _spelt(layout: TextLayout, line: _Line) -> list[Hashable]:
-    """What each token of a line is compared by: its text, whether a word ends with it, and which of the tokens
-    that share this text it is (three may be one character)."""
+    """What each token of the words and the end is compared by: its text, whether a word ends with it, and which of the
+    tokens that share this text it is (three may be one character)."""
     ends = {word.positions[-1] for word in layout.words() if word.positions}
-    out: list[Hashable] = [_BEGIN]
+    out: list[Hashable] = []
     before, number = None, 0
-    for position in line.order[1:1 + line.words]:
+    for position in line.order[line.head:line.behind]:
         span = layout.tokens[position]
         number = number + 1 if span == before else 0
         before = span
         out.append((folded(layout.text[slice(*span)]) if span else "", position in ends, number))
-    return [*out, _END]
+    return [*out, _END] if line.behind < len(line.order) else out
 
 
 def extra_words(words: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:

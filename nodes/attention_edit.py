@@ -74,6 +74,10 @@ class AttentionEdit(io.ComfyNode):
             known(io.Boolean.Input, "legacy_tail", default=False, advanced=True,
                   tooltip="On: after a change of length, words are paired as in the code published with the paper. "
                           "Does nothing where the lengths are equal."),
+            known(io.Boolean.Input, "mix_words", default=False, advanced=True,
+                  tooltip="For Flux, Chroma, Lumina 2 and Z-Image: on, words keep the source's places there too, until "
+                          "cross_end_percent; off, edit does nothing. Does nothing on Stable Diffusion, which always "
+                          "does so."),
         ]
         return schema(
             node_id=NODE,
@@ -99,14 +103,14 @@ class AttentionEdit(io.ComfyNode):
                 cross_end_percent: float, self_end_percent: float, blend_words: str, keep_words: str = "",
                 blend_threshold: float = 0.3, blend_start_percent: float = 0.2, cross_start_percent: float = 0.0,
                 self_start_percent: float = 0.0, word_windows: str = "", self_max_grid: int = 0,
-                legacy_tail: bool = False, negative=None, inversion=None) -> io.NodeOutput:
+                legacy_tail: bool = False, mix_words: bool = False, negative=None, inversion=None) -> io.NodeOutput:
         options = EditOptions(
             targets=targets, edit=edit, reweight=reweight,
             cross_window=schedule(NODE, cross_start_percent, cross_end_percent, "cross_"),
             self_window=schedule(NODE, self_start_percent, self_end_percent, "self_"), blend_words=blend_words,
             keep_words=keep_words, blend_threshold=share("blend_threshold", blend_threshold),
             blend_start=share("blend_start_percent", blend_start_percent), word_windows=word_windows,
-            self_max_grid=self_max_grid, published=legacy_tail)
+            self_max_grid=self_max_grid, published=legacy_tail, mixes_words=mix_words)
         replaying = None if inversion is None else partial(replay, inversion)
         result = build(NODE, unique_id(cls), model, clip, text, latent_image, options, negative, replaying)
         return io.NodeOutput(result.model, result.positive, result.negative, result.latent)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 
 from ...core.edit_attention import EditAttention, TargetEdit
+from ...core.joint_edit import JointBlendMaps, JointEditAttention
 from ...core.local_blend import LocalBlend, positions_of, without_words
 from ...core.schedule import Schedule
 from ...core.text import Phrase, PromptTag, TextLayout
-from ...core.token_map import TokenMap, extra_words, refine_map, replace_map
+from ...core.token_map import TokenMap, extra_words, no_map, refine_map, replace_map
 from ..errors import DirectorError
 from ..families import family_of
 from ..run.install import install, key_of
@@ -35,7 +37,7 @@ class EditOptions:
     """AttentionEdit's settings as they stand on the node; lists are text, one entry per line.
 
     published: pair words behind a change of length as the code published with the paper does (the node's
-    legacy_tail).
+    legacy_tail). mixes_words: in joint layers too, words keep the source's places (the node's mix_words).
     """
 
     targets: str = ""
@@ -50,6 +52,7 @@ class EditOptions:
     word_windows: str = ""
     self_max_grid: int = 0
     published: bool = False
+    mixes_words: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,19 +68,20 @@ class Outputs:
 def build(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Conditioning, latent: dict[str, Any],
           options: EditOptions, negative: Conditioning | None = None, replay: Replay | None = None) -> Outputs:
     """Source and targets as one batch whose rows share attention. Raises DirectorError; changes no input."""
-    family_of(model, node)
+    joint = family_of(model, node, joint=True).joint
     require_number(node, "self_max_grid", options.self_max_grid, 0, MOST_GRID)
     conditioning, tag = prompts_of(node, clip, prompt, options)
     floor = GENERATED if replay is None else INVERTED
     key = key_of(unique_id, [row.text for row in tag.rows], options, floor)
-    attention, kinds = plan(node, key, clip, tag, options, floor)
+    attention, kinds = plan(node, key, clip, tag, options, floor, joint)
     negative = encode(clip, "", node) if negative is None else negative
     if replay is not None:
         model, negative = replay(node, key, model, len(tag.rows), negative)
     acts = attention.prompts > 1 and not attention.schedule.empty
     if acts:
         around = EditRun(key, node, attention.schedule, attention.prompts, attention.blend, kinds)
-        model = install(model, attention, around)
+        looks = (JointBlendMaps(key, node, attention.blend),) if joint and attention.blend is not None else ()
+        model = install(model, attention, *looks, around)
     if acts or replay is not None:
         conditioning = with_key(conditioning, tag, key)
     assert negative is not None
@@ -115,20 +119,22 @@ def _twice(conditioning: Conditioning, tag: PromptTag) -> tuple[Conditioning, Pr
     return with_tag(doubled, twin), twin
 
 
-def plan(node: str, key: str, clip: Any, tag: PromptTag, options: EditOptions,
-         floor: int) -> tuple[EditAttention, tuple[str, ...]]:
+def plan(node: str, key: str, clip: Any, tag: PromptTag, options: EditOptions, floor: int,
+         joint: bool) -> tuple[EditAttention, tuple[str, ...]]:
     """The attention method for these prompts, and the kind of each edit."""
     source, targets = tag.rows[0], tag.rows[1:]
     weights = read_weights(node, clip, options.reweight, targets or tag.rows)
     windows = read_windows(node, clip, options.word_windows, targets or tag.rows)
     edits, kinds = [], []
     for number, target in enumerate(targets, 1):
-        kind, token_map = token_map_of(node, number, source, target, options)
+        kind, token_map = (token_map_of(node, number, source, target, options) if options.mixes_words or not joint
+                           else ("shape", no_map(source, target)))
         edits.append(TargetEdit(token_map, factors_of(target, weights), windows_of(target, windows)))
         kinds.append("reweight" if source.text == target.text else kind)
     blend = local_blend(node, clip, tag, options)
-    attention = EditAttention(key, tuple(edits), options.cross_window, options.self_window, floor,
-                              options.self_max_grid, blend, node)
+    made = partial(JointEditAttention, mixes_words=options.mixes_words) if joint else EditAttention
+    attention = made(key, tuple(edits), options.cross_window, options.self_window, floor, options.self_max_grid, blend,
+                     node)
     return attention, tuple(kinds)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -40,6 +40,7 @@ class EditRun:
     blend: LocalBlend | None = None
     kinds: tuple[str, ...] = ()
     way_out: str = "empty blend_words"
+    acts_in_joint_layers: ClassVar[bool] = True
 
     def sum_up(self, scratch: Scratch) -> str:
         words = [f"{self.kinds.count(kind)} {kind}" for kind in dict.fromkeys(self.kinds)]

@@ -131,11 +131,12 @@ class Override:
         scale = own.pop("scale", None)
         if scale is not None:  # ours is D ** -0.5, also when columns make the heads wider
             q = q * (scale * q.shape[-1] ** 0.5)
-        padding = None
+        padding = rotary = None
         if self.unequal:
             q, k, padding = (*(self.unequal.turned(x, place.axis) for x in (q, k)), self.unequal.padding(place.axis))
+            rotary = self.unequal.rotary
         call = AttentionCall(q, k, v, place.layer or NOBODYS, place.axis, place.axis, self.latent_grid, self.call.rows,
-                             self.call.step, self.call.scratch, padding=padding)
+                             self.call.step, self.call.scratch, padding=padding, rotary=rotary)
         innermost = partial(self._innermost, func, args, own)
         out = self.call.chain.attend(call, innermost) if place.layer else innermost(call)
         return out if kwargs.get("skip_output_reshape", False) else join_heads(out)
@@ -144,6 +145,8 @@ class Override:
         """The host's attention, or another pack's around it; where there is a bias, one that keeps it."""
         if call.padding is not None:
             return self._unpadded(func, args, kwargs, call)
+        mask = args[0] if args else kwargs.get("mask")
+        _check_mask(mask, call)
 
         def kernel(of: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
             return of(q, k, v, q.shape[1], *args, **kwargs)
@@ -156,7 +159,6 @@ class Override:
             if not (fits_kernel(call.q, call.bias) and self._keeps_bias(own, call)):
                 note_evicted(self.call, call.layer)
                 own = partial(kernel, exact(func))
-        mask = args[0] if args else kwargs.get("mask")
         return attend(call, own, _as_scores(mask))
 
     def _unpadded(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], call: AttentionCall) -> torch.Tensor:
@@ -169,6 +171,14 @@ class Override:
     def _keeps_bias(self, kernel: Kernel, call: AttentionCall) -> bool:
         """Asked once a run of another pack's attention, which may be of any precision."""
         return call.scratch.once(("keeps bias", id(self.foreign)), lambda: takes_bias(kernel, call))
+
+
+def _check_mask(mask: torch.Tensor | None, call: AttentionCall) -> None:
+    """A mask is of the rows and queries that the host gave; a method may attend to some of them apart."""
+    if mask is not None and any(count not in (1, size) for count, size in zip(
+            reversed(mask.shape[:-1]), reversed((*call.q.shape[:1], *call.q.shape[1:3])), strict=False)):
+        raise DirectorError("Attention Director", "another node masks this model's attention, where words cannot be "
+                                                  "weighed or mixed; bypass that node.")
 
 
 def _as_scores(mask: torch.Tensor | None) -> torch.Tensor | None:

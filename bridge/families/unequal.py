@@ -27,8 +27,8 @@ class Unequal:
         """Of an attention whose keys hold the text, None for one that holds none."""
         for text in axis.of("text"):
             behind = next((s.start for s in axis.segments if s.start >= text.stop), axis.length)
-            return tuple(Padding(own, range(text.start + read, behind))
-                         for own, read in zip(self.own, self.read, strict=True))
+            return tuple(Padding(own, range(text.start + read, behind), turn) for own, read, turn in
+                         zip(self.own, self.read, self.turns or [0] * len(self.own), strict=True))
         return None
 
     def turned(self, x: torch.Tensor, axis: Axis) -> torch.Tensor:

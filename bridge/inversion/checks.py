@@ -13,7 +13,7 @@ from ...core.schedule import SAME_LEVEL
 from ..errors import DirectorError
 from ..run.hooks import SamplerCall
 from ..run.samplers import SOLVERS, sampler_name
-from .inversion import Inversion
+from .inversion import HELD, Inversion
 
 # On the negative that an inversion brings: which inversion's it is.
 MARK = "attention_director_inversion"
@@ -47,12 +47,12 @@ def check(node: str, inversion: Inversion, mark: str, call: SamplerCall) -> None
 
 
 def _check_sampler(node: str, inversion: Inversion, call: SamplerCall) -> None:
-    """What was measured to hold: direct with every sampler of the host, the others as samplers.py lists them."""
+    """What was measured to hold: a held path with every sampler of the host, the others as samplers.py lists them."""
     name, options = sampler_name(call.sampler), getattr(call.sampler, "extra_options", None) or {}
     if not isinstance(call.sampler, comfy.samplers.KSAMPLER):
         raise DirectorError(node, "this sampler is not of ComfyUI's own kind, so its start cannot be set; use euler.")
     churns = bool(options.get("s_churn"))
-    holds = {"direct": True, "null-text": name == "euler" and not churns, "edit-friendly":
+    holds = {**dict.fromkeys(HELD, True), "null-text": name == "euler" and not churns, "edit-friendly":
              isinstance(options.get("noise_sampler"), StoredNoise)}
     if not holds.get(inversion.method, name in SOLVERS and not churns):
         listed = {"null-text": "euler or ddim", "edit-friendly": "euler, ddim, euler_ancestral or ddpm"}

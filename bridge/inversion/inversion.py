@@ -9,7 +9,9 @@ import torch
 
 from ..text.prompt import Conditioning
 
-METHODS = ("direct", "negative-prompt", "ddim", "null-text", "edit-friendly")
+METHODS = ("direct", "negative-prompt", "ddim", "null-text", "edit-friendly", "noise", "fireflow")
+# Those that lay the source's path and hold its rows on it, whatever the sampler does.
+HELD = ("direct", "noise", "fireflow")
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import comfy.samplers
 import comfy.utils
 import torch
 
-from ...core.inversion import ddim_inversion, edit_friendly, null_text
+from ...core.inversion import ddim_inversion, edit_friendly, fixed_noise, midpoint_inversion, null_text
 from ...core.noise import FLOW
 from ..convert import psnr, require_pictures
 from ..errors import DirectorError
@@ -26,12 +26,13 @@ from .inversion import Inversion
 from .replay import replay, with_embedding
 
 MOST_STEPS, MOST_CFG = 1000, 1000
+ROUNDS = {"null-text": 3, "noise": 1}  # how often each noise level is counted; 2 in the others: up, and down again
 SCHEDULERS: list[str] = list(comfy.samplers.KSampler.SCHEDULERS)
 
 
 @dataclass(frozen=True)
 class InversionSettings:
-    """What the person chose. cfg counts for null-text and edit-friendly, seed for edit-friendly."""
+    """What the person chose. cfg counts for null-text and edit-friendly, seed for edit-friendly and noise."""
 
     method: str
     steps: int
@@ -58,19 +59,19 @@ class Inverted:
 def invert(node: str, model: Any, clip: Any, vae: Any, image: torch.Tensor, caption: str | Conditioning,
            settings: InversionSettings) -> Inverted:
     """Invert the first picture of ``image`` [B, H, W, C]. Raises DirectorError; inputs are left as they are."""
-    family_of(model, node)
-    if settings.method == "edit-friendly" and noise_law(model.get_model_object("model_sampling")) is FLOW:
-        raise DirectorError(node, "this model is sampled as a flow, whose samplers take other steps than edit-friendly "
-                                  "inversion needs; use method direct.")
+    joint = family_of(model, node, joint=True).joint
+    _check_method(node, settings.method, noise_law(model.get_model_object("model_sampling")) is FLOW, joint)
     if vae is None:
         raise DirectorError(node, "the vae input is empty; if the checkpoint contains no VAE, use Load VAE.")
     require_number(node, "steps", settings.steps, 2, MOST_STEPS)
     require_number(node, "cfg", settings.cfg, 0, MOST_CFG)
     require_pictures(node, "image", image)
     positive, text = _caption(clip, caption, node)
+    if joint:  # models that were distilled with a guidance put into them are inverted without it
+        positive = [[cond, {**values, "guidance": 1.0}] for cond, values in positive]
     unconditional = encode(clip, "", node)
     samples = vae.encode(image[:1, ..., :3])
-    bar = comfy.utils.ProgressBar((3 if settings.method == "null-text" else 2) * settings.steps)
+    bar = comfy.utils.ProgressBar(ROUNDS.get(settings.method, 2) * settings.steps)
     sigmas = _levels(node, model, settings)
     found = _run(model, positive, unconditional, settings.guidance, _Inverter(node, settings, bar), sigmas, samples)
     inversion = Inversion(
@@ -80,6 +81,19 @@ def invert(node: str, model: Any, clip: Any, vae: Any, image: torch.Tensor, capt
     replayed = reconstruct(node, model, inversion, bar)
     picture, reached = vae.decode(samples), vae.decode(replayed)
     return Inverted(inversion, reached, psnr(reached, picture), {"samples": samples})
+
+
+def _check_method(node: str, method: str, flow: bool, joint: bool) -> None:
+    """Refuse what a model's kind of sampling, or of attention, does not allow."""
+    if method == "fireflow" and not flow:
+        raise DirectorError(node, "fireflow inversion is for models that are sampled as a flow, such as Flux and "
+                                  "Z-Image; use method direct.")
+    if method == "edit-friendly" and flow:
+        raise DirectorError(node, "this model is sampled as a flow, whose samplers take other steps than edit-friendly "
+                                  "inversion needs; use method direct.")
+    if method in ("null-text", "negative-prompt") and joint:
+        raise DirectorError(node, f"{method} inversion works through the negative, which models such as Flux and "
+                                  "Z-Image mostly run without; use method direct.")
 
 
 def _caption(clip: Any, caption: str | Conditioning, node: str) -> tuple[Conditioning, str]:
@@ -138,7 +152,11 @@ class _Inverter(comfy.samplers.Sampler):
         def denoise(x: torch.Tensor, sigma: float) -> torch.Tensor:
             return model_wrap(x, x.new_full((1,), sigma), **extra_args)
 
-        if self.settings.method == "edit-friendly":
+        if self.settings.method == "noise":
+            self.found = {"states": _kept(fixed_noise(x0, levels, _noise_maps(x0, 1, self.settings.seed), law))}
+        elif self.settings.method == "fireflow":
+            self.found = {"states": _kept(midpoint_inversion(denoise, x0, levels, self._tell))}
+        elif self.settings.method == "edit-friendly":
             noises = _noise_maps(x0, len(levels) - 1, self.settings.seed)
             found = edit_friendly(denoise, x0, levels, noises, law, self._tell)
             self.found = dict(zip(("states", "predictions", "noises"), map(_kept, found), strict=True))

@@ -1,6 +1,6 @@
 """A run that starts from an inversion and keeps to it.
 
-Method: the rules of arXiv 2310.01506 (direct), 2305.16807 (negative prompt), 2211.09794 (DDIM, null text) and
+Method: the rules of arXiv 2310.01506 (direct, and the paths of noise and fireflow held alike), 2305.16807 (negative prompt), 2211.09794 (DDIM, null text) and
 2304.06140 (edit-friendly) while sampling. Written from the papers; no code copied.
 """
 
@@ -26,7 +26,7 @@ from ..run.run import Run
 from ..run.samplers import DDPM_LIKE, sampler_name
 from ..text.prompt import TAG_KEY, Conditioning
 from .checks import MARK, StoredNoise, brings_its_own, check, check_goes_on, is_partway
-from .inversion import Inversion
+from .inversion import HELD, Inversion
 
 
 def replay(inversion: Inversion, node: str, key: str, model: Any, prompts: int,
@@ -81,6 +81,7 @@ class InversionReplay:
 
     part: ClassVar[str] = "inversion"
     needs_places: ClassVar[bool] = False
+    acts_in_joint_layers: ClassVar[bool] = True
 
     def sum_up(self, scratch: Scratch) -> str:
         return f"{self.inversion.method} inversion"
@@ -130,7 +131,7 @@ class InversionReplay:
     def edit_denoised(self, run: Run, x: torch.Tensor, denoised: torch.Tensor, step: Step) -> torch.Tensor:
         """The source rows' prediction: the one that leads to the stored states, or to the picture they are given."""
         del x
-        if self.inversion.method not in ("direct", "edit-friendly") or not self._is_ours(run.tags.values()):
+        if self.inversion.method not in (*HELD, "edit-friendly") or not self._is_ours(run.tags.values()):
             return denoised
         edited, given = denoised.clone(), self._state(run).given
         edited[::self.prompts] = self._held(run, denoised, step.sigma) if given is None else given

@@ -98,7 +98,7 @@ class Recorder:
         recording = recording_of(call.scratch, self.key)
         sums = self._sums(call, recording)
         size = (sums.maps.shape[-2], sums.maps.shape[-1])
-        for span in filter(self.reads, call.rows):
+        for span in filter(self.reads, call.read_by):
             maps = pixel_maps(call, probe, slice(span.start, span.stop))
             sums.maps[span.first:span.first + span.count].add_(resized(maps, size))
 

@@ -119,7 +119,7 @@ def test_maps_of_a_shrunken_grid_count_on_the_finest() -> None:
     look, scratch = blend(), make_call("cross", (4, 4), rows).scratch
     for grid, value in (((2, 2), 1.0), ((4, 4), 2.0), ((2, 2), 4.0)):
         call = replace(make_call("cross", grid, rows, latent=(16, 16)), scratch=scratch)
-        look.add(KEY, call, torch.full((2, grid[0] * grid[1], 2), value))
+        look.add(KEY, call, (0, 1), torch.full((2, 2, *grid), value))
     total = scratch.of(KEY, BlendMaps).total
     assert total is not None and total.shape == (2, 2, 4, 4)
     torch.testing.assert_close(total, torch.full_like(total, 7.0))

@@ -6,6 +6,7 @@ import pytest
 import torch
 from attention_director.core.token_map import align, extra_words, refine_map, replace_map
 from edit_cases import layout
+from layouts import pieces
 
 
 def entries(matrix: torch.Tensor) -> dict[tuple[int, int], float]:
@@ -117,3 +118,41 @@ def test_names_the_words_without_partner() -> None:
     assert extra_words(["a", "fluffy", "red", "cat"], ["a", "red", "cat"]) == ("fluffy",)
     assert extra_words(["a", "big", "dog", "runs"], ["a", "cat", "runs"]) == ("dog",)
     assert extra_words(["a", "cat"], ["a", "cat"]) == ()
+
+
+def framed(text: str, head: int, tail: int, padding: int = 0):
+    """A prompt of a language model: a template of ``head`` tokens before its words and ``tail`` behind, padding."""
+    return pieces(*[None] * head, *text.split(), *[None] * (tail + padding))
+
+
+@pytest.mark.parametrize("head, tail", [(0, 1), (3, 5), (1, 2)], ids=["T5", "Qwen", "Gemma"])
+@pytest.mark.parametrize("kind", ["replace", "refine"])
+def test_prompts_of_language_models_pair_their_frames(kind: str, head: int, tail: int) -> None:
+    """No begin token need stand before the words, and what stands behind follows them."""
+    source = framed("a red cat", head, tail)
+    target = framed("a red dog" if kind == "replace" else "a big red cat", head, tail)
+    found = {"replace": replace_map, "refine": refine_map}[kind](source, target)
+    if kind == "replace":
+        assert torch.equal(found.sources, torch.eye(head + 3 + tail, dtype=torch.float64))
+    else:
+        assert entries(found.sources) == diagonal(0, head + 1) | diagonal(head + 1, head + 3 + tail, 1)
+        assert [j for j, copied in enumerate(found.copied) if not copied] == [head + 1]
+
+
+def test_prompts_filled_up_from_the_front_pair_from_their_words_backwards() -> None:
+    """Mistral's: padding, a template, words, a template; both of one length."""
+    source, target = framed("a cat", 6, 2), framed("a black cat", 5, 2)
+    assert entries(refine_map(source, target).sources) == diagonal(1, 7, -1) | diagonal(7, 10)
+    longer = framed("a cat and dog", 4, 2)
+    assert entries(replace_map(framed("a dog and cat", 4, 2), longer).sources) == diagonal(0, 10)
+
+
+def test_a_template_behind_the_words_follows_them_in_padded_prompts() -> None:
+    found = refine_map(framed("a cat", 3, 5, 4), framed("a black cat", 3, 5, 3))
+    assert entries(found.sources) == diagonal(0, 4) | diagonal(4, 13, 1)
+
+
+def test_a_prompt_without_words_pairs_its_frame() -> None:
+    found = replace_map(framed("", 3, 5), framed("", 3, 5))
+    assert torch.equal(found.sources[:1, :1], torch.ones(1, 1, dtype=torch.float64)) and found.copied.eq(1).all()
+    assert entries(refine_map(framed("", 3, 5), framed("a cat", 3, 5)).sources) == diagonal(0, 3) | diagonal(3, 8, 2)
