@@ -145,8 +145,9 @@ class AttentionCall:
     residual: what another pack's patch (IPAdapter) adds to the output of each row, [B, H, Nq, D], found when it is
     asked for; None for nothing. A method that attends to a row in parts leaves it to one of them.
     padding: of each row where their texts are of unequal length, None where they are not; the innermost attention
-    leaves out what a row does not read. rotary: how q and k were turned by their positions, None where it is not known
-    or not so. readers: who reads what the rows give, None where they do themselves; a method that lets one row look for
+    leaves out what a row does not read. rotary: how q and k of image tokens are turned by their positions, None
+    where they carry none. asked: [B, Nq], which tokens along ``queries`` q holds, one perhaps more than once; None for
+    all of them in order. readers: who reads what the rows give, None where they do themselves; a method that lets one row look for
     another says so, and an observer counts for these.
     rules: what else is done to the logits, of which only the innermost attention and the method just before it know;
     to all others it is part of the bias.
@@ -168,6 +169,7 @@ class AttentionCall:
     padding: tuple[Padding, ...] | None = None
     rotary: Rotary | None = None
     readers: tuple[RowSpan, ...] | None = None
+    asked: torch.Tensor | None = None
     rules: tuple[RangeRule, ...] = ()
 
     @property
@@ -215,6 +217,7 @@ class AttentionCall:
                        bias=self.bias.take(index) if self.bias else None,
                        padding=self.padding and tuple(self.padding[row] for row in rows),
                        readers=self.readers and take_spans(self.readers, rows),
+                       asked=None if self.asked is None else self.asked.index_select(0, index),
                        residual=residual and (lambda: take_rows(residual(), index)))
 
     def of_queries(self, stretch: slice) -> AttentionCall:
@@ -223,6 +226,11 @@ class AttentionCall:
         return replace(self, q=self.q[:, :, stretch], queries=self.queries.part(stretch),
                        bias=self.bias and LowRankBias(self.bias.left[:, :, stretch], self.bias.right),
                        residual=residual and (lambda: residual()[:, :, stretch]))
+
+    def asking(self, queries: torch.Tensor) -> AttentionCall:
+        """The call of some of its queries alone, [B, n]: for each row the tokens that ask, all keys as they are."""
+        bias = self.bias and LowRankBias(take_tokens(self.bias.left, queries), self.bias.right)
+        return replace(self, q=take_tokens(self.q, queries), bias=bias, asked=queries)
 
     def index(self, rows: tuple[int, ...]) -> torch.Tensor:
         """Row numbers on the call's device, moved there once a run."""
@@ -233,6 +241,11 @@ class AttentionCall:
 def take_rows(x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     """Rows of [B, H, N, D], laid out in memory as the host's [B, N, H, D], so that joining heads costs nothing."""
     return x.transpose(1, 2).index_select(0, index).transpose(1, 2)
+
+
+def take_tokens(x: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """Of each row of x [B, H, N, D] the tokens [B, n]: [B, H, n, D]."""
+    return x.gather(2, tokens[:, None, :, None].expand(-1, x.shape[1], -1, x.shape[3]))
 
 
 def take_spans(spans: Sequence[RowSpan], rows: Sequence[int]) -> tuple[RowSpan, ...]:

@@ -18,15 +18,21 @@ from .otsu import otsu_threshold
 DIFT_PROGRESS = 1.0 - 261 / 1000
 # Cosine distance runs from 0 to 2; 2 is said of a patch that is no candidate.
 FARTHEST = 2.0
+# The cosine of attention outputs from which two patches show the same part (CharaConsist, section 3).
+ALIKE = 0.5
 _DISTANCES_AT_ONCE = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Link:
-    """Where each patch of one image takes from. index: [N] into the pool; gate: bool [N], mix here at all."""
+    """Where each patch of one image takes from. index: [N] into the pool; gate: bool [N], mix here at all.
+
+    share: [N], how much of the weight each patch gets; None for all of it.
+    """
 
     index: torch.Tensor
     gate: torch.Tensor
+    share: torch.Tensor | None = None
 
 
 def match_features(features: torch.Tensor) -> torch.Tensor:
@@ -79,9 +85,22 @@ def link(target: torch.Tensor, pool: torch.Tensor, valid: torch.Tensor, own: tor
     return Link(index, gate)
 
 
+def alike(target: torch.Tensor, pool: torch.Tensor, valid: torch.Tensor, own: torch.Tensor) -> Link:
+    """The same by outputs of attention (CharaConsist, arXiv 2507.11533): a patch takes from the most alike one where
+    their cosine passes a half, and as much as that cosine says."""
+    index = torch.zeros(len(target), dtype=torch.long, device=target.device)
+    cosine = torch.zeros(len(target), device=target.device, dtype=target.dtype)
+    for candidates, mask in zip(valid, own, strict=True):
+        found, distance = nearest_patches(target, pool, candidates)
+        near = mask & (1.0 - distance > ALIKE) & (cosine == 0)
+        index, cosine = torch.where(near, found, index), torch.where(near, 1.0 - distance, cosine)
+    return Link(index, cosine > 0, cosine)
+
+
 def inject(x: torch.Tensor, pool: torch.Tensor, found: Link, weight: float) -> torch.Tensor:
     """x_p <- (1 - weight) x_p + weight pool[NN(p)] where the gate is open. x: [N, C], pool: [K, C].
 
     The pool is what the layer gave before any mixing, so the order of images does not matter.
     """
-    return torch.where(found.gate[:, None], torch.lerp(x, pool[found.index].to(x.dtype), weight), x)
+    amount = weight if found.share is None else weight * found.share[:, None].to(x.dtype)
+    return torch.where(found.gate[:, None], torch.lerp(x, pool[found.index].to(x.dtype), amount), x)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from .attention import explicit_attention
-from .call import AttentionCall
+from .call import AttentionCall, LowRankBias
 from .otsu import otsu_threshold
 from .sequence import Block
 
@@ -42,10 +42,19 @@ def pixel_maps(call: AttentionCall, probe: torch.Tensor, rows: slice) -> torch.T
 
 
 def _block_maps(call: AttentionCall, probe: torch.Tensor, rows: slice, block: Block) -> torch.Tensor:
-    bias = call.bias and call.bias.rows(rows).of(block)
-    q, k = call.q[rows, :, block.queries.slice], call.k[rows, :, block.keys.slice]
-    read = explicit_attention(q, k, probe[rows, :, block.keys.slice], bias)
-    return read.mean(1).transpose(1, 2).unflatten(-1, call.grid)
+    if call.asked is None:
+        bias = call.bias and call.bias.rows(rows).of(block)
+        q = call.q[rows, :, block.queries.slice]
+    else:
+        part = call.bias and call.bias.rows(rows)
+        bias = part and LowRankBias(part.left, part.right[:, :, block.keys.slice])
+        q = call.q[rows]
+    read = explicit_attention(q, call.k[rows, :, block.keys.slice], probe[rows, :, block.keys.slice], bias).mean(1)
+    if call.asked is not None:  # the other queries are another call's
+        among = call.asked[rows, :, None].expand_as(read)
+        read = read.new_zeros(len(read), call.queries.length, read.shape[-1]).scatter(1, among, read)
+        read = read[:, block.queries.slice]
+    return read.transpose(1, 2).unflatten(-1, call.grid)
 
 
 def resized(maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

@@ -50,6 +50,9 @@ class SubjectLayers:
     latent_grid: (h, w). maps: where its words show where it is, on the grid map_grid. shares: where its keys are
     shared, and on which grid. injects: where the outputs of corresponding patches are mixed, on link_grid.
     features: the name of the place where the features for the correspondence are read, on link_grid too.
+    matches: where the outputs of attention take the place of such features, as in joint layers; empty where there
+    are features. banked: the layers of which a bank keeps what is shared and injected, all where it is empty; apart:
+    how far apart in the run the noise levels are that it keeps.
     """
 
     latent_grid: tuple[int, int]
@@ -59,6 +62,18 @@ class SubjectLayers:
     injects: Layers
     link_grid: tuple[int, int]
     features: str
+    matches: Layers = frozenset()
+    banked: Layers = frozenset()
+    apart: float = 1.0 / 64
+
+    @property
+    def joint(self) -> bool:
+        """True where text and image share the attention: keys carry positions, and outputs tell what corresponds."""
+        return bool(self.matches)
+
+    def banks(self, layer: LayerAddress) -> bool:
+        """True where a bank keeps something of the layer."""
+        return not self.banked or layer in self.banked
 
     @property
     def shared_grids(self) -> tuple[tuple[int, int], ...]:

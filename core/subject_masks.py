@@ -11,8 +11,6 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from .attention import column_probabilities
-from .call import AttentionCall, RowSpan
 from .otsu import otsu_threshold
 
 
@@ -44,30 +42,15 @@ def dropped(masks: torch.Tensor, probability: float, seed: int) -> torch.Tensor:
     return masks & kept.to(masks.device)
 
 
-def subject_columns(tokens: Sequence[Sequence[Sequence[int]]],
-                    device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Key positions that any subject's words take, [C], and how they average, [I, C, S].
+def subject_probe(tokens: Sequence[Sequence[Sequence[int]]], keys: int) -> torch.Tensor:
+    """What counts how much of a text each subject's words get, for pixel_maps (core/heat.py): [I, 1, Nk, S].
 
-    tokens: for each image and subject the positions of all its tokens, in every copy of the prompt. The
-    average is over all of these: a probability split over copies is the same map at a smaller scale, which
-    Otsu's threshold follows. A phrase that a prompt lacks gets zeros.
+    tokens: for each image and subject the positions of all its tokens, in every copy of the prompt. Each counts its
+    part of their number: a probability split over copies is the same map at a smaller scale, which Otsu's threshold
+    follows. A phrase that a prompt lacks gets zeros.
     """
-    columns = sorted({p for image in tokens for positions in image for p in positions})
-    place = {p: i for i, p in enumerate(columns)}
-    members = torch.zeros(len(tokens), len(columns), max(len(image) for image in tokens))
+    probe = torch.zeros(len(tokens), 1, keys, max(len(image) for image in tokens))
     for i, image in enumerate(tokens):
         for s, positions in enumerate(image):
-            for p in positions:
-                members[i, place[p], s] = 1.0 / len(positions)
-    return torch.tensor(columns, dtype=torch.long, device=device), members.to(device)
-
-
-def subject_maps(call: AttentionCall, span: RowSpan, columns: torch.Tensor, members: torch.Tensor) -> torch.Tensor:
-    """What the subjects' words get at each pixel of a cross-attention layer, heads averaged.
-
-    columns, members: of subject_columns. Returns [I, S, h, w] in float32 for the images of the span.
-    """
-    ours = slice(span.start, span.stop)
-    bias = call.bias and call.bias.rows(ours)
-    found = column_probabilities(call.q[ours], call.k[ours], columns, bias).mean(1)
-    return (found @ members.to(found.dtype)).transpose(1, 2).unflatten(-1, call.grid)
+            probe[i, 0, list(positions), s] = 1.0 / max(1, len(positions))
+    return probe

@@ -95,6 +95,10 @@ class FamilyNetwork(Network, Protocol):
         """Which layers share a subject, and where its features are read. Raises LookupError where none can yet."""
         ...
 
+    def width(self, layer: LayerAddress) -> int | None:
+        """Channels of what the layer reads and gives, None where it does not say."""
+        ...
+
     def projections(self, layer: LayerAddress) -> tuple[torch.nn.Module, torch.nn.Module]:
         """The layer's own projections of its input to keys and values."""
         ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,8 +14,9 @@ from comfy.ldm.flux.model import Flux
 
 from ...core.method import ModelCall
 from ...core.network import LayerAddress
+from ...core.rotary import Rotary
 from .family import Inputs
-from .joint import JointNetwork, Place, joint_axis, joint_layers, with_override
+from .joint import JointNetwork, Place, joint_axis, joint_layers, stretched, with_override
 from .unequal import Unequal
 
 
@@ -29,10 +31,12 @@ class FluxFamily:
         return isinstance(network, (Flux, Chroma))
 
     def network(self, network: Any, latent_grid: tuple[int, int]) -> JointNetwork:
-        """Words are read and shapes copied in the single-stream blocks, where text and image are mixed by then."""
+        """Words are read, shapes copied and subjects shared in the single-stream blocks, where text and image are mixed
+        by then."""
         layers = _layers(network)
         single = frozenset(layer for layer in layers if layer.stage == "single") or frozenset(layers)
-        return JointNetwork(latent_grid, layers, single, single)
+        return JointNetwork(latent_grid, layers, single, single, single, network.params.patch_size,
+                            network.hidden_size)
 
     def install(self, network: Any, options: dict[str, Any], call: ModelCall, inputs: Inputs) -> dict[str, Any]:
         patch = network.params.patch_size
@@ -48,7 +52,7 @@ class FluxFamily:
             return places.get((options.get("block_type"), options.get("block_index")))
 
         unequal = Unequal(inputs.own, inputs.own) if inputs.filled and not inputs.front else None
-        return with_override(options, inputs.latent, where, call, unequal)
+        return with_override(options, inputs.latent, where, call, unequal, partial(_turned, network))
 
     @contextmanager
     def padding(self, network: Any, inputs: Inputs) -> Iterator[None]:
@@ -72,6 +76,11 @@ class FluxFamily:
 
     def recomputed(self, network: Any) -> list[torch.nn.Module]:
         return [*network.double_blocks, *network.single_blocks]
+
+
+def _turned(network: Flux | Chroma, options: dict[str, Any]) -> Rotary:
+    rotary = Rotary(tuple(network.params.axes_dim), network.params.theta)
+    return stretched(rotary, options) if isinstance(network, Flux) else rotary  # Chroma's images stay where they are
 
 
 def _layers(network: Flux | Chroma) -> tuple[LayerAddress, ...]:

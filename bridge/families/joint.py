@@ -19,6 +19,7 @@ from ...core.call import AttentionCall
 from ...core.method import ModelCall
 from ...core.network import LayerAddress, Layers, SubjectLayers
 from ...core.padding import without_padding
+from ...core.rotary import Rotary
 from ...core.ruled import attend, with_fixed_rules
 from ...core.sequence import Axis, Segment
 from ..errors import DirectorError
@@ -26,6 +27,8 @@ from .family import CALL_KEY, note, note_evicted
 from .kernel import OVERRIDE, exact, join_heads, split_heads, takes_bias
 from .unequal import Unequal
 
+# Every second step of a run of twenty, and all steps of a shorter one.
+BANKED_APART = 0.09
 NOBODYS = LayerAddress("refiner", 0, 0, "joint")  # of an attention in which no method acts
 
 
@@ -38,19 +41,25 @@ class Place(NamedTuple):
 
 # (options of the call, how many attentions were called before it) -> where that is, None for one that is not known
 Where = Callable[[dict[str, Any], int], Place | None]
+# options of the call -> how its queries and keys are turned
+Turned = Callable[[dict[str, Any]], Rotary]
 
 
 @dataclass(frozen=True)
 class JointNetwork:
     """A loaded network of joint layers and latents of one size; ``Network`` says what its answers mean.
 
-    All layers have one grid, so where words are read and attention is copied is a matter of depth: read, copied_in.
+    All layers have one grid, of cells ``patch`` latent pixels a side, and are ``channels`` wide. So where words are
+    read, attention is copied and a subject is shared is a matter of depth: read, copied_in, shared_in.
     """
 
     latent_grid: tuple[int, int]
     layers: tuple[LayerAddress, ...]
     read: Layers
     copied_in: Layers
+    shared_in: Layers
+    patch: int
+    channels: int
 
     def words(self, cells: int) -> Layers:
         return self.read
@@ -63,7 +72,14 @@ class JointNetwork:
 
     @property
     def subject(self) -> SubjectLayers:
-        raise LookupError("joint layers do not share subjects yet")
+        """A bank of every layer and noise level would be of gigabytes: it keeps every second layer."""
+        height, width = (-(-side // self.patch) for side in self.latent_grid)
+        grid, shared = (height, width), [layer for layer in self.layers if layer in self.shared_in]
+        return SubjectLayers(self.latent_grid, self.read, grid, dict.fromkeys(shared, grid), self.shared_in, grid, "",
+                             self.shared_in, frozenset(shared[::2]), BANKED_APART)
+
+    def width(self, layer: LayerAddress) -> int:
+        return self.channels
 
     def projections(self, layer: LayerAddress) -> tuple[torch.nn.Module, torch.nn.Module]:
         raise LookupError(f"{layer} makes keys and values with its queries")
@@ -85,10 +101,20 @@ def joint_axis(text: int, grid: tuple[int, int], references: tuple[tuple[int, in
     return Axis(tuple(segments), segments[-1].stop)
 
 
+def stretched(rotary: Rotary, options: dict[str, Any]) -> Rotary:
+    """Positions as the host shifts and stretches an image's when another node, or the model itself, asks it to."""
+    asked = options.get("rope_options") or {}
+    if not asked:
+        return rotary
+    shifts = (asked.get(f"shift_{axis}", 0.0) for axis in "tyx")
+    origin = tuple(at + shift for at, shift in zip(rotary.origin, shifts, strict=True))
+    return replace(rotary, origin=origin, spacing=(asked.get("scale_y", 1.0), asked.get("scale_x", 1.0)))
+
+
 def with_override(options: dict[str, Any], latent_grid: tuple[int, int], where: Where, call: ModelCall,
-                  unequal: Unequal | None = None) -> dict[str, Any]:
+                  unequal: Unequal | None = None, turned: Turned | None = None) -> dict[str, Any]:
     """A shallow copy of one model call's options in which the call's methods act."""
-    override = Override(latent_grid, where, call, unequal, options.get(OVERRIDE))
+    override = Override(latent_grid, where, call, unequal, options.get(OVERRIDE), turned)
     return {**options, OVERRIDE: override, CALL_KEY: call}
 
 
@@ -101,6 +127,7 @@ class Override:
     call: ModelCall
     unequal: Unequal | None = None
     foreign: Any = None
+    turned: Turned | None = None
     calls: Iterator[int] = field(default_factory=itertools.count)
 
     def __call__(self, func: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int, *args: Any,
@@ -131,18 +158,21 @@ class Override:
         scale = own.pop("scale", None)
         if scale is not None:  # ours is D ** -0.5, also when columns make the heads wider
             q = q * (scale * q.shape[-1] ** 0.5)
-        padding = rotary = None
+        padding = None
         if self.unequal:
             q, k, padding = (*(self.unequal.turned(x, place.axis) for x in (q, k)), self.unequal.padding(place.axis))
-            rotary = self.unequal.rotary
         call = AttentionCall(q, k, v, place.layer or NOBODYS, place.axis, place.axis, self.latent_grid, self.call.rows,
-                             self.call.step, self.call.scratch, padding=padding, rotary=rotary)
+                             self.call.step, self.call.scratch, padding=padding,
+                             rotary=self.turned and self.turned(kwargs.get("transformer_options") or {}))
         innermost = partial(self._innermost, func, args, own)
         out = self.call.chain.attend(call, innermost) if place.layer else innermost(call)
         return out if kwargs.get("skip_output_reshape", False) else join_heads(out)
 
     def _innermost(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], call: AttentionCall) -> torch.Tensor:
         """The host's attention, or another pack's around it; where there is a bias, one that keeps it."""
+        if call.asked is not None and _masked(args, kwargs):
+            raise DirectorError("Attention Director", "pictures cannot read each other's keys where another node masks "
+                                                      "the attention; bypass that node.")
         if call.padding is not None:
             return self._unpadded(func, args, kwargs, call)
         mask = args[0] if args else kwargs.get("mask")
@@ -163,7 +193,7 @@ class Override:
 
     def _unpadded(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], call: AttentionCall) -> torch.Tensor:
         """Each row without the keys that are padding. The models that need it give their attention no mask."""
-        if (args and args[0] is not None) or kwargs.get("mask") is not None:
+        if _masked(args, kwargs):
             raise DirectorError("Attention Director", "prompts of unequal length cannot be in one batch where another "
                                                       "node masks the attention; encode one prompt at a time.")
         return without_padding(call, lambda part: self._innermost(func, args, kwargs, replace(part, padding=None)))
@@ -184,6 +214,10 @@ def _check_mask(mask: torch.Tensor | None, call: AttentionCall) -> None:
 def _as_scores(mask: torch.Tensor | None) -> torch.Tensor | None:
     """A mask of the host, [Nq, Nk], [B, Nq, Nk] or [B, H or 1, Nq, Nk], beside [B, H, Nq, Nk] scores."""
     return mask if mask is None or mask.ndim == 4 else mask[:, None] if mask.ndim == 3 else mask[None, None]
+
+
+def _masked(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    return (bool(args) and args[0] is not None) or kwargs.get("mask") is not None
 
 
 def _lengths(q: torch.Tensor, k: torch.Tensor, kwargs: dict[str, Any]) -> tuple[int, int]:

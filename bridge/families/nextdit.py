@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from ...core.network import LayerAddress
 from ...core.rotary import Rotary
 from ...core.sequence import Axis, Segment
 from .family import Inputs
-from .joint import JointNetwork, Place, joint_layers, with_override
+from .joint import JointNetwork, Place, joint_layers, stretched, with_override
 from .unequal import Unequal
 
 
@@ -30,10 +30,11 @@ class NextDiTFamily:
         return isinstance(network, NextDiT)
 
     def network(self, network: Any, latent_grid: tuple[int, int]) -> JointNetwork:
-        """Words are read in the middle half of the depth, shapes copied in all of it."""
+        """Words are read in the middle half of the depth, shapes copied and subjects shared in all of it."""
         layers = _layers(network)
         middle = frozenset(layer for layer in layers if 0.25 <= layer.fraction <= 0.75) or frozenset(layers)
-        return JointNetwork(latent_grid, layers, middle, frozenset(layers))
+        return JointNetwork(latent_grid, layers, middle, frozenset(layers), frozenset(layers), network.patch_size,
+                            network.dim)
 
     def install(self, network: Any, options: dict[str, Any], call: ModelCall, inputs: Inputs) -> dict[str, Any]:
         axis = self._axis(network, inputs)
@@ -45,7 +46,13 @@ class NextDiTFamily:
             """By call order alone: refiners come first, and their lengths may be those of the whole sequence."""
             return places[count] if count < len(places) else None
 
-        return with_override(options, inputs.latent, where, call, self._unequal(network, inputs))
+        def turned(options: dict[str, Any]) -> Rotary:
+            """The image stands behind the text and its padding, along the text's axis."""
+            image, = axis.of("image")
+            at = stretched(_rotary(network), options)
+            return replace(at, origin=(image.start + 1.0, *at.origin[1:]))
+
+        return with_override(options, inputs.latent, where, call, self._unequal(network, inputs), turned)
 
     @staticmethod
     def _axis(network: NextDiT, inputs: Inputs) -> Axis:
@@ -62,9 +69,8 @@ class NextDiTFamily:
         if inputs.filled is None:
             return None
         read = tuple(_filled(network, own) for own in inputs.own)
-        embedder = network.rope_embedder
         turns = tuple(own - _filled(network, inputs.text) for own in read)
-        return Unequal(inputs.own, read, Rotary(tuple(embedder.axes_dim), embedder.theta), turns)
+        return Unequal(inputs.own, read, _rotary(network), turns)
 
     @contextmanager
     def padding(self, network: Any, inputs: Inputs) -> Iterator[None]:
@@ -87,6 +93,10 @@ class NextDiTFamily:
 
     def recomputed(self, network: Any) -> list[torch.nn.Module]:
         return list(network.layers)
+
+
+def _rotary(network: NextDiT) -> Rotary:
+    return Rotary(tuple(network.rope_embedder.axes_dim), network.rope_embedder.theta)
 
 
 def _layers(network: NextDiT) -> tuple[LayerAddress, ...]:

@@ -142,6 +142,9 @@ class UNetNetwork:
     def subject(self) -> SubjectLayers:
         return self._subject
 
+    def width(self, layer: LayerAddress) -> int | None:
+        return getattr(self.module(layer).to_k, "in_features", None)
+
     def projections(self, layer: LayerAddress) -> tuple[torch.nn.Module, torch.nn.Module]:
         module = self.module(layer)
         return module.to_k, module.to_v

@@ -2,7 +2,8 @@
 
 Kept are the inputs of the decoder's self-attention at the subject's pixels (half the size of its keys
 and values, and a LoRA of the new run still applies), the outputs that are injected, and the features
-and masks that say which patch is which.
+and masks that say which patch is which. Where text and image share the attention, keys without their positions and
+values are kept, and where these stand.
 """
 
 from __future__ import annotations
@@ -33,14 +34,27 @@ MOST_PREVIEW_PX = 8192
 Kind = Literal["cond", "uncond"]
 KINDS: tuple[Kind, ...] = ("cond", "uncond")
 # A layer's name is the family's own and stands last, so that it may be any printable text.
-_INPUT = re.compile(r"in\.(\d{1,3})\.(cond|uncond)\.")
-_LEVEL = re.compile(r"(?:in\.(\d{1,3})\.(?:cond|uncond)\.[ -~]{1,100}|out\.(\d{1,3})\.[ -~]{1,100}"
-                    r"|subjects\.(\d{1,3})\.\d{1,4})")
-_OTHER = ("features", "feature_subjects", "preview")
+_INPUT = re.compile(r"(?:in|key|value)\.(\d{1,3})\.(cond|uncond)\.")
+_LEVEL = re.compile(r"(?:(?:in|key|value)\.(\d{1,3})\.(?:cond|uncond)\.[ -~]{1,100}|out\.(\d{1,3})\.[ -~]{1,100}"
+                    r"|subjects\.(\d{1,3})\.\d{1,4}|places\.(\d{1,3}))")
+_OTHER = ("features", "feature_subjects", "feature_places", "preview")
+KEY, VALUE = "key", "value"
+_PAIR = {KEY: VALUE, VALUE: KEY}
+# Columns of where a key and a feature stand: its anchor and cell (y, x), and a key's subject's box there.
+_COLUMNS = {"places": 7, "feature_places": 3}
 
 
 def input_name(level: int, kind: Kind, layer: LayerAddress) -> str:
     return f"in.{level}.{kind}.{layer}"
+
+
+def token_name(what: str, level: int, kind: Kind, layer: LayerAddress) -> str:
+    """Of KEY or VALUE."""
+    return f"{what}.{level}.{kind}.{layer}"
+
+
+def places_name(level: int) -> str:
+    return f"places.{level}"
 
 
 def output_name(level: int, layer: LayerAddress) -> str:
@@ -144,7 +158,11 @@ def require_shapes(bank: SubjectBank, tensors: Mapping[str, Shaped]) -> None:
             raise Unreadable(f"{name} is of another kind than it should be")
         if name in flags and value.shape[1] != subjects:
             raise Unreadable(f"{name} is of {value.shape[1]} subjects, the bank of {subjects}")
-    if ("features" in tensors) != ("feature_subjects" in tensors):
+        if value.shape[1] != _COLUMNS.get(name.split(".")[0], value.shape[1]):
+            raise Unreadable(f"{name} does not say where patches stand")
+    joint = any(name.startswith(f"{KEY}.") for name in tensors)
+    if ("features" in tensors) != ("feature_subjects" in tensors) or (
+            "feature_places" in tensors) != (joint and "features" in tensors):
         raise Unreadable("its features lack their subjects")
     preview = tensors.get("preview")
     if preview is not None and not (preview.shape[:2] == (bank.anchors, 3) and
@@ -161,12 +179,24 @@ def _require_rows(tensors: Mapping[str, Shaped]) -> None:
             patches.setdefault(_level_of(name), set()).add(value.shape[0])
     found = tensors["features"].shape[0] if "features" in tensors else 0
     for name, value in tensors.items():
-        level = _level_of(name)
-        twin = tensors.get(name.replace(".uncond.", ".cond.", 1)) if name.startswith("in.") else None
-        fits = (value.shape[0] in patches.get(level, ()) if name.startswith("in.") else
-                value.shape[0] == found if name.startswith("out.") or name == "feature_subjects" else True)
-        if not fits or (twin is not None and twin.shape != value.shape):
+        level, what = _level_of(name), name.split(".")[0]
+        fits = (value.shape[0] in patches.get(level, ()) if what in ("in", KEY, VALUE, "places") else
+                value.shape[0] == found if what in ("out", "feature_subjects", "feature_places") else True)
+        if not fits or any(twin.shape != value.shape for twin in _twins(name, tensors)):
             raise Unreadable(f"{name} has {value.shape[0]} rows, which does not fit the rest")
+
+
+def _twins(name: str, tensors: Mapping[str, Shaped]) -> list[Shaped]:
+    """What is of the same patches and layer: the negative's, and a key's value. Raises Unreadable without it."""
+    if not _INPUT.match(name):
+        return []
+    what, rest = name.split(".", 1)
+    named = [name.replace(".uncond.", ".cond.", 1)]
+    if what in _PAIR:
+        named.append(f"{_PAIR[what]}.{rest}")
+        if named[-1] not in tensors or places_name(_level_of(name)) not in tensors:
+            raise Unreadable(f"{name} lacks what belongs to it")
+    return [tensors[twin] for twin in named if twin in tensors]
 
 
 def _level_of(name: str) -> int:

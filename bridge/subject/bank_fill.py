@@ -11,16 +11,16 @@ import torch.nn.functional as F
 from ...core.call import Scratch, Step
 from ...core.correspondence import match_features
 from ...core.network import LayerAddress
+from ...core.rotary import cells_of
 from ...core.subject_masks import masks_from_maps
 from ..errors import DirectorError
 from ..families.checkpoint import fingerprint
 from ..run.store import RunStore
-from .bank import Kind, SubjectBank, input_name, output_name, subjects_name
+from .bank import KEY, VALUE, Kind, SubjectBank, input_name, output_name, places_name, subjects_name, token_name
 from .levels import LevelMasks
+from .placing import Placing
 from .sampling_pass import ConsiStoryPass
 
-# Noise levels closer together than this share of the timesteps are kept once: at most 65 levels.
-CLOSEST = 1.0 / 64
 PREVIEW_SCALE = 8
 # Banks of the last runs that kept one.
 BANKS: RunStore[SubjectBank] = RunStore(2)
@@ -30,9 +30,12 @@ BANKS: RunStore[SubjectBank] = RunStore(2)
 class BankDraft:
     """A bank in the making; in the run's scratch. What one noise level gives waits on the device until it is over.
 
-    link_positions: of each anchor, the patches that later pictures may take from. step: the present noise level;
-    open: it is one of those that are kept. bank: when it is done.
+    apart: how far apart in the run the noise levels are that are kept. link_positions: of each anchor, the patches
+    that later pictures may take from. step: the present noise level; open: it is one of those that are kept.
+    bank: when it is done.
     """
+
+    apart: float = 0.0
 
     link_positions: list[torch.Tensor] = field(default_factory=list)
     levels: list[Step] = field(default_factory=list)
@@ -54,7 +57,7 @@ class BankDraft:
             self.waiting = {}
         elif self.open:
             self.levels.pop()
-        near = bool(self.levels) and step is not None and abs(step.progress - self.levels[-1].progress) < CLOSEST
+        near = bool(self.levels) and step is not None and abs(step.progress - self.levels[-1].progress) < self.apart
         self.step, self.open = step, step is not None and not near
         if self.open and step is not None:
             self.levels.append(step)
@@ -69,6 +72,23 @@ class BankDraft:
             self.waiting[subjects_name(at, stride)] = torch.cat(
                 [level.subjects(a) for a in range(len(level.positions))])
 
+    def add_places(self, this: ConsiStoryPass, level: LevelMasks, grid: tuple[int, int]) -> None:
+        """Where the kept positions of the anchors are, for keys that carry none."""
+        at = len(self.levels) - 1
+        if places_name(at) not in self.waiting:
+            each = range(len(level.positions))
+            keys = Placing(level, grid, this.options.separate).anchored(each)
+            anchors = torch.cat([torch.full_like(level.positions[a], a) for a in each])
+            self.waiting[places_name(at)] = torch.cat((anchors[:, None], keys.cells, keys.boxes), 1)
+            self.waiting[subjects_name(at, this.stride(grid))] = torch.cat([level.subjects(a) for a in each])
+
+    def add_tokens(self, layer: LayerAddress, kind: Kind, keys: torch.Tensor, values: torch.Tensor,
+                   level: LevelMasks) -> None:
+        """Keys and values of the anchors, [images, N, C], at the kept positions."""
+        for name, tokens in ((KEY, keys), (VALUE, values)):
+            self.waiting[token_name(name, len(self.levels) - 1, kind, layer)] = torch.cat(
+                [tokens[a, positions] for a, positions in enumerate(level.positions)])
+
     def add_outputs(self, layer: LayerAddress, hidden: torch.Tensor) -> None:
         """What it gives after injection, [images, N, C], at the patches that later pictures may take from."""
         if self.open:
@@ -76,18 +96,28 @@ class BankDraft:
                 [hidden[a, positions] for a, positions in enumerate(self.link_positions)])
 
     def add_features(self, this: ConsiStoryPass, features: torch.Tensor, maps: torch.Tensor) -> None:
-        """The anchors' features at their subject's patches, and which patches these are. features: [I, C, h, w]."""
+        """The anchors' features at their subject's patches, and which patches these are.
+
+        features: [I, C, h, w]; [I, N, C] where they are outputs of attention.
+        """
         masks = masks_from_maps(maps, this.layers.link_grid, this.options.separate)[:this.anchors]
-        patches = match_features(features[:this.anchors])
+        patches = features[:this.anchors] if this.layers.joint else match_features(features[:this.anchors])
         self.link_positions = [mask.any(0).nonzero().flatten() for mask in masks]
         found = list(zip(patches, masks, self.link_positions, strict=True))
         self.tensors["features"] = torch.cat([patch[at] for patch, _, at in found]).to("cpu", torch.float16)
         self.tensors["feature_subjects"] = torch.cat([mask[:, at].T for _, mask, at in found]).cpu()
+        if this.layers.joint:
+            cells = cells_of(this.layers.link_grid, features.device)
+            stand = [torch.cat((cells[at].new_full((len(at), 1), a), cells[at]), 1)
+                     for a, at in enumerate(self.link_positions)]
+            self.tensors["feature_places"] = torch.cat(stand).to("cpu", torch.float16)
 
 
 def draft_of(this: ConsiStoryPass, scratch: Scratch) -> BankDraft:
     """The bank that a pass fills."""
-    return scratch.of(this.state_key, BankDraft)
+    draft = scratch.of(this.state_key, BankDraft)
+    draft.apart = this.layers.apart
+    return draft
 
 
 def make_bank(patcher: Any, this: ConsiStoryPass, scratch: Scratch, samples: torch.Tensor, scenes: tuple[str, ...],

@@ -2,7 +2,8 @@
 (arXiv 2304.06140). Written from the papers; no code copied.
 
 The inversion's states x_t = x0 + sigma_t e_t have independent noise for each level, so the anchors'
-layers are read off the very states that a replay passes through. The anchors do not attend to each other.
+layers are read off the very states that a replay passes through. On flow models x_t = (1 - sigma_t) x0 + sigma_t e,
+with one e for all levels: a straight line, as these models' own. The anchors do not attend to each other.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ import torch
 
 from ...core.call import RowSpan
 from ...core.method import spans_of
+from ...core.noise import EPS
 from ...core.schedule import Schedule
 from ...core.text import Phrase, PromptTag
 from ..convert import psnr, require_pictures
 from ..errors import DirectorError
 from ..run.hooks import Sample, SamplerCall
 from ..run.install import install
+from ..run.noise_law import noise_law
 from ..run.run import Run
 from ..text.prompt import Conditioning, encode, encode_lines, take_prompt, with_key
 from ..untrusted import require_number
@@ -31,6 +34,7 @@ from .bank_fill import draft_of, make_bank
 from .build import subjects_of
 from .method import WHY_EVERY_STEP, begin_pass
 from .options import SubjectOptions
+from .output_links import end_outputs
 from .sampling_pass import ConsiStoryPass
 
 GUIDANCE = 2.0
@@ -91,6 +95,7 @@ class PhotoSubject:
     label: str
     deliver: Callable[[SubjectBank], None]
 
+    acts_in_joint_layers: ClassVar[bool] = True
     why_every_step: ClassVar[str] = WHY_EVERY_STEP
     way_out: ClassVar[str] = ""
 
@@ -108,7 +113,7 @@ class PhotoSubject:
         begin_pass(run, first)
         sample(replace(call, extra_args=dict(call.extra_args)))
         state = first.state(run.scratch)
-        state.maps.end_level()
+        end_outputs(state)
         maps = state.maps.mean
         if maps is None or state.features is None:
             raise DirectorError(self.label, "the pictures are too small for this model; give larger ones.")
@@ -131,10 +136,13 @@ class _Inverter(comfy.samplers.Sampler):
     def sample(self, model_wrap, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None,
                disable_pbar=False) -> torch.Tensor:
         x0 = noise if latent_image is None else latent_image
+        law = noise_law(model_wrap.inner_model.model_sampling)
         generator = torch.Generator().manual_seed(0)
-        denoised = x0
-        for sigma in sigmas[:-1]:
-            level = torch.randn(x0.shape, generator=generator).to(x0)
-            denoised = model_wrap(x0 + sigma * level, sigma.expand(len(x0)), **extra_args)
+        denoised, level = x0, x0
+        for number, sigma in enumerate(sigmas[:-1].tolist()):
+            if number == 0 or law is EPS:
+                level = torch.randn(x0.shape, generator=generator).to(x0)
+            x = law.signal(sigma) * x0 + law.noise(sigma) * level
+            denoised = model_wrap(x, x0.new_full((len(x0),), sigma), **extra_args)
             self.bar.update(1)
         return denoised

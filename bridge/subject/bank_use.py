@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
@@ -13,9 +14,11 @@ from ...core.shared_keys import SharedKeys, match_statistics
 from ..errors import DirectorError
 from ..families.family import FamilyNetwork
 from ..families.kernel import split_heads
-from .bank import KINDS, Kind, SubjectBank, input_name, output_name, subjects_name
+from .bank import KEY, KINDS, Kind, SubjectBank, input_name, output_name, subjects_name, token_name
+from .bank_tokens import BankedTokens, anchored
 from .groups import Sharing, unshared_rows
 from .levels import LevelMasks, stride_of
+from .placing import Placing
 
 # How far from a kept noise level a step may lie and still read it, in shares of the timesteps.
 TOLERANCE = 0.06
@@ -52,12 +55,16 @@ def require_fit(label: str, bank: SubjectBank, network: FamilyNetwork) -> None:
     A file knows its layers by name only; which grid and width these have is known where the model is.
     """
     layers = network.subject
+    names = partial(token_name, KEY) if layers.joint else input_name
+    if bank.tensors and not any(names(level, kind, layer) in bank.tensors for level in range(len(bank.progress))
+                                for kind in KINDS for layer in layers.shares):
+        raise DirectorError(label, "the bank holds nothing of this model's layers; make it again.")
     for layer in {*layers.shares, *layers.injects}:
-        width = getattr(network.projections(layer)[0], "in_features", None)
+        width = network.width(layer)
         stride = stride_of(layers.latent_grid, layers.shares[layer]) if layer in layers.shares else 0
         for level in range(len(bank.progress)):
             flags = bank.tensors.get(subjects_name(level, stride))
-            read = [bank.tensors.get(input_name(level, kind, layer)) for kind in KINDS]
+            read = [bank.tensors.get(names(level, kind, layer)) for kind in KINDS]
             wrong = [t for t in read if t is not None and flags is not None and len(t) != len(flags)]
             wrong += [t for t in (*read, bank.tensors.get(output_name(level, layer)))
                       if t is not None and width is not None and t.shape[1] != width]
@@ -94,11 +101,12 @@ class BankedKeys:
 
 
 def bank_group(use: BankUse, at: int | None, level: LevelMasks, stride: int,
-               spans: Sequence[tuple[RowSpan, Kind]], rows: Sequence[RowSpan], apart: bool) -> Sharing:
+               spans: Sequence[tuple[RowSpan, Kind]], rows: Sequence[RowSpan], apart: bool,
+               placing: Placing | None = None) -> Sharing:
     """One group: the pictures in which the subject is found, which all read the whole bank.
 
     at: the bank's noise level. stride: of the grid of the masks. spans: the whole conditionings of a call, of
-    which rows are all.
+    which rows are all. placing: where keys belong, None where they carry no position.
     """
     members = [i for i in range(len(level.masks)) if i not in level.unshared]
     subjects = None if at is None else use.bank.tensors.get(subjects_name(at, stride))
@@ -109,5 +117,10 @@ def bank_group(use: BankUse, at: int | None, level: LevelMasks, stride: int,
     masks = level.masks[members]
     group = SharedKeys(ours, len(members), None, None, subjects.to(masks.device) if apart else None,
                        masks.transpose(1, 2) if apart else None)
-    banked = BankedKeys(use, at, tuple(kind for _, kind in kept), masks.any(1).repeat(len(kept), 1))
-    return Sharing((group,), unshared_rows(set(ours), rows), banked)
+    kinds, inside = tuple(kind for _, kind in kept), masks.any(1).repeat(len(kept), 1)
+    if placing is None:
+        return Sharing((group,), unshared_rows(set(ours), rows), BankedKeys(use, at, kinds, inside))
+    numbers = subjects.to(masks.device).int().argmax(1) * apart
+    places = placing.places(anchored(use.bank, at, numbers, masks.device), members)
+    group = replace(group, readers=placing.readers(members), places=places)
+    return Sharing((group,), unshared_rows(set(ours), rows), BankedTokens(use.bank, at, kinds, inside))

@@ -17,13 +17,29 @@ from .sampling_pass import Part
 
 
 @dataclass(frozen=True, eq=False)
-class BankWriter(Part):
-    """Keeps what the anchors' layers read and, last in the chain, what injection has made of their outputs."""
+class BankKeeper(Part):
+    """The part of a pass that fills a bank."""
 
     def begin_call(self, call: ModelCall) -> None:
-        draft = self._draft(call.scratch)
+        draft = self.draft(call.scratch)
         if call.step != draft.step:
             draft.begin_level(call.step)
+
+    def end_run(self, run: Run) -> File | None:
+        """Keep the bank for the node that saves it."""
+        bank = self.draft(run.scratch).bank
+        return None if bank is None else lambda samples: BANKS.keep(samples, bank)
+
+    def sum_up(self, scratch: Scratch) -> str:
+        return f"bank of {self.draft(scratch).megabytes:.1f} MB"
+
+    def draft(self, scratch: Scratch) -> BankDraft:
+        return draft_of(self.sampling, scratch)
+
+
+@dataclass(frozen=True, eq=False)
+class BankWriter(BankKeeper):
+    """Keeps what the anchors' layers read and, last in the chain, what injection has made of their outputs."""
 
     def reads_inputs(self, layer: LayerAddress) -> bool:
         return layer in self.sampling.layers.shares
@@ -35,25 +51,14 @@ class BankWriter(Part):
         if level is None or hidden.shape[:2] != (call.rows[-1].stop, math.prod(grid)):
             return
         for span, kind in this.kinds(call.rows):
-            self._draft(call.scratch).add_inputs(layer, this.stride(grid), kind, hidden[span.start:], level)
+            self.draft(call.scratch).add_inputs(layer, this.stride(grid), kind, hidden[span.start:], level)
 
     def edits_outputs(self, layer: LayerAddress) -> bool:
         return layer in self.sampling.layers.injects
 
     def edit_outputs(self, layer: LayerAddress, hidden: torch.Tensor, call: ModelCall) -> torch.Tensor:
         """Changes nothing."""
-        this, draft = self.sampling, self._draft(call.scratch)
+        this, draft = self.sampling, self.draft(call.scratch)
         if draft.link_positions and this.state(call.scratch).masks and this.injects(call, hidden):
             draft.add_outputs(layer, hidden[this.ours(call.rows)[0].start:])
         return hidden
-
-    def end_run(self, run: Run) -> File | None:
-        """Keep the bank for the node that saves it."""
-        bank = self._draft(run.scratch).bank
-        return None if bank is None else lambda samples: BANKS.keep(samples, bank)
-
-    def sum_up(self, scratch: Scratch) -> str:
-        return f"bank of {self._draft(scratch).megabytes:.1f} MB"
-
-    def _draft(self, scratch: Scratch) -> BankDraft:
-        return draft_of(self.sampling, scratch)

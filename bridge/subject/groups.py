@@ -12,6 +12,7 @@ from ...core.call import AttentionCall, RowSpan
 from ...core.network import LayerAddress
 from ...core.shared_keys import SharedKeys
 from .levels import LevelMasks
+from .placing import Placing
 
 
 class Banked(Protocol):
@@ -49,15 +50,17 @@ def unshared_rows(grouped: Set[int], rows: Sequence[RowSpan]) -> tuple[int, ...]
     return tuple(row for row in range(rows[-1].stop) if row not in grouped)
 
 
-def anchor_groups(level: LevelMasks, rows: Sequence[RowSpan], images: int, apart: bool) -> Sharing:
+def anchor_groups(level: LevelMasks, rows: Sequence[RowSpan], images: int, apart: bool,
+                  placing: Placing | None = None) -> Sharing:
     """Images that see the same anchors, and the rows that see none.
 
     Every image sees the anchors other than itself, anchors see each other, and nobody sees the rest.
-    An image without a mask of its own is generated alone; an anchor without one gives nothing.
+    An image without a mask of its own is generated alone; an anchor without one gives nothing. placing: where keys
+    belong, None where they carry no position.
     """
     spans = whole_spans(rows, images)
-    groups = [_group(level, anchors, members, spans, apart) for anchors, members in _seen(level, images).items()
-              if anchors and spans]
+    groups = [_group(level, anchors, members, spans, apart, placing)
+              for anchors, members in _seen(level, images).items() if anchors and spans]
     return Sharing(groups, unshared_rows({row for group in groups for row in group.rows}, rows))
 
 
@@ -71,7 +74,7 @@ def _seen(level: LevelMasks, images: int) -> dict[tuple[int, ...], list[int]]:
 
 
 def _group(level: LevelMasks, anchors: tuple[int, ...], members: list[int], spans: Sequence[RowSpan],
-           apart: bool) -> SharedKeys:
+           apart: bool, placing: Placing | None) -> SharedKeys:
     counts = [len(level.positions[a]) for a in anchors]
     sources = [[s.start + a for a, count in zip(anchors, counts, strict=True) for _ in range(count)] for s in spans]
     return SharedKeys(
@@ -79,4 +82,6 @@ def _group(level: LevelMasks, anchors: tuple[int, ...], members: list[int], span
         torch.tensor(sources, device=level.masks.device),
         torch.cat([level.positions[a] for a in anchors]),
         torch.cat([level.subjects(a) for a in anchors]) if apart else None,
-        level.masks[members].transpose(1, 2) if apart else None)
+        level.masks[members].transpose(1, 2) if apart else None,
+        placing.readers(members) if placing else None,
+        placing.places(placing.anchored(anchors), members) if placing else None)

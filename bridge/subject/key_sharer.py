@@ -24,9 +24,11 @@ class KeySharer(Part):
         return layer in self.sampling.layers.shares
 
     def forwards(self, call: ModelCall) -> Sequence[PlainQueries]:
-        """A forward without shared keys, whose queries keep the layout of a picture generated alone."""
+        """A forward without shared keys, whose queries keep the layout of a picture generated alone. Where keys carry
+        positions they keep it themselves."""
         sharing = self.sampling.state(call.scratch).sharing.values()
-        blends = self.sampling.options.plain_queries(call.step) > 0.0 and any(found.groups for found in sharing)
+        blends = (not self.sampling.layers.joint and self.sampling.options.plain_queries(call.step) > 0.0
+                  and any(found.groups for found in sharing))
         return (PlainQueries(self.sampling),) if blends else ()
 
     def __call__(self, call: AttentionCall, attend: Attend) -> torch.Tensor:

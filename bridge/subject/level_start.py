@@ -15,6 +15,7 @@ from .bank_use import bank_group
 from .groups import Sharing, anchor_groups
 from .levels import LevelMasks, dropout_seed, level_masks
 from .pass_state import PassState
+from .placing import Placing
 from .sampling_pass import Part
 
 # Noise levels whose masks a readout can show.
@@ -80,8 +81,9 @@ class LevelStart(Part):
 
     def _sharing(self, state: PassState, grid: tuple[int, int]) -> Sharing:
         this, level = self.sampling, state.masks[grid]
+        apart, matches = this.options.separate, this.matches or (state.found.matches if state.found else None)
+        placing = Placing(level, grid, apart, matches) if this.layers.joint else None
         if this.bank is None:
-            return anchor_groups(level, state.rows, this.images, this.options.separate)
+            return anchor_groups(level, state.rows, this.images, apart, placing)
         spans = this.kinds(state.rows)
-        return bank_group(this.bank, state.bank_level, level, this.stride(grid), spans, state.rows,
-                          this.options.separate)
+        return bank_group(this.bank, state.bank_level, level, this.stride(grid), spans, state.rows, apart, placing)

@@ -39,6 +39,18 @@ def find_links(this: ConsiStoryPass, features: torch.Tensor, maps: torch.Tensor)
     return tuple(links)
 
 
+def link_records(this: ConsiStoryPass, links: Sequence[Link] | None) -> Mapping[str, Any]:
+    """subject_links: [B, N], which of the anchors' patches (anchor times N plus patch) each patch takes from.
+
+    subject_links_open: bool [B, N], where it does; subject_links_grid: (h, w) of these patches.
+    """
+    if not links or this.bank:
+        return {}
+    return {"subject_links": torch.stack([found.index for found in links]),
+            "subject_links_open": torch.stack([found.gate for found in links]),
+            "subject_links_grid": this.layers.link_grid}
+
+
 @dataclass(frozen=True, eq=False)
 class FeatureReader(Part):
     """Keeps the features by which parts of pictures are matched; in a pass by itself it matches them at once."""
@@ -79,16 +91,7 @@ class Injector(Part):
         return self._mixed(hidden, layer, links, state, call)
 
     def records(self, scratch: Scratch) -> Mapping[str, Any]:
-        """subject_links: [B, N], which of the anchors' patches (anchor times N plus patch) each patch takes from.
-
-        subject_links_open: bool [B, N], where it does; subject_links_grid: (h, w) of these patches.
-        """
-        links = self.sampling.links or self.sampling.state(scratch).links
-        if not links or self.sampling.bank:
-            return {}
-        return {"subject_links": torch.stack([found.index for found in links]),
-                "subject_links_open": torch.stack([found.gate for found in links]),
-                "subject_links_grid": self.sampling.layers.link_grid}
+        return link_records(self.sampling, self.sampling.links or self.sampling.state(scratch).links)
 
     def _mixed(self, hidden: torch.Tensor, layer: LayerAddress, links: Sequence[Link], state: PassState,
                call: ModelCall) -> torch.Tensor:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 
 from ...core.call import Attend, AttentionCall, RowSpan
+from ...core.heat import pixel_maps
 from ...core.network import LayerAddress
-from ...core.subject_masks import subject_columns, subject_maps
+from ...core.subject_masks import subject_probe
 from ...core.text import columns
 from .sampling_pass import Part
 
@@ -24,17 +25,19 @@ class MapReader(Part):
         this = self.sampling
         if this.fits(call) and call.grid == this.layers.map_grid:
             for span in this.ours(call.rows):
-                maps = subject_maps(call, span, *self._columns(call, span))
+                maps = pixel_maps(call, self._probe(call, span), slice(span.start, span.stop))
                 this.state(call.scratch).maps.add(span.images, maps, this.images)
         return attend(call)
 
-    def _columns(self, call: AttentionCall, span: RowSpan) -> tuple[torch.Tensor, torch.Tensor]:
+    def _probe(self, call: AttentionCall, span: RowSpan) -> torch.Tensor:
         """Where the subjects stand among the call's keys, once a run: the host may repeat a short prompt there."""
-        def find() -> tuple[torch.Tensor, torch.Tensor]:
+        def find() -> torch.Tensor:
             text, tag = call.keys.of("text")[0], span.tag
             assert tag is not None
             tokens = [[columns(tag, image % len(tag.rows), phrase, text) for phrase in self.sampling.phrases]
                       for image in span.images]
-            return subject_columns(tokens, call.q.device)
+            probe = subject_probe(tokens, call.k.shape[2])
+            probe = torch.nn.functional.pad(probe, (0, 0, 0, 0, 0, 0, span.start, len(call.q) - span.stop))
+            return probe.to(call.q.device, torch.promote_types(call.q.dtype, torch.float32))
 
-        return call.scratch.once(("subject columns", self.key, id(span.tag), call.keys), find)
+        return call.scratch.once(("subject probe", self.key, id(span.tag), call.row_ids, call.keys), find)

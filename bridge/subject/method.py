@@ -12,7 +12,6 @@ from typing import ClassVar
 import torch
 
 from ...core.call import RowSpan
-from ...core.correspondence import Link
 from ...core.method import spans_of
 from ...core.schedule import Schedule
 from ...core.text import Phrase, PromptTag
@@ -25,6 +24,7 @@ from .bank_fill import draft_of, make_bank
 from .bank_use import TOLERANCE, BankUse, require_fit
 from .links import find_links
 from .options import SubjectOptions
+from .output_links import end_outputs, find_correspondence
 from .parts import parts_of
 from .sampling_pass import ConsiStoryPass
 
@@ -42,6 +42,7 @@ class SharedSubject:
     bank: SubjectBank | None = None
     label: str = "SharedSubjectAttention"
 
+    acts_in_joint_layers: ClassVar[bool] = True
     why_every_step: ClassVar[str] = WHY_EVERY_STEP
     way_out: ClassVar[str] = ""
 
@@ -115,16 +116,21 @@ def begin_pass(run: Run, sampling: ConsiStoryPass) -> None:
 
 def begin_second(run: Run, first: ConsiStoryPass, second: ConsiStoryPass) -> None:
     """Begin a pass equal to the first, with the correspondence that the first found."""
-    begin_pass(run, replace(second, links=_found(run, first, second)))
+    begin_pass(run, _linked(run, first, second))
 
 
-def _found(run: Run, first: ConsiStoryPass, second: ConsiStoryPass) -> tuple[Link, ...] | None:
-    """The correspondence, with its features in the bank that the second pass fills; None where nothing was seen."""
+def _linked(run: Run, first: ConsiStoryPass, second: ConsiStoryPass) -> ConsiStoryPass:
+    """The second pass with the correspondence, and with its features in the bank that it fills."""
     state = first.state(run.scratch)
-    state.maps.end_level()
-    if state.maps.mean is None or state.features is None:
-        return None
-    links = find_links(first, state.features, state.maps.mean)
-    if second.keeps and links is not None:
-        draft_of(second, run.scratch).add_features(first, state.features, state.maps.mean)
-    return links
+    end_outputs(state)
+    features, maps = state.features, state.maps.mean
+    if maps is None or features is None:
+        return second
+    if first.layers.joint:
+        found = find_correspondence(first, features, maps)
+        second = replace(second, links=found.links, matches=found.matches) if found else second
+    else:
+        second = replace(second, links=find_links(first, features, maps))
+    if second.keeps and second.links is not None:
+        draft_of(second, run.scratch).add_features(first, features, maps)
+    return second

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from ...core.call import Step
@@ -43,6 +44,15 @@ class SubjectOptions:
     def shares_at(self, step: Step) -> bool:
         """True where keys are shared at a step."""
         return self.sharing and self.share.active(step.progress)
+
+    def injected(self, step: Step, fades: bool = False) -> float:
+        """How much is injected at a step; where it fades, a half cosine from the window's end to the run's."""
+        if self.injecting and self.inject.active(step.progress):
+            return self.injection
+        behind = step.progress - self.inject.end
+        if not (fades and self.injecting) or behind < 0.0 or self.inject.end >= 1.0:
+            return 0.0
+        return 0.5 * self.injection * (1.0 + math.cos(math.pi * behind / (1.0 - self.inject.end)))
 
     def plain_queries(self, step: Step) -> float:
         """The share of the plain forward's queries at a step, 0 after the window."""

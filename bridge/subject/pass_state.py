@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -11,6 +12,9 @@ from ...core.correspondence import Link
 from ...core.network import LayerAddress
 from .groups import Sharing
 from .levels import LevelMasks
+
+if TYPE_CHECKING:
+    from .output_links import Correspondence
 
 
 @dataclass(eq=False)
@@ -50,7 +54,8 @@ class PassState:
 
     rows, masks, sharing: of the present model call and noise level, by grid where there are several.
     queries: of the plain forward, until the layer takes them. features: [I, C, h, w], read at the noise level
-    nearest to the best one so far, features_off away. links: of a pass that uses what it finds. bank_level: of
+    nearest to the best one so far, features_off away; outputs: of attention, in their place, of the present level,
+    outputs_off away; found: the correspondence that they gave. links: of a pass that uses what it finds. bank_level: of
     the bank, nearest to this noise level; missed: steps that found none. shared_levels, unshared: noise levels
     with masks, and pictures without one in them. history: the masks by noise level, for a readout.
     """
@@ -63,6 +68,9 @@ class PassState:
     queries: dict[LayerAddress, torch.Tensor] = field(default_factory=dict)
     features: torch.Tensor | None = None
     features_off: float = float("inf")
+    outputs: torch.Tensor | None = None
+    outputs_off: float = float("inf")
+    found: Correspondence | None = None
     links: tuple[Link, ...] | None = None
     bank_level: int | None = None
     missed: int = 0

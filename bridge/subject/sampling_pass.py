@@ -24,6 +24,7 @@ from .groups import whole_spans
 from .levels import stride_of
 from .options import SubjectOptions
 from .pass_state import PassState
+from .placing import Matches
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +32,9 @@ class ConsiStoryPass:
     """One pass: what all its parts know.
 
     number: 1 or 2. gathers: it is to find the features for a correspondence; links: the one that the pass before
-    found. bank: its anchors are used, instead of the first images. keeps: it fills a bank. maps: [I, S, h, w] to
-    cut the masks from, instead of those of the noise levels before.
+    found, and matches, where it says the anchors' keys belong. bank: its anchors are used, instead of the first
+    images. keeps: it fills a bank. maps: [I, S, h, w] to cut the masks from, instead of those of the noise levels
+    before.
     """
 
     key: str
@@ -45,6 +47,7 @@ class ConsiStoryPass:
     number: int = 1
     gathers: bool = False
     links: tuple[Link, ...] | None = None
+    matches: Matches | None = None
     bank: BankUse | None = None
     keeps: bool = False
     maps: torch.Tensor | None = None
@@ -64,8 +67,9 @@ class ConsiStoryPass:
     @property
     def schedule(self) -> Schedule:
         """All of the run up to the last window: maps are read from the first step on."""
+        injected = 1.0 if self.layers.joint else self.options.inject.end
         ends = [self.options.share.end if self.options.sharing else 0.0,
-                self.options.inject.end if self.options.injecting else 0.0]
+                injected if self.options.injecting else 0.0]
         return Schedule(0.0, 1.0 if self.gathers or self.keeps else max(ends))
 
     def stride(self, grid: tuple[int, int]) -> int:
@@ -92,8 +96,12 @@ class ConsiStoryPass:
 
     def injects_at(self, step: Step, scratch: Scratch) -> bool:
         """In its window, and where the paper shares: not in the first step, which has no maps yet."""
+        return self.injected(step, scratch) > 0.0
+
+    def injected(self, step: Step, scratch: Scratch) -> float:
+        """How much is injected at a step."""
         begun = self.maps is not None or self.state(scratch).maps.total is not None
-        return begun and self.options.injecting and self.options.inject.active(step.progress)
+        return self.options.injected(step, self.layers.joint) if begun else 0.0
 
 
 @dataclass(frozen=True, eq=False)
