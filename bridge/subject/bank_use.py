@@ -14,7 +14,7 @@ from ...core.shared_keys import SharedKeys, match_statistics
 from ..errors import DirectorError
 from ..families.family import FamilyNetwork
 from ..families.kernel import split_heads
-from .bank import KEY, KINDS, Kind, SubjectBank, input_name, output_name, subjects_name, token_name
+from .bank import KEY, KINDS, VALUE, Kind, SubjectBank, input_name, output_name, subjects_name, token_name
 from .bank_tokens import BankedTokens, anchored
 from .groups import Sharing, unshared_rows
 from .levels import LevelMasks, stride_of
@@ -55,16 +55,19 @@ def require_fit(label: str, bank: SubjectBank, network: FamilyNetwork) -> None:
     A file knows its layers by name only; which grid and width these have is known where the model is.
     """
     layers = network.subject
-    names = partial(token_name, KEY) if layers.joint else input_name
-    if bank.tensors and not any(names(level, kind, layer) in bank.tensors for level in range(len(bank.progress))
-                                for kind in KINDS for layer in layers.shares):
+    names = (partial(token_name, KEY), partial(token_name, VALUE)) if layers.joint else (input_name,)
+    if bank.tensors and not any(name(level, kind, layer) in bank.tensors for level in range(len(bank.progress))
+                                for name in names for kind in KINDS for layer in layers.shares):
         raise DirectorError(label, "the bank holds nothing of this model's layers; make it again.")
+    features = bank.tensors.get("features")
+    if layers.joint and features is not None and features.shape[1] != network.width(next(iter(layers.matches))):
+        raise DirectorError(label, "the bank's features do not fit this model, though it says so; make it again.")
     for layer in {*layers.shares, *layers.injects}:
         width = network.width(layer)
         stride = stride_of(layers.latent_grid, layers.shares[layer]) if layer in layers.shares else 0
         for level in range(len(bank.progress)):
             flags = bank.tensors.get(subjects_name(level, stride))
-            read = [bank.tensors.get(names(level, kind, layer)) for kind in KINDS]
+            read = [bank.tensors.get(name(level, kind, layer)) for name in names for kind in KINDS]
             wrong = [t for t in read if t is not None and flags is not None and len(t) != len(flags)]
             wrong += [t for t in (*read, bank.tensors.get(output_name(level, layer)))
                       if t is not None and width is not None and t.shape[1] != width]

@@ -82,7 +82,7 @@ class LevelStart(Part):
     def _sharing(self, state: PassState, grid: tuple[int, int]) -> Sharing:
         this, level = self.sampling, state.masks[grid]
         apart, matches = this.options.separate, this.matches or (state.found.matches if state.found else None)
-        placing = Placing(level, grid, apart, matches) if this.layers.joint else None
+        placing = Placing(level, grid, apart, this.options.placed, matches) if this.layers.joint else None
         if this.bank is None:
             return anchor_groups(level, state.rows, this.images, apart, placing)
         spans = this.kinds(state.rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ...core.call import Step
 from ...core.schedule import Schedule
@@ -17,7 +18,8 @@ class SubjectOptions:
     """The node's numbers. The defaults are the paper's, its step counts as shares of the timesteps.
 
     variety: the paper's mask dropout. share, inject: when keys are shared and features injected;
-    blend_end: until when queries are blended. separate: keys of a subject only where that subject is.
+    blend_end: until when queries are blended. separate: keys of a subject only where that subject is. placed: by what
+    keys that carry positions find theirs in another picture; "own" leaves them where they are, as naive sharing does.
     """
 
     anchors: int = 2
@@ -32,6 +34,7 @@ class SubjectOptions:
     separate: bool = False
     same_noise: bool = False
     keep_bank: bool = False
+    placed: Literal["matches", "boxes", "own"] = "matches"
 
     @property
     def sharing(self) -> bool:

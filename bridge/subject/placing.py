@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import torch
 
@@ -43,6 +44,7 @@ class Placing:
     level: LevelMasks
     grid: tuple[int, int]
     apart: bool
+    placed: Literal["matches", "boxes", "own"] = "matches"
     matches: Matches | None = None
 
     @cached_property
@@ -81,8 +83,10 @@ class Placing:
         return torch.stack([self._place(keys, image) for image in members])
 
     def _place(self, keys: Anchored, image: int) -> torch.Tensor:
+        if self.placed == "own":
+            return keys.cells
         by_box = by_boxes(keys.cells, keys.boxes, self._boxes[image][keys.subjects])
-        if self.matches is None:
+        if self.matches is None or self.placed == "boxes":
             return by_box
         patches = keys.patches.clamp(min=0)
         found = self.matches.gate[image][patches] & (keys.patches >= 0)

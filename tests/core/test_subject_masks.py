@@ -6,13 +6,13 @@ import naive_subjects as naive
 import pytest
 import torch
 from attention_director.core.call import AttentionCall, LowRankBias, RowSpan, Scratch, Step
+from attention_director.core.heat import pixel_maps
 from attention_director.core.network import LayerAddress
 from attention_director.core.subject_masks import (
     dropped,
     masks_from_maps,
     otsu_threshold,
-    subject_columns,
-    subject_maps,
+    subject_probe,
 )
 from axes import axes
 
@@ -72,8 +72,8 @@ def test_maps_average_a_phrase_over_all_its_copies(biased: bool) -> None:
     call = AttentionCall(q, k, k, LayerAddress("input", 1, 0, "cross"), *axes("cross", (3, 4), 10), (3, 4), (span,),
                          Step(1.0, 0.5), Scratch(), bias)
     tokens = [[(1, 2, 6, 7), (3, 8)], [(2, 7), (4, 9)], [(1, 6), ()]]  # copies of the prompt begin at 0 and 5
-    columns, members = subject_columns([[p for p in image] for image in tokens], torch.device("cpu"))
-    found = subject_maps(call, span, columns, members)
+    probe = torch.cat((torch.zeros(1, 1, 10, 2), subject_probe(tokens, 10), torch.zeros(1, 1, 10, 2))).double()
+    found = pixel_maps(call, probe, slice(span.start, span.stop))
     scores = q @ k.transpose(-1, -2) * 8 ** -0.5
     if bias is not None:
         scores = scores + bias.left @ bias.right.transpose(-1, -2)

@@ -161,12 +161,12 @@ def test_an_empty_mask_falls_back_and_is_counted(monkeypatch: pytest.MonkeyPatch
 
     lines: list[str] = []
     monkeypatch.setattr(status, "send_status", lambda key, label, line, warns=False: lines.append(line))
-    real = map_reader.subject_maps
+    real = map_reader.pixel_maps
     model, clip, negative = family()
     told = shared(model, clip, injection=0.0)
     plain = generated(told, negative, model=model)
     assert not torch.equal(generated(told, negative), plain) and "shared" not in lines[-1]
-    monkeypatch.setattr(map_reader, "subject_maps", lambda *args: torch.ones_like(real(*args)))
+    monkeypatch.setattr(map_reader, "pixel_maps", lambda *args: torch.ones_like(real(*args)))
     assert torch.equal(generated(told, negative), plain)
     assert "3 scenes, 2 anchors; in 9 of 9 picture steps nothing was shared, because the subject was not" in lines[-1]
 

@@ -6,43 +6,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-import tiny
-import tiny_joint
 import torch
 from families import half_as_much
+from joint_stories import MODELS, generated, model_of, plain, sample, told_of
 from scene import assert_differs, assert_same, encode, frozen, host_encode, left, region_prompt, regions
-from stories import SCENES, SUBJECT, shared
+from stories import SCENES, SUBJECT
 from text_encoders import text_encoder
 
-MODELS = {"flux-dev": "flux", "chroma": "chroma", "lumina": "lumina", "zimage": "zimage"}
 models = pytest.mark.parametrize("name", MODELS)
 # Of a run of few steps in which everything acts.
 FULL: dict[str, Any] = dict(injection_start_percent=0.0, injection_end_percent=0.9, variety=0.2)
 UNEQUAL = f"a {SUBJECT}\na {SUBJECT} with a long coat and a tall hat in the rain at night\n{SUBJECT}"
-
-
-def model_of(name: str) -> Any:
-    return tiny_joint.model(name)
-
-
-def told_of(name: str, text: str = SCENES, model: Any = None, **extra: Any) -> Any:
-    latent = {"samples": torch.zeros(1, 16, 12, 16)}
-    return shared(model or model_of(name), text_encoder(MODELS[name]), text, latent=latent, **extra)
-
-
-def sample(model: Any, positive: list, latent: dict, name: str, negative: list | None = None, **options: Any,
-           ) -> torch.Tensor:
-    options = {"scheduler": "simple", "cfg": 3.0, "steps": 4} | options
-    negative = negative or host_encode(text_encoder(MODELS[name]), "")
-    return tiny.sample(model, positive, negative, latent=latent, **options)
-
-
-def generated(told: Any, name: str, model: Any = None, **options: Any) -> torch.Tensor:
-    return sample(model or told.model, told.positive, told.latent, name, **options)
-
-
-def plain(told: Any, name: str, **options: Any) -> torch.Tensor:
-    return generated(told, name, model_of(name), **options)
 
 
 @models
