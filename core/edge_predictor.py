@@ -1,7 +1,7 @@
 """Method: Sketch-Guided Text-to-Image Diffusion, arXiv 2211.13752. Written from the paper; no code copied.
 
-The latent guidance predictor: a small network that reads a UNet's block outputs at one pixel and says
-what the encoding of a spatial map (edges, depth, ...) of the finished picture is there.
+The latent guidance predictor: a small network that reads a model's block outputs at one pixel, or one token, and
+says what the encoding of a spatial map (edges, depth, ...) of the finished picture is there.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .noise import EPS, NoiseLaw
+from .noise import EPS, FLOW, NoiseLaw
 
 WIDTHS = (512, 256, 128, 64)
+READ = 256  # what is left of all blocks of a token
 SINES = 10
+HUGE = 20.0  # times the median: a channel that hides the others
 
 
 def noise_features(sigma: torch.Tensor, law: NoiseLaw = EPS) -> torch.Tensor:
@@ -73,6 +75,57 @@ class EdgePredictor(nn.Module):
         for seen in by_size.values():
             total = total + resized(seen, grid)
         return total
+
+
+class TokenPredictor(nn.Module):
+    """Of a transformer, whose blocks all have one grid of tokens: an EdgePredictor on what one layer reads of them.
+
+    phi = LN(h keep) at each block. keep leaves out the few channels that are huge at every token and hide the rest
+    (DiTF, arXiv 2505.18584): those whose mean |h| in training is over ``HUGE`` times the median of the block's. A
+    token's answer are its patch x patch latent pixels. sizes: mean |h| of each channel, over that many batches.
+    """
+
+    sizes: torch.Tensor
+    batches: torch.Tensor
+
+    def __init__(self, channels: Sequence[int], latent_channels: int, patch: int, law: NoiseLaw = FLOW) -> None:
+        super().__init__()
+        self.channels, self.patch = tuple(channels), patch
+        self.project = nn.Linear(sum(self.channels), READ)
+        self.read = EdgePredictor((READ,), latent_channels * patch ** 2, law=law)
+        self.register_buffer("sizes", torch.zeros(sum(self.channels)))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.long))
+
+    def forward(self, taps: Sequence[torch.Tensor], sigma: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+        """Taps [B, C_k, h / patch, w / patch] and noise levels [B] to the encoding of the map [B, C, h, w]."""
+        tokens = [tap.to(self.sizes.dtype).movedim(1, -1) for tap in taps]
+        if self.training:
+            self._measure(tokens)
+        phi = [F.layer_norm(h * keep, h.shape[-1:]) for h, keep in zip(tokens, self.kept(), strict=True)]
+        read = self.project(torch.cat(phi, -1)).movedim(-1, 1)
+        answer = self.read([read], sigma, (int(read.shape[-2]), int(read.shape[-1])))
+        return F.pixel_shuffle(answer, self.patch)[..., :grid[0], :grid[1]]
+
+    def kept(self) -> list[torch.Tensor]:
+        """Of each tap which channels are read, [C_k] of 0 and 1."""
+        return [(size <= HUGE * size.median()).to(size) for size in self.sizes.split(self.channels)]
+
+    @torch.no_grad()
+    def _measure(self, tokens: Sequence[torch.Tensor]) -> None:
+        """A batch more in the mean. tokens: [B, h, w, C_k]."""
+        self.batches += 1
+        self.sizes += (torch.cat([h.abs().mean((0, 1, 2)) for h in tokens]) - self.sizes) / self.batches
+
+
+GuidancePredictor = EdgePredictor | TokenPredictor
+
+
+def guidance_predictor(channels: Sequence[int], latent_channels: int, patch: int | None, law: NoiseLaw = EPS,
+                       ) -> GuidancePredictor:
+    """For taps of these channels. patch: latent pixels a side of one token; None for maps of several sizes."""
+    if patch is None:
+        return EdgePredictor(channels, latent_channels, law=law)
+    return TokenPredictor(channels, latent_channels, patch, law)
 
 
 def resized(x: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:

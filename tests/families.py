@@ -21,16 +21,15 @@ class Entry:
 
     model: makes it. encode: (text, lines) -> a prompt whose words are known; plain: text -> one of the host's.
     foreign: (model) -> the model with another pack's patch at the text's attention. text_grid: how many tokens a
-    prompt's encoding is padded to a multiple of. in_float64: (network) -> a copy that computes in float64 throughout,
-    None where no method asks for gradients yet.
+    prompt's encoding is padded to a multiple of. in_float64: (network) -> a copy that computes in float64 throughout.
     """
 
     model: Callable[[], Any]
     encode: Callable[..., list]
     plain: Callable[[str], list]
     foreign: Callable[[Any], Any]
+    in_float64: Callable[[torch.nn.Module], torch.nn.Module]
     text_grid: int = 1
-    in_float64: Callable[[torch.nn.Module], torch.nn.Module] | None = None
 
 
 def image_adapter(model: Any) -> Any:
@@ -53,7 +52,7 @@ def unet(name: str) -> Entry:
     from scene import encode, host_encode
 
     return Entry(partial(tiny.model, name), lambda text, lines=False: encode(tiny.clip(name), text, lines),
-                 lambda text: host_encode(tiny.clip(name), text), image_adapter, 77, unet_in_float64)
+                 lambda text: host_encode(tiny.clip(name), text), image_adapter, unet_in_float64, 77)
 
 
 def half_as_much(model: Any) -> Any:
@@ -91,9 +90,18 @@ def encode_by_hand(text: str, lines: bool = False) -> list:
     return [[rows, {TAG_KEY: replace(tag, length=width, padded=True) if len(each) > 1 else tag}]]
 
 
+def joint_in_float64(network: torch.nn.Module) -> torch.nn.Module:
+    """Positions are turned in the precision of their angles."""
+    made = copy.deepcopy(network).double()
+    for module in made.modules():
+        if type(module).__name__ == "EmbedND":
+            module.register_forward_hook(lambda _module, _args, angles: angles.double())
+    return made
+
+
 def joint(name: str) -> Entry:
     return Entry(partial(tiny_joint.model, name), encode_by_hand, lambda text: [[by_hand(text)[0][None], {}]],
-                 half_as_much)
+                 half_as_much, joint_in_float64)
 
 
 ENTRIES = {**{name: unet(name) for name in ("sd15", "sd2", "sdxl")},

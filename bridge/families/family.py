@@ -13,6 +13,7 @@ import torch
 from ...core.call import RowSpan
 from ...core.method import ModelCall
 from ...core.network import LayerAddress, Network, SubjectLayers
+from .taps import Found, Taps
 
 CALL_KEY = "attention_director_call"
 
@@ -135,4 +136,21 @@ class Family(Protocol):
 
     def recomputed(self, network: Any) -> list[torch.nn.Module]:
         """The parts worth computing twice where memory is short: many activations, one input."""
+        ...
+
+    def differentiable(self, network: Any) -> AbstractContextManager[Any]:
+        """What must hold around a forward and its backward pass, so that gradients pass through the network."""
+        ...
+
+    def taps(self, network: Any, node: str) -> Taps:
+        """The blocks that a guidance predictor reads. Raises DirectorError, naming the node, where there are none."""
+        ...
+
+    def capturing(self, network: Any, taps: Taps, options: dict[str, Any], inputs: Inputs,
+                  cut: bool) -> AbstractContextManager[tuple[dict[str, Any], Found]]:
+        """(options to call the network with, where the block outputs will be found after one call).
+
+        cut: end the autograd graph behind the last tap; the forward itself goes on to the same prediction. Other
+        nodes may leave blocks out, which then are not found.
+        """
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,8 +15,11 @@ from comfy.ldm.flux.model import Flux
 from ...core.method import ModelCall
 from ...core.network import LayerAddress
 from ...core.rotary import Rotary
+from ...core.sequence import Axis
 from .family import Inputs
 from .joint import JointNetwork, Place, joint_axis, joint_layers, stretched, with_override
+from .joint_taps import blocks_of, capturing_tokens, in_training, joint_taps, keeping_inputs
+from .taps import Found, Taps
 from .unequal import Unequal
 
 
@@ -39,13 +42,7 @@ class FluxFamily:
                             network.hidden_size)
 
     def install(self, network: Any, options: dict[str, Any], call: ModelCall, inputs: Inputs) -> dict[str, Any]:
-        patch = network.params.patch_size
-
-        def tokens(size: tuple[int, int]) -> tuple[int, int]:
-            return -(-size[0] // patch), -(-size[1] // patch)
-
-        references = inputs.references if isinstance(network, Flux) else ()  # Chroma takes none
-        axis = joint_axis(inputs.text, tokens(inputs.latent), tuple(map(tokens, references)))
+        axis = _axis(network, inputs)
         places: dict[Any, Place] = {(layer.stage, layer.block): Place(layer, axis) for layer in _layers(network)}
 
         def where(options: dict[str, Any], count: int) -> Place | None:
@@ -76,6 +73,32 @@ class FluxFamily:
 
     def recomputed(self, network: Any) -> list[torch.nn.Module]:
         return [*network.double_blocks, *network.single_blocks]
+
+    @contextmanager
+    def differentiable(self, network: Any) -> Iterator[None]:
+        """Its blocks add in place to what their norms have read."""
+        norms = [part for block in self.recomputed(network) for part in block.modules()
+                 if isinstance(part, torch.nn.LayerNorm)]
+        with in_training(), keeping_inputs(norms):
+            yield
+
+    def taps(self, network: Any, node: str) -> Taps:
+        return joint_taps(_layers(network), network.hidden_size, network.params.patch_size)
+
+    def capturing(self, network: Any, taps: Taps, options: dict[str, Any], inputs: Inputs,
+                  cut: bool) -> AbstractContextManager[tuple[dict[str, Any], Found]]:
+        return capturing_tokens(blocks_of(_layers(network), self.recomputed(network)), taps, _axis(network, inputs),
+                                options, cut)
+
+
+def _axis(network: Flux | Chroma, inputs: Inputs) -> Axis:
+    patch = network.params.patch_size
+
+    def tokens(size: tuple[int, int]) -> tuple[int, int]:
+        return -(-size[0] // patch), -(-size[1] // patch)
+
+    references = inputs.references if isinstance(network, Flux) else ()  # Chroma takes none
+    return joint_axis(inputs.text, tokens(inputs.latent), tuple(map(tokens, references)))
 
 
 def _turned(network: Flux | Chroma, options: dict[str, Any]) -> Rotary:

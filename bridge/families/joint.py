@@ -118,6 +118,13 @@ def with_override(options: dict[str, Any], latent_grid: tuple[int, int], where: 
     return {**options, OVERRIDE: override, CALL_KEY: call}
 
 
+def restarted(options: dict[str, Any]) -> dict[str, Any]:
+    """A shallow copy of one model call's options for a forward of its own: attentions are counted from the first."""
+    found = options.get(OVERRIDE)
+    again = {OVERRIDE: replace(found, calls=itertools.count())} if isinstance(found, Override) else {}
+    return {**options, **again}
+
+
 @dataclass(frozen=True, eq=False)
 class Override:
     """Stands in the host's slot; ``foreign`` is what stood there before."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,8 @@ from ...core.rotary import Rotary
 from ...core.sequence import Axis, Segment
 from .family import Inputs
 from .joint import JointNetwork, Place, joint_layers, stretched, with_override
+from .joint_taps import blocks_of, capturing_tokens, in_training, joint_taps
+from .taps import Found, Taps
 from .unequal import Unequal
 
 
@@ -38,13 +40,14 @@ class NextDiTFamily:
 
     def install(self, network: Any, options: dict[str, Any], call: ModelCall, inputs: Inputs) -> dict[str, Any]:
         axis = self._axis(network, inputs)
-        places = [*[Place(None, _text_of(axis))] * len(network.context_refiner),
-                  *[Place(None, _image_of(axis))] * len(network.noise_refiner),
-                  *(Place(layer, axis) for layer in _layers(network))]
+        refiners = [*[Place(None, _text_of(axis))] * len(network.context_refiner),
+                    *[Place(None, _image_of(axis))] * len(network.noise_refiner)]
+        layers = [Place(layer, axis) for layer in _layers(network)]
 
         def where(options: dict[str, Any], count: int) -> Place | None:
-            """By call order alone: refiners come first, and their lengths may be those of the whole sequence."""
-            return places[count] if count < len(places) else None
+            """Refiners come first and say nothing, and their lengths may be those of the whole sequence."""
+            number = options.get("block_index")
+            return layers[number] if number is not None else refiners[count] if count < len(refiners) else None
 
         def turned(options: dict[str, Any]) -> Rotary:
             """The image stands behind the text and its padding, along the text's axis."""
@@ -93,6 +96,17 @@ class NextDiTFamily:
 
     def recomputed(self, network: Any) -> list[torch.nn.Module]:
         return list(network.layers)
+
+    def differentiable(self, network: Any) -> AbstractContextManager[Any]:
+        return in_training()
+
+    def taps(self, network: Any, node: str) -> Taps:
+        return joint_taps(_layers(network), network.dim, network.patch_size)
+
+    def capturing(self, network: Any, taps: Taps, options: dict[str, Any], inputs: Inputs,
+                  cut: bool) -> AbstractContextManager[tuple[dict[str, Any], Found]]:
+        return capturing_tokens(blocks_of(_layers(network), network.layers), taps, self._axis(network, inputs), options,
+                                cut)
 
 
 def _rotary(network: NextDiT) -> Rotary:

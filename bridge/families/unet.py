@@ -16,8 +16,10 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, ResBlock,
 from ...core.method import ModelCall
 from ...core.network import LayerAddress, Layers, SubjectLayers
 from .family import Inputs
+from .taps import Found, Taps
 from .unet_slots import SlotAddress, with_slots
 from .unet_subject import subject_layers
+from .unet_taps import capturing, taps_of
 
 _SLOTS = (("attn1", "self"), ("attn2", "cross"))
 
@@ -177,3 +179,13 @@ class UNetFamily:
 
     def recomputed(self, network: Any) -> list[torch.nn.Module]:
         return [part for part in network.modules() if isinstance(part, (ResBlock, SpatialTransformer))]
+
+    def differentiable(self, network: Any) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    def taps(self, network: Any, node: str) -> Taps:
+        return taps_of(network, node)
+
+    def capturing(self, network: Any, taps: Taps, options: dict[str, Any], inputs: Inputs,
+                  cut: bool) -> AbstractContextManager[tuple[dict[str, Any], Found]]:
+        return capturing(network, taps, options, cut)

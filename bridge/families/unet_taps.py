@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from comfy.ldm.modules.attention import SpatialTransformer
 from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, ResBlock, UNetModel, Upsample
 
 from ..errors import DirectorError
+from .taps import Found, Tap, Taps
 
 # A four-level UNet (SD1.x, SD2.x) has the paper's table: input blocks 2, 4, 8, all of the middle, output
 # blocks 2, 4, 8. The second of each is the middle of its level; the others end theirs.
@@ -19,19 +19,7 @@ _PAPERS_SECOND = 4
 _LEVELS_READ = 3
 
 
-@dataclass(frozen=True)
-class Tap:
-    """One block output. stage: "input", "middle" or "output"; block: number in the stage (or in the middle)."""
-
-    stage: str
-    block: int
-    channels: int
-
-    def __str__(self) -> str:
-        return f"{self.stage} {self.block}"
-
-
-def taps_of(network: UNetModel, node: str = "Attention Director") -> tuple[Tap, ...]:
+def taps_of(network: UNetModel, node: str = "Attention Director") -> Taps:
     """The paper's nine blocks of a loaded UNet, found by walking it. Raises DirectorError for too small a one."""
     down = _level_ends(network.input_blocks, Downsample)
     up = _level_ends(network.output_blocks, Upsample)
@@ -45,7 +33,7 @@ def taps_of(network: UNetModel, node: str = "Attention Director") -> tuple[Tap, 
             chosen[1] = _PAPERS_SECOND
         found.append([Tap(stage, n, _channels(blocks[n])) for n in chosen])
     middle = [Tap("middle", n, _channels([part])) for n, part in enumerate(network.middle_block)]
-    return (*found[0], *middle, *found[1])
+    return Taps((*found[0], *middle, *found[1]))
 
 
 def _level_ends(blocks: Any, between: type) -> list[int]:
@@ -72,18 +60,17 @@ def _parts(block: Any) -> list[torch.nn.Module]:
 
 
 @contextmanager
-def capturing(network: UNetModel, taps: tuple[Tap, ...], options: dict[str, Any],
-              cut: bool) -> Iterator[tuple[dict[str, Any], dict[Tap, torch.Tensor]]]:
-    """(options to call the network with, where the block outputs will be found after the call).
+def capturing(network: UNetModel, taps: Taps, options: dict[str, Any],
+              cut: bool) -> Iterator[tuple[dict[str, Any], Found]]:
+    """See ``Family.capturing``.
 
-    cut: end the autograd graph behind the last tap; the forward itself goes on to the same prediction.
-    Host patches see the outputs after control nets and other patches; two modules in the middle, and a
-    block that nothing follows, have no patch and get torch hooks, removed with the block.
+    Host patches see the outputs after control nets and other patches; two modules in the middle, and a block that
+    nothing follows, have no patch and get torch hooks, removed with the block.
     """
-    found: dict[Tap, torch.Tensor] = {}
-    handles = list(_hooks(network, taps, found, cut))
+    found: Found = {}
+    handles = list(_hooks(network, taps.blocks, found, cut))
     patches = dict(options.get("patches", {}))
-    for name, patch in _patches(network, taps, found, cut).items():
+    for name, patch in _patches(network, taps.blocks, found, cut).items():
         patches[name] = [*patches.get(name, ()), patch]
     try:
         yield {**options, "patches": patches}, found
@@ -92,7 +79,7 @@ def capturing(network: UNetModel, taps: tuple[Tap, ...], options: dict[str, Any]
             handle.remove()
 
 
-def _hooks(network: UNetModel, taps: tuple[Tap, ...], found: dict[Tap, torch.Tensor], cut: bool) -> Iterator[Any]:
+def _hooks(network: UNetModel, taps: tuple[Tap, ...], found: Found, cut: bool) -> Iterator[Any]:
     middle, last_output = list(network.middle_block or ()), _parts(network.output_blocks[-1])[-1]
     last = len(network.output_blocks) - 1
     for tap in taps:
@@ -106,7 +93,7 @@ def _hooks(network: UNetModel, taps: tuple[Tap, ...], found: dict[Tap, torch.Ten
             yield last_output.register_forward_hook(keep)
 
 
-def _patches(network: UNetModel, taps: tuple[Tap, ...], found: dict[Tap, torch.Tensor], cut: bool) -> dict[str, Any]:
+def _patches(network: UNetModel, taps: tuple[Tap, ...], found: Found, cut: bool) -> dict[str, Any]:
     wanted = {(tap.stage, tap.block): tap for tap in taps}
     last_tap = max(tap.block for tap in taps if tap.stage == "output")
     last_middle = len(network.middle_block or ()) - 1

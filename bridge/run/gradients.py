@@ -172,9 +172,9 @@ Remember = Callable[[], Callable[[], AbstractContextManager[Any]]]
 def checkpointed(blocks: list[torch.nn.Module], remember: Remember = lambda: nullcontext) -> Iterator[None]:
     """For the duration, let the blocks keep only their inputs and compute the rest again going backward.
 
-    The backward pass belongs inside. Options (dicts) are passed on as they were at the first call,
-    because the host writes the block's address into them as it goes. remember: puts back whatever else a
-    block's outputs depend on.
+    The backward pass belongs inside. Options (dicts) are passed on as they were at the first call, because the host
+    writes the block's address into them as it goes, and tensors as copies, because some blocks add to them in place.
+    remember: puts back whatever else a block's outputs depend on.
     """
     calls: list[_BlockCall] = []
     try:
@@ -214,15 +214,18 @@ class _BlockCall:
 
 def _recomputing(forward: Any, remember: Remember, calls: list[_BlockCall]) -> Any:
     def run(*args: Any, **kwargs: Any) -> Any:
-        calls.append(_BlockCall(forward, [_copied(a) for a in args], {n: _copied(a) for n, a in kwargs.items()},
-                                remember()))
+        calls.append(_BlockCall(forward, list(map(_kept, args)), {n: _kept(a) for n, a in kwargs.items()}, remember()))
         return checkpoint(calls[-1], use_reentrant=False)
 
     return run
 
 
-def _copied(value: Any) -> Any:
+def _kept(value: Any) -> Any:
     return dict(value) if isinstance(value, dict) else value
+
+
+def _copied(value: Any) -> Any:
+    return value.clone() if isinstance(value, torch.Tensor) else _kept(value)
 
 
 def gradient_of(outputs: list[torch.Tensor], by: torch.Tensor, directions: list[torch.Tensor],

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from comfy.model_sampling import CONST
 
 from ...core.schedule import Schedule
 from ..convert import mask_to_bhw, require_pictures
 from ..errors import DirectorError, signed
-from ..families import family_of
 from ..run.install import install, key_of
 from ..run.run import chain_of
 from ..run.status import send_status
@@ -57,8 +55,7 @@ def build(node: str, unique_id: str, model: Any, vae: Any, predictor: Predictor,
                       model.model.latent_format)
     if options.strength == 0 or options.start >= options.end:
         return Outputs(model)
-    key = key_of(unique_id, picture, masks, predictor.fingerprint, predictor.steps, predictor.weights["last.bias"],
-                 options)
+    key = key_of(unique_id, picture, masks, predictor.fingerprint, predictor.steps, predictor.bias, options)
     if drawing.empty or (masks is not None and not bool((masks > 0).any())):
         what = "drawing" if drawing.empty else "mask"
         send_status(key, node, f"nothing happened: the {what} is empty")
@@ -84,10 +81,6 @@ def _check(node: str, model: Any, vae: Any, predictor: Predictor, options: Sketc
     require_window(node, options.start, options.end)
     if vae is None:
         raise DirectorError(node, "the vae input is empty; wire the checkpoint's VAE.")
-    family_of(model, node)
-    if isinstance(model.get_model_object("model_sampling"), CONST):
-        raise DirectorError(node, "this model is sampled as a flow, which it does not follow yet; take the sampling "
-                                  "node before it away.")
     require_match(predictor, model, node)
     chain = chain_of(model.model_options)
     if chain is not None and any(isinstance(m, SketchGuidanceMethod) for m in chain.methods):

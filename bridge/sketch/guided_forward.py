@@ -12,14 +12,14 @@ import torch
 from comfy.patcher_extension import WrappersMP
 
 from ...core.call import Scratch
-from ...core.edge_predictor import EdgePredictor
+from ...core.edge_predictor import GuidancePredictor
 from ...core.sketch import sketch_loss
 from ..errors import DirectorError
 from ..families import family_of_network
 from ..families.differentiable_attention import with_differentiable_attention
 from ..families.family import CALL_KEY
 from ..families.foreign_patches import Guarded, guarded_patches, has_patches
-from ..families.unet_taps import Tap, capturing
+from ..families.taps import Found, Taps
 from ..run.dispatch import copy_of_control
 from ..run.gradients import (
     WeightAliases,
@@ -30,6 +30,7 @@ from ..run.gradients import (
     trainable,
     with_transformer_options,
 )
+from ..run.network_call import NetworkCall
 from .drawing import Encoded
 
 WRAPPER_KEY = "attention_director_sketch"
@@ -58,8 +59,8 @@ class GuidedForward:
     """
 
     label: str
-    predictor: EdgePredictor
-    taps: tuple[Tap, ...]
+    predictor: GuidancePredictor
+    taps: Taps
     wanted: Encoded
     sigma: float
     grid: tuple[int, int]
@@ -78,21 +79,15 @@ class GuidedForward:
         return with_transformer_options(with_differentiable_attention(model_options, self.label), {
             "wrappers": {**wrappers, WrappersMP.DIFFUSION_MODEL: ours}})
 
-    def __call__(self, executor: Any, x: torch.Tensor, timesteps: Any = None, context: Any = None, y: Any = None,
-                 control: Any = None, transformer_options: dict[str, Any] | None = None, **kwargs: Any) -> torch.Tensor:
+    def __call__(self, executor: Any, *args: Any, **named: Any) -> torch.Tensor:
         """DIFFUSION_MODEL wrapper. Without a row to guide it only passes on: crops, forwards that methods added."""
-        options = transformer_options or {}
-        rows = self._rows(x, options)
+        call = NetworkCall(executor, args, named)
+        rows = self._rows(call.x, call.options)
         if not rows:
-            return executor(x, timesteps, context, y, control, options, **kwargs)
-
-        def forward(leaf: torch.Tensor, its_options: dict[str, Any]) -> torch.Tensor:
-            return executor(leaf, timesteps, context, y, copy_of_control(control), its_options, **kwargs)
-
-        network = executor.class_obj
+            return call()
         if self.checkpointing == "off" or (self.checkpointing == "auto" and not self.state.short_of_memory):
             try:
-                return self._differentiate(forward, network, x, options, rows, [])
+                return self._differentiate(call, rows, [])
             except Exception as error:
                 if not comfy.model_management.is_oom(error):
                     raise
@@ -100,7 +95,7 @@ class GuidedForward:
                     raise DirectorError(self.label, "out of memory for the gradient; turn checkpointing on.") from error
             self.state.short_of_memory = True
             comfy.model_management.soft_empty_cache()
-        return self._differentiate(forward, network, x, options, rows, family_of_network(network).recomputed(network))
+        return self._differentiate(call, rows, family_of_network(call.network).recomputed(call.network))
 
     def _rows(self, x: torch.Tensor, options: dict[str, Any]) -> list[int]:
         """The rows of a model call that are the positive's; the call holds the images once for each conditioning."""
@@ -113,28 +108,29 @@ class GuidedForward:
         return [n * images + image for n, number in enumerate(lists) if number == self.positive
                 for image in range(images)]
 
-    def _differentiate(self, forward: Any, network: Any, x: torch.Tensor, options: dict[str, Any], rows: list[int],
-                       blocks: list[torch.nn.Module]) -> torch.Tensor:
+    def _differentiate(self, call: NetworkCall, rows: list[int], blocks: list[torch.nn.Module]) -> torch.Tensor:
         """Without a look at every argument where nothing of others is in the forward; with one if it was there."""
-        foreign_tensors = self.state.foreign_tensors or has_foreign(options)
+        foreign_tensors = self.state.foreign_tensors or has_foreign(call.options)
         try:
-            return self._graph(forward, network, x, options, rows, blocks, foreign_tensors)
+            return self._graph(call, rows, blocks, foreign_tensors)
         except RuntimeError as error:
             if foreign_tensors or not is_inference_error(error):
                 raise
             self.state.foreign_tensors = True
-        return self._graph(forward, network, x, options, rows, blocks, True)
+        return self._graph(call, rows, blocks, True)
 
-    def _graph(self, forward: Any, network: Any, x: torch.Tensor, options: dict[str, Any], rows: list[int],
-               blocks: list[torch.nn.Module], foreign_tensors: bool) -> torch.Tensor:
+    def _graph(self, call: NetworkCall, rows: list[int], blocks: list[torch.nn.Module],
+               foreign_tensors: bool) -> torch.Tensor:
+        network, family = call.network, family_of_network(call.network)
         known = self.state.aliases.setdefault(id(network), WeightAliases())
-        options = guarded_patches(options, self.state.guarded)
-        with (gradients(network, known=known, foreign_tensors=foreign_tensors),
+        options = guarded_patches(call.options, self.state.guarded)
+        with (gradients(network, known=known, foreign_tensors=foreign_tensors), family.differentiable(network),
               checkpointed(blocks, lambda: remembered(self.scratch)),
-              capturing(network, self.taps, options, cut=True) as (its_options, found)):
-            leaf = trainable(x)
-            out = forward(leaf, its_options).detach()
-            taps = [_take(found[tap], rows) for tap in self.taps]
+              family.capturing(network, self.taps, options, call.inputs, cut=True) as (its_options, found)):
+            leaf = trainable(call.x)
+            out = call.having(leaf, transformer_options=its_options,
+                              control=copy_of_control(call.get("control")))().detach()
+            taps = [_take(value, rows) for value in in_order(found, self.taps, self.label)]
             gradient = gradient_of(taps, leaf, self._at_the_taps(taps))
         if gradient is None:
             raise DirectorError(self.label, "the gradient is not finite, three times smaller ones neither; use a "
@@ -159,6 +155,15 @@ class GuidedForward:
         images, channels = self.wanted.drawn.shape[:2]
         total = gradient[:, :channels].unflatten(0, (-1, images)).sum(0)
         self.gradient = total if self.gradient is None else self.gradient + total
+
+
+def in_order(found: Found, taps: Taps, node: str) -> list[torch.Tensor]:
+    """What was found, in the order of the taps. Raises DirectorError where another node left a block out."""
+    missing = next((tap for tap in taps.blocks if tap not in found), None)
+    if missing is not None:
+        raise DirectorError(node, f"another node leaves out {missing} of the model, which the predictor reads; bypass "
+                                  "that node.")
+    return [found[tap] for tap in taps.blocks]
 
 
 def _take(x: torch.Tensor, rows: list[int]) -> torch.Tensor:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from ...core.call import RowSpan, Scratch, Step
-from ...core.edge_predictor import EdgePredictor
+from ...core.edge_predictor import GuidancePredictor
 from ...core.schedule import Schedule, next_sigma, step_number
 from ...core.sketch import agreement, edge_map, guided, sketched_noise
 from ..errors import DirectorError
@@ -46,7 +46,7 @@ class SketchRun:
     guided: set[int] = field(default_factory=set)
     first: int | None = None
     last: tuple[torch.Tensor, Encoded] | None = None
-    networks: dict[torch.device, EdgePredictor] = field(default_factory=dict)
+    networks: dict[torch.device, GuidancePredictor] = field(default_factory=dict)
     wanted: dict[tuple[tuple[int, ...], torch.device], Encoded] = field(default_factory=dict)
     forwards: ForwardState = field(default_factory=ForwardState)
 
@@ -69,6 +69,7 @@ class SketchGuidanceMethod:
     checkpointing: str = "auto"
     every: int = 1
     preview: bool = False
+    acts_in_joint_layers: bool = True
 
     def acts_on(self, rows: Sequence[RowSpan]) -> bool:
         """It follows the whole run, whatever its prompts."""
@@ -162,7 +163,7 @@ class SketchGuidanceMethod:
     def _forward(self, run: Run, call: CondCall, step: Step, images: list[int], positive: int) -> GuidedForward:
         state, device = self._state(run.scratch), call.x.device
         if device not in state.networks:
-            state.networks[device] = self.predictor.network(device, noise_law(run.model.model_sampling))
+            state.networks[device] = self.predictor.network(device)
         return GuidedForward(self.label, state.networks[device], self.predictor.taps,
                              self._wanted(run, images, call.x), step.sigma, _grid(call.x), self.checkpointing,
                              run.scratch, state.forwards, positive)

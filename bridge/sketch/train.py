@@ -1,6 +1,6 @@
 """Method: Sketch-Guided Text-to-Image Diffusion, arXiv 2211.13752. Written from the paper; no code copied.
 
-Training the predictor: noised latents through the frozen UNet under their captions, and the block
+Training the predictor: noised latents through the frozen model under their captions, and the block
 outputs regressed on the encoding of each picture's map.
 """
 
@@ -16,21 +16,23 @@ import comfy.model_management
 import comfy.sampler_helpers
 import comfy.samplers
 import torch
-from comfy.model_sampling import CONST
 from comfy.patcher_extension import WrappersMP
 
-from ...core.edge_predictor import EdgePredictor
+from ...core.edge_predictor import GuidancePredictor, guidance_predictor
 from ..errors import DirectorError
 from ..families import family_of
 from ..families.checkpoint import family, fingerprint
-from ..families.unet_taps import Tap, capturing, taps_of
+from ..families.taps import Found, Taps
 from ..run.gradients import with_transformer_options
+from ..run.network_call import NetworkCall
 from ..run.noise_law import noise_law, random_sigmas
-from ..text.prompt import encode, filled
+from ..text.prompt import encode
 from .drawing import encode_maps
+from .guided_forward import in_order
 from .predictor import Predictor, require_match
 
 TOGETHER = 16  # pictures encoded in one call
+WITH_A_TEXT = ("pooled_output", "attention_mask")
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,21 +40,24 @@ class Examples:
     """What is trained on, encoded once.
 
     latents, maps: one [C, h, w] a picture, in the model's own scale; sizes may differ. prompts: for
-    each picture its row in ``texts``. texts: conditionings [1, T, C] with their pooled vectors or None. blank: that
-    of the empty text.
+    each picture its row in ``texts``. texts: conditionings [1, T, C] with the tensors that came with them.
     """
 
     latents: list[torch.Tensor]
     maps: list[torch.Tensor]
     prompts: list[int]
-    texts: list[tuple[torch.Tensor, torch.Tensor | None]]
-    blank: torch.Tensor
+    texts: list[tuple[torch.Tensor, dict[str, torch.Tensor]]]
 
     def batch(self, size: int, generator: torch.Generator) -> list[int]:
         """Numbers of pictures, all of the size of the first one drawn."""
         first = int(torch.randint(len(self.latents), (1,), generator=generator))
         same = [i for i, x in enumerate(self.latents) if x.shape == self.latents[first].shape]
         return [first, *(same[int(torch.randint(len(same), (1,), generator=generator))] for _ in range(size - 1))]
+
+    def by_length(self, chosen: Sequence[int]) -> list[list[int]]:
+        """Places in a batch, those whose texts are equally long together: no text is padded or repeated."""
+        lengths = [self.texts[self.prompts[i]][0].shape[1] for i in chosen]
+        return [[n for n, length in enumerate(lengths) if length == one] for one in dict.fromkeys(lengths)]
 
 
 @dataclass(frozen=True)
@@ -88,10 +93,10 @@ def encode_examples(node: str, model: Any, clip: Any, vae: Any, images: Sequence
     for text in dict.fromkeys(texts):
         known[text] = len(conditionings)
         (cond, values), *_ = encode(clip, text, node)
-        conditionings.append((cond.cpu(), None if values.get("pooled_output") is None else
-                              values["pooled_output"].cpu()))
+        conditionings.append((cond.cpu(), {name: values[name].cpu() for name in WITH_A_TEXT
+                                           if values.get(name) is not None}))
     prompts = [known[texts[i] if len(texts) > 1 else texts[0]] for i in range(len(images))]
-    return Examples(latents, encoded, prompts, conditionings, encode(clip, "", node)[0][0].cpu())
+    return Examples(latents, encoded, prompts, conditionings)
 
 
 def _encoded(vae: Any, latent_format: Any, images: Sequence[torch.Tensor],
@@ -120,7 +125,7 @@ def train(node: str, model: Any, examples: Examples, options: TrainingOptions, s
     check_model(node, model)
     if start is not None:
         require_match(start, model, node)
-    taps = taps_of(model.model.diffusion_model, node)
+    taps = family_of(model, node, joint=True).taps(model.model.diffusion_model, node)
     network = _network(taps, model, options.seed, start).train()
     with torch.inference_mode(False):
         optimiser = torch.optim.Adam(network.parameters(), lr=options.learning_rate)
@@ -146,13 +151,13 @@ def train(node: str, model: Any, examples: Examples, options: TrainingOptions, s
     return Trained(so_far(), losses)
 
 
-def _predictor(model: Any, taps: tuple[Tap, ...], options: TrainingOptions, start: Predictor | None,
-               network: EdgePredictor, steps: int) -> Predictor:
+def _predictor(model: Any, taps: Taps, options: TrainingOptions, start: Predictor | None,
+               network: GuidancePredictor, steps: int) -> Predictor:
     """What has been trained after so many steps; what it is for stays that of the predictor it began with."""
     weights = {k: v.detach().to("cpu", copy=True) for k, v in network.state_dict().items()}
     map_kind, line_px, before = (start.map_kind, start.line_px, start.steps) if start else (
         options.map_kind, options.line_px, 0)
-    return Predictor(taps, fingerprint(model), family(model), map_kind, line_px, weights, steps + before)
+    return Predictor(taps, fingerprint(model), family(model), map_kind, line_px, weights, steps + before, network.law)
 
 
 @contextmanager
@@ -171,29 +176,27 @@ def running(model: Any) -> Iterator[None]:
 
 def check_model(node: str, model: Any) -> None:
     """Raise DirectorError for a model whose blocks cannot be read."""
-    family_of(model, node)
-    if isinstance(model.get_model_object("model_sampling"), CONST):
-        raise DirectorError(node, "this model is sampled as a flow, which the predictor does not know yet.")
+    family_of(model, node, joint=True).taps(model.model.diffusion_model, node)
 
 
-def _network(taps: tuple[Tap, ...], model: Any, seed: int, start: Predictor | None) -> EdgePredictor:
+def _network(taps: Taps, model: Any, seed: int, start: Predictor | None) -> GuidancePredictor:
     """On the model's device. Moved there in inference mode, its weights could not be trained."""
     law = noise_law(model.get_model_object("model_sampling"))
     with torch.inference_mode(False):
         if start is not None:
-            return start.network(model.load_device, law).requires_grad_()
+            return start.network(model.load_device).requires_grad_()
         state = torch.get_rng_state()
         torch.manual_seed(seed)
-        network = EdgePredictor([tap.channels for tap in taps], model.model.latent_format.latent_channels, law=law)
+        network = guidance_predictor(taps.channels, model.model.latent_format.latent_channels, taps.patch, law)
         torch.set_rng_state(state)
         return network.to(model.load_device)
 
 
-def _step(node: str, model: Any, network: EdgePredictor, optimiser: torch.optim.Optimizer, examples: Examples,
-          chosen: list[int], taps: tuple[Tap, ...], generator: torch.Generator) -> float:
+def _step(node: str, model: Any, network: GuidancePredictor, optimiser: torch.optim.Optimizer, examples: Examples,
+          chosen: list[int], taps: Taps, generator: torch.Generator) -> float:
     """One step of Adam on sum |P(F, t) - E(e)|^2, as a mean. Raises DirectorError when it is not finite."""
     wanted = torch.stack([examples.maps[i] for i in chosen])
-    features, sigma = noised_features(model, examples, chosen, taps, generator)
+    features, sigma = noised_features(node, model, examples, chosen, taps, generator)
     with torch.inference_mode(False), torch.enable_grad():
         features = [f.clone() for f in features]
         predicted = network(features, sigma.clone(), (int(wanted.shape[-2]), int(wanted.shape[-1])))
@@ -208,7 +211,7 @@ def _step(node: str, model: Any, network: EdgePredictor, optimiser: torch.optim.
 
 
 @torch.no_grad()
-def noised_features(model: Any, examples: Examples, chosen: list[int], taps: tuple[Tap, ...],
+def noised_features(node: str, model: Any, examples: Examples, chosen: list[int], taps: Taps,
                     generator: torch.Generator) -> tuple[list[torch.Tensor], torch.Tensor]:
     """Block outputs [B, C_k, h_k, w_k] of the pictures at random noise levels, and those levels [B]."""
     inner, device = model.model, model.load_device
@@ -217,18 +220,29 @@ def noised_features(model: Any, examples: Examples, chosen: list[int], taps: tup
     sigma = random_sigmas(sampling, len(chosen), generator).to(device)
     noise = torch.randn(latents.shape, generator=generator).to(device)
     x = sampling.noise_scaling(sigma, noise, latents.clone())
-    return features_of(model, x, sigma, _conditioning(examples, chosen), taps), sigma
+    return features_of(node, model, x, sigma, examples, chosen, taps), sigma
 
 
-def features_of(model: Any, x: torch.Tensor, sigma: torch.Tensor, conditioning: list[list[Any]],
-                taps: tuple[Tap, ...]) -> list[torch.Tensor]:
-    """Block outputs of the model's own forward on x [B, C, h, w] at levels [B], in float32."""
-    found: dict[Tap, torch.Tensor] = {}
+def features_of(node: str, model: Any, x: torch.Tensor, sigma: torch.Tensor, examples: Examples, chosen: list[int],
+                taps: Taps) -> list[torch.Tensor]:
+    """Block outputs of the model's own forwards on x [B, C, h, w] at levels [B] under their texts, in float32."""
+    groups = examples.by_length(chosen)
+    found = [_forward(node, model, x[own], sigma[own], _conditioning(examples, [chosen[n] for n in own]), taps)
+             for own in groups]
+    order = torch.tensor([n for own in groups for n in own], device=x.device).argsort()
+    return [torch.cat(parts)[order] for parts in zip(*found, strict=True)]
 
-    def read(executor: Any, x: torch.Tensor, timesteps: Any = None, context: Any = None, y: Any = None,
-             control: Any = None, transformer_options: dict[str, Any] | None = None, **kwargs: Any) -> torch.Tensor:
-        with capturing(executor.class_obj, taps, transformer_options or {}, cut=False) as (options, kept):
-            out = executor(x, timesteps, context, y, control, options, **kwargs)
+
+def _forward(node: str, model: Any, x: torch.Tensor, sigma: torch.Tensor, conditioning: list[list[Any]],
+             taps: Taps) -> list[torch.Tensor]:
+    found: Found = {}
+    network = model.model.diffusion_model
+    its = family_of(model, node, joint=True)
+
+    def read(executor: Any, *args: Any, **named: Any) -> torch.Tensor:
+        call = NetworkCall(executor, args, named)
+        with its.capturing(network, taps, call.options, call.inputs, cut=False) as (options, kept):
+            out = call.having(call.x, transformer_options=options)()
         for tap, value in kept.items():
             found[tap] = torch.cat([found[tap], value]) if tap in found else value
         return out
@@ -238,27 +252,26 @@ def features_of(model: Any, x: torch.Tensor, sigma: torch.Tensor, conditioning: 
     conds = {"positive": comfy.sampler_helpers.convert_cond(conditioning)}
     conds = comfy.samplers.process_conds(model.model, x, conds, x.device)
     comfy.samplers.calc_cond_batch(model.model, [conds["positive"]], x, sigma, options)
-    return [found[tap].float() for tap in taps]
+    return [value.float() for value in in_order(found, taps, node)]
 
 
 def _conditioning(examples: Examples, chosen: list[int]) -> list[list[Any]]:
-    """Row i is the text of picture i, all as long as the longest of them."""
+    """Row i is the text of picture i, which are equally long."""
     rows = [examples.texts[examples.prompts[i]] for i in chosen]
-    longer = filled([cond for cond, _ in rows], examples.blank)
-    width = max(cond.shape[1] for cond in longer)
-    joined = torch.cat([cond.repeat(1, width // cond.shape[1], 1) for cond in longer])
-    pooled = [p for _, p in rows if p is not None]
-    return [[joined, {"pooled_output": torch.cat(pooled)} if len(pooled) == len(rows) else {}]]
+    values = {name: torch.cat([held[name] for _, held in rows]) for name in rows[0][1]
+              if all(name in held for _, held in rows)}
+    return [[torch.cat([cond for cond, _ in rows]), values]]
 
 
-def predict(model: Any, predictor: Predictor, examples: Examples, which: int, sigma: float, seed: int) -> torch.Tensor:
-    """The predicted map's encoding [1, C, h, w] of one picture at a noise level, for a preview."""
+def predict(node: str, model: Any, predictor: Predictor, examples: Examples, which: int, progress: float,
+            seed: int) -> torch.Tensor:
+    """The predicted map's encoding [1, C, h, w] of one picture at a progress of a run, for a preview."""
     latent = examples.latents[which][None].to(model.load_device)
     noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(seed)).to(latent)
-    level = torch.tensor([sigma], device=latent.device)
     with torch.no_grad(), running(model):
-        x = model.model.model_sampling.noise_scaling(level, noise, latent.clone())
-        features = features_of(model, x, level, _conditioning(examples, [which]), predictor.taps)
+        sampling = model.model.model_sampling
+        level = torch.tensor([sampling.percent_to_sigma(progress)], device=latent.device)
+        x = sampling.noise_scaling(level, noise, latent.clone())
+        features = features_of(node, model, x, level, examples, [which], predictor.taps)
         grid = (int(latent.shape[-2]), int(latent.shape[-1]))
-        law = noise_law(model.model.model_sampling)
-        return predictor.network(latent.device, law)(features, level, grid)
+        return predictor.network(latent.device)(features, level, grid)

@@ -25,7 +25,7 @@ from .train import Examples, Trained, TrainingOptions, check_model, encode_examp
 PREVIEW_PX = 512
 SHOWN = 4
 PREVIEWS = 10  # in a whole training
-PREVIEW_SIGMA = 2.0
+PREVIEW_PROGRESS = 0.4
 LOOKED_AT = 16  # maps, to tell what kind they are and how wide their lines
 
 log = logging.getLogger("attention_director")
@@ -66,7 +66,7 @@ def run(node: str, unique_id: str, request: Request) -> tuple[Trained, torch.Ten
     def tell(step: int, loss: float, so_far: Any) -> None:
         shown = None
         if request.steps >= PREVIEWS and step % (request.steps // PREVIEWS) == 0 and step < request.steps:
-            shown = ("JPEG", _as_image(_preview(request, examples, so_far(), pictures, 1)), PREVIEW_PX)
+            shown = ("JPEG", _as_image(_preview(node, request, examples, so_far(), pictures, 1)), PREVIEW_PX)
             send_status(f"{unique_id}/training", node, f"step {step} of {request.steps}; loss {loss:.4f}")
         bar.update_absolute(step, request.steps, shown)
 
@@ -74,7 +74,7 @@ def run(node: str, unique_id: str, request: Request) -> tuple[Trained, torch.Ten
     ending = "interrupted after" if trained.interrupted else "trained"
     send_status(f"{unique_id}/training", node, f"{ending} {len(trained.losses)} steps; loss "
                                                f"{_mean(trained.losses[-50:]):.4f}")
-    return trained, _preview(request, examples, trained.predictor, pictures, SHOWN)
+    return trained, _preview(node, request, examples, trained.predictor, pictures, SHOWN)
 
 
 def _check(node: str, request: Request) -> None:
@@ -141,13 +141,13 @@ def _fit(one: torch.Tensor, picture: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.interpolate(one[:, None], size=size, mode="area")[0, 0]
 
 
-def _preview(request: Request, examples: Examples, predictor: Predictor, pictures: list[torch.Tensor],
-             count: int) -> torch.Tensor:
+def _preview(node: str, request: Request, examples: Examples, predictor: Predictor,
+             pictures: list[torch.Tensor], count: int) -> torch.Tensor:
     """Rows of picture, true map, predicted map, decoded by the VAE: IMAGE [1, H, W, 3]."""
     rows = []
     first = pictures[0].shape
     for i in [i for i, p in enumerate(pictures) if p.shape == first][:count]:
-        found = predict(request.model, predictor, examples, i, PREVIEW_SIGMA, request.seed)
+        found = predict(node, request.model, predictor, examples, i, PREVIEW_PROGRESS, request.seed)
         both = torch.cat((examples.maps[i][None], found.cpu()))
         decoded = request.vae.decode(request.model.model.latent_format.process_out(both)).float().cpu().clamp(0, 1)
         tiles = [pictures[i].float().cpu(), *decoded]

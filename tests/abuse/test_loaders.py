@@ -24,12 +24,13 @@ NAN = b"\0\x7e"  # in half precision
 
 
 @cache
-def predictor_file() -> Container:
+def predictor_file(family: str = "sd15") -> Container:
     from attention_director.bridge.sketch.predictor import FORMAT
 
-    made = sketch_scene.predictor(sketch_scene.model())
-    facts = {"taps": [[t.stage, t.block, t.channels] for t in made.taps], "fingerprint": made.fingerprint,
-             "family": made.family, "map_kind": made.map_kind, "line_px": made.line_px, "steps": made.steps}
+    made = sketch_scene.predictor(sketch_scene.model(family))
+    facts = {"taps": [[t.stage, t.block, t.channels] for t in made.taps.blocks], "patch": made.taps.patch,
+             "law": made.law.name, "fingerprint": made.fingerprint, "family": made.family, "map_kind": made.map_kind,
+             "line_px": made.line_px, "steps": made.steps}
     return contained(made.weights, {"attention_director": FORMAT, "predictor": json.dumps(facts)})
 
 
@@ -68,6 +69,7 @@ def load_adapter(path: Path) -> Any:
 
 
 LOADERS = {"bank": (bank_file, load_bank, "bank"), "predictor": (predictor_file, load_predictor, "predictor"),
+           "predictor of tokens": (partial(predictor_file, "flux"), load_predictor, "predictor"),
            "adapter": (adapter_file, load_adapter, "")}
 
 

@@ -6,13 +6,15 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import tiny
+import tiny_joint
 import torch
+from attention_director.bridge.families import family_of
 from attention_director.bridge.families.checkpoint import family, fingerprint
-from attention_director.bridge.families.unet_taps import taps_of
+from attention_director.bridge.run.noise_law import noise_law
 from attention_director.bridge.sketch.build import SketchOptions, build
 from attention_director.bridge.sketch.method import SketchRun
 from attention_director.bridge.sketch.predictor import Predictor
-from attention_director.core.edge_predictor import EdgePredictor
+from attention_director.core.edge_predictor import EdgePredictor, guidance_predictor
 
 
 class Vae:
@@ -46,14 +48,16 @@ def predictor(model: Any, seed: int = 0, **changes: Any) -> Predictor:
     ever to reach the drawing, where a gradient of unit length would turn round.
     """
     torch.manual_seed(seed)
-    taps = taps_of(model.model.diffusion_model)
-    net = EdgePredictor([t.channels for t in taps])
-    for layer, norm in zip(net.layers, net.norms, strict=True):
+    taps = family_of(model, "node", joint=True).taps(model.model.diffusion_model, "node")
+    law = noise_law(model.get_model_object("model_sampling"))
+    net = guidance_predictor(taps.channels, model.model.latent_format.latent_channels, taps.patch, law)
+    pixels = net if isinstance(net, EdgePredictor) else net.read
+    for layer, norm in zip(pixels.layers, pixels.norms, strict=True):
         layer.bias.data = MARGIN * torch.where(torch.arange(len(layer.bias)) % 4 == 3, -1.0, 1.0)
         norm.running_mean.copy_(layer.bias.data.relu())
-    net.last.weight.data *= 0.1
+    pixels.last.weight.data *= 0.1
     weights = {k: v.detach().clone() for k, v in net.state_dict().items()}
-    facts = dict(taps=taps, fingerprint=fingerprint(model), family=family(model), map_kind="edges", line_px=2)
+    facts = dict(taps=taps, fingerprint=fingerprint(model), family=family(model), map_kind="edges", line_px=2, law=law)
     return Predictor(**(facts | changes), weights=weights)
 
 
@@ -74,7 +78,7 @@ def sketch(model: Any, image: torch.Tensor | None = None, mask: torch.Tensor | N
 
 
 def model(name: str = "sd15") -> Any:
-    return tiny.model(name)
+    return tiny_joint.model(name) if name in tiny_joint.CONFIGS else tiny.model(name)
 
 
 def moved_by_rounding(run: Callable[[], torch.Tensor], relative: float = 1e-5) -> float:

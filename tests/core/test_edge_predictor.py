@@ -6,7 +6,14 @@ import math
 
 import pytest
 import torch
-from attention_director.core.edge_predictor import SINES, WIDTHS, EdgePredictor, noise_features
+from attention_director.core.edge_predictor import (
+    SINES,
+    WIDTHS,
+    EdgePredictor,
+    TokenPredictor,
+    guidance_predictor,
+    noise_features,
+)
 from attention_director.core.noise import FLOW
 from torch import nn
 
@@ -82,3 +89,67 @@ def test_each_pixel_is_read_alone() -> None:
         t[1, :, 4, 7] += 1
     moved = (net(taps, sigma, GRID) - net(changed, sigma, GRID)).abs().amax(1) > 0
     assert moved.nonzero().tolist() == [[1, 4, 7]]
+
+
+TOKENS, PATCH, LATENT = (5, 4), 2, 3
+
+
+def token_case(train: bool) -> tuple[TokenPredictor, list[torch.Tensor], torch.Tensor]:
+    torch.manual_seed(0)
+    net = TokenPredictor((8, 6), LATENT, PATCH).double().train(train)
+    taps = [torch.randn(3, c, *TOKENS, dtype=torch.float64) for c in (8, 6)]
+    taps[0][:, 2] += 400.0  # one channel that is huge at every token
+    return net, taps, torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)
+
+
+def naive_tokens(net: TokenPredictor, taps: list[torch.Tensor], sigma: torch.Tensor, keep: list[list[int]],
+                 ) -> torch.Tensor:
+    """Written from DIT.md 4.4, token by token: phi = LN(h keep), a layer, the MLP, p x p pixels of each channel."""
+    rows = []
+    for b in range(len(sigma)):
+        for y in range(TOKENS[0]):
+            for x in range(TOKENS[1]):
+                phi = []
+                for tap, kept in zip(taps, keep, strict=True):
+                    h = tap[b, :, y, x] * torch.tensor(kept)
+                    phi.append((h - h.mean()) / (h.var(unbiased=False) + 1e-5).sqrt())
+                read = net.project.weight @ torch.cat(phi) + net.project.bias
+                level = [sigma[b], *(torch.sin(2 * math.pi * sigma[b] * 2.0 ** -l) for l in range(10))]  # noqa: E741
+                rows.append(torch.cat((read, torch.stack(level))))
+    out = torch.stack(rows)
+    for layer, norm in zip(net.read.layers, net.read.norms, strict=True):
+        out = norm(torch.relu(layer(out)))
+    out = net.read.last(out).reshape(len(sigma), *TOKENS, LATENT, PATCH, PATCH)
+    whole = torch.zeros(len(sigma), LATENT, TOKENS[0] * PATCH, TOKENS[1] * PATCH, dtype=torch.float64)
+    for y in range(TOKENS[0]):
+        for x in range(TOKENS[1]):
+            whole[:, :, y * PATCH:(y + 1) * PATCH, x * PATCH:(x + 1) * PATCH] = out[:, y, x]
+    return whole
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_a_token_is_read_without_the_channels_that_hide_the_others(train: bool) -> None:
+    net, taps, sigma = token_case(train)
+    if not train:
+        net.sizes.copy_(torch.cat([t.abs().mean((0, 2, 3)) for t in taps]))
+    keep = [[1, 1, 0, 1, 1, 1, 1, 1], [1] * 6]
+    grid = (TOKENS[0] * PATCH - 1, TOKENS[1] * PATCH)
+    expected = naive_tokens(net, taps, sigma, keep)[:, :, :grid[0]]
+    torch.testing.assert_close(net(taps, sigma, grid), expected, rtol=0, atol=1e-10)
+    assert [kept.tolist() for kept in net.kept()] == keep
+
+
+def test_the_sizes_of_channels_are_means_over_all_batches_of_a_training() -> None:
+    net, taps, sigma = token_case(True)
+    for factor in (1.0, 2.0, 6.0):
+        net([tap * factor for tap in taps], sigma, (10, 8))
+    torch.testing.assert_close(net.sizes, 3 * torch.cat([t.abs().mean((0, 2, 3)) for t in taps]))
+    before = net.sizes.clone()
+    net.eval()(taps, sigma, (10, 8))
+    assert torch.equal(net.sizes, before) and int(net.batches) == 3
+
+
+def test_which_network_it_is_follows_from_what_is_read() -> None:
+    assert isinstance(guidance_predictor((4, 4), 4, None), EdgePredictor)
+    made = guidance_predictor((4, 4), 16, 2)
+    assert isinstance(made, TokenPredictor) and made.read.last.out_features == 64

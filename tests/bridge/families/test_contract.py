@@ -5,6 +5,7 @@ The methods here are made for the test: they see every layer, and change what ca
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,16 +15,16 @@ import pytest
 import tiny
 import torch
 from attention_director.bridge.families import FAMILIES, family_of
-from attention_director.bridge.families.family import Inputs
-from attention_director.bridge.run.gradients import gradients, trainable
+from attention_director.bridge.run.gradients import checkpointed, gradients, trainable
 from attention_director.bridge.run.install import install
 from attention_director.bridge.text.prompt import TAG_KEY
 from attention_director.bridge.text.words import phrase_without_clip
 from attention_director.core.call import AttentionCall, LowRankBias
 from attention_director.core.method import spans_of
 from attention_director.core.schedule import Schedule
-from attention_director.core.text import PromptTag, columns
+from attention_director.core.text import columns
 from families import ENTRIES, Entry
+from network_call import NetworkCall, call_of
 from scene import PROMPT, assert_differs, frozen
 
 KEY = "1/contract"
@@ -217,39 +218,79 @@ def test_another_packs_patch_composes_in_any_order(entry: Entry) -> None:
         assert_differs(ours_first, run(alone, positive, negative), least=0.05)
 
 
-@pytest.mark.parametrize("entry", [entry for entry in ENTRIES.values() if entry.in_float64],
-                         ids=[name for name, entry in ENTRIES.items() if entry.in_float64])
-def test_a_gradient_is_the_slope(entry: Entry) -> None:
+@entries
+@pytest.mark.parametrize("recomputed", [False, True], ids=["kept", "recomputed"])
+def test_a_gradient_is_the_slope(entry: Entry, recomputed: bool) -> None:
     """Through the network with our methods in it, in float64, against a finite difference."""
-    model = entry.model()
-    network = entry.in_float64(model.model.diffusion_model)
-    draw = torch.Generator().manual_seed(0)
-    x, to, towards = (torch.randn(1, 4, 8, 8, dtype=torch.float64, generator=draw) for _ in range(3))
-
-    def loss(point: torch.Tensor) -> torch.Tensor:
-        return (network_call(model, network, point, entry.encode(PROMPT)) * to).sum()
-
-    with torch.inference_mode(), gradients(network):
-        point = trainable(x)
-        slope, = torch.autograd.grad(loss(point), point)
-        step = 1e-5 * towards
-        expected = (loss(point + step) - loss(point - step)).detach() / 2e-5
-        assert float((slope * towards).sum()) == pytest.approx(float(expected), rel=1e-6)
-        assert abs(float(expected)) > 1e-2
+    call = gradient_call(entry)
+    network, family = call.network, call.family
+    towards, to = call.random(0), call.random(1)
+    with torch.inference_mode(), gradients(network), family.differentiable(network):
+        point = trainable(call.x)
+        with checkpointed(family.recomputed(network) if recomputed else []):
+            slope, = torch.autograd.grad((call(point) * to).sum(), point)
+        ahead, behind = ((call(call.x + step * towards) * to).sum() for step in (1e-7, -1e-7))
+    expected = float(ahead - behind) / 2e-7
+    assert float((slope * towards).sum()) == pytest.approx(expected, rel=1e-6)
+    assert abs(expected) > 1e-2
 
 
-def network_call(model: Any, network: torch.nn.Module, x: torch.Tensor, positive: list) -> torch.Tensor:
-    """One forward of a network as the host calls it, with a method's bias in every layer."""
-    from attention_director.core.call import RowSpan, Scratch, Step
-    from attention_director.core.method import Chain, ModelCall
+@entries
+def test_a_gradient_of_the_taps_is_the_slope_and_the_rest_has_none(entry: Entry) -> None:
+    call = gradient_call(entry)
+    network, family = call.network, call.family
+    taps = family.taps(network, "Contract")
+    assert 1 <= len(taps.blocks) <= 9 and len(set(taps.blocks)) == len(taps.blocks)
 
-    tag: PromptTag = positive[0][1][TAG_KEY].with_key(KEY)
-    chain = Chain((Everywhere(halved_with_bias),))
-    call = ModelCall((RowSpan(0, 1, tag),), Step(1.0, 0.5), chain, Scratch())
-    options = family_of(model, "Contract").install(network, {}, call, Inputs((int(x.shape[-2]), int(x.shape[-1]))))
-    label = network.num_classes and torch.zeros(1, model.model.adm_channels, dtype=torch.float64)
-    return network(x, torch.tensor([500.0], dtype=torch.float64), positive[0][0].double(), y=label,
-                   transformer_options=options)
+    def loss(point: torch.Tensor, cut: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        with family.capturing(network, taps, call.options, call.inputs, cut) as (options, found):
+            out = call(point, options)
+        assert tuple(found) == taps.blocks and all(found[tap].shape[1] == tap.channels for tap in taps.blocks)
+        return sum(found[tap].square().mean() for tap in taps.blocks), out
+
+    with torch.inference_mode(), gradients(network), family.differentiable(network):
+        point, towards = trainable(call.x), call.random(0)
+        (value, out), (_, whole) = loss(point, True), loss(point, False)
+        slope, = torch.autograd.grad(value, point)
+        ahead, behind = (float(loss(call.x + step * towards, True)[0]) for step in (1e-7, -1e-7))
+    assert torch.equal(out, whole) and whole.requires_grad and not out.requires_grad
+    assert float((slope * towards).sum()) == pytest.approx((ahead - behind) / 2e-7, rel=1e-6)
+    assert abs(ahead - behind) > 1e-9
+
+
+@entries
+@pytest.mark.parametrize("where", ["forward", "backward", "recomputation"])
+def test_an_interrupted_gradient_leaves_everything_as_it_was(entry: Entry, where: str) -> None:
+    import comfy.model_management as management
+
+    call = gradient_call(entry)
+    network, family = call.network, call.family
+    blocks, calls = family.recomputed(network), itertools.count()
+    inside = [part for part in blocks[1].modules() if isinstance(part, (torch.nn.Linear, torch.nn.Conv2d))]
+
+    def stop(*_: Any) -> None:
+        if where == "backward" or next(calls) == (where == "recomputation"):
+            raise management.InterruptProcessingException
+
+    def stop_going_back(_module: Any, _args: Any, out: torch.Tensor) -> None:
+        if out.requires_grad:
+            out.register_hook(stop)
+
+    inside[0].register_forward_pre_hook(stop if where != "backward" else lambda *_: None)
+    for part in inside if where == "backward" else ():
+        part.register_forward_hook(stop_going_back)
+    before, options, taps = held_by(network), frozen(call.options), family.taps(network, "Contract")
+    with pytest.raises(management.InterruptProcessingException), torch.inference_mode(), gradients(network), \
+            family.differentiable(network), checkpointed(blocks if where == "recomputation" else []), \
+            family.capturing(network, taps, call.options, call.inputs, False) as (its_options, _):
+        point = trainable(call.x)
+        torch.autograd.grad(call(point, its_options).sum(), point)
+    assert (held_by(network), frozen(call.options)) == (before, options)
+    assert not management.in_training
+
+
+def gradient_call(entry: Entry) -> NetworkCall:
+    return call_of(entry, install(entry.model(), Everywhere(halved_with_bias)), ours(entry.encode(PROMPT)), (8, 8))
 
 
 def halved_with_bias(call: AttentionCall, attend: Any) -> torch.Tensor:

@@ -25,7 +25,7 @@ def call(net: Any, name: str, options: dict, control: Any = None) -> torch.Tenso
 
 
 def names(name: str) -> list[str]:
-    return [str(t) for t in taps.taps_of(network(name))]
+    return [str(t) for t in taps.taps_of(network(name)).blocks]
 
 
 def test_the_papers_table_is_found_in_the_papers_models() -> None:
@@ -42,7 +42,7 @@ def test_sdxl_and_the_demo_model_have_three_levels() -> None:
     with torch.inference_mode():
         model, _, _ = load_demo_model()
     found = taps.taps_of(model.model.diffusion_model)
-    assert [str(t) for t in found] == expected and {t.channels for t in found} == {96}
+    assert list(map(str, found.blocks)) == expected and set(found.channels) == {96} and found.patch is None
 
 
 def test_a_full_size_model_has_the_papers_channels() -> None:
@@ -54,7 +54,7 @@ def test_a_full_size_model_has_the_papers_channels() -> None:
     with torch.device("meta"):
         net = UNetModel(**{k: list(v) if isinstance(v, list) else v for k, v in config.items()}, dtype=torch.float16,
                         operations=comfy.ops.disable_weight_init)
-    assert [t.channels for t in taps.taps_of(net)] == [320, 640, 1280, 1280, 1280, 1280, 1280, 1280, 640]
+    assert list(taps.taps_of(net).channels) == [320, 640, 1280, 1280, 1280, 1280, 1280, 1280, 640]
 
 
 @pytest.mark.parametrize("name", ["sd15", "sd2", "sdxl"])
@@ -66,7 +66,7 @@ def test_what_is_captured_is_what_left_the_block(name: str, cut: bool) -> None:
     left: dict[str, torch.Tensor] = {}
     stages = {"input": net.input_blocks, "middle": [[m] for m in net.middle_block], "output": net.output_blocks}
     handles = [list(stages[t.stage][t.block])[-1].register_forward_hook(
-        lambda _m, _a, out, t=t: left.__setitem__(str(t), out.clone())) for t in table]
+        lambda _m, _a, out, t=t: left.__setitem__(str(t), out.clone())) for t in table.blocks]
     try:
         with torch.inference_mode(False), torch.no_grad(), taps.capturing(net, table, {}, cut) as (options, found):
             again = call(net, name, options)
@@ -74,7 +74,7 @@ def test_what_is_captured_is_what_left_the_block(name: str, cut: bool) -> None:
         for handle in handles:
             handle.remove()
     assert torch.equal(plain, again)
-    assert list(map(str, found)) and set(map(str, found)) == set(map(str, table))
+    assert list(map(str, found)) and set(map(str, found)) == set(map(str, table.blocks))
     for tap, value in found.items():
         assert torch.equal(value, left[str(tap)]) and value.shape[1] == tap.channels
 

@@ -242,7 +242,7 @@ def test_what_cannot_be_is_refused_with_a_sentence(monkeypatch: pytest.MonkeyPat
         with pytest.raises(ValueError, match=r"trained on SD(XL|2) \([\d-]+\); this model is SD1.5 \([\d-]+\)"):
             s.sketch(model, pred=pred)
     with pytest.raises(ValueError, match="sampled as a flow"):
-        s.sketch(ModelSamplingSD3().patch(model, 3.0)[0])
+        s.sketch(ModelSamplingSD3().patch(model, 3.0)[0], pred=s.predictor(model))
     with pytest.raises(ValueError, match="strength is nan"):
         s.sketch(model, strength=float("nan"))
     with pytest.raises(ValueError, match="start_percent 0.6 lies after end_percent 0.5; swap them"):

@@ -31,25 +31,27 @@ def folders(tmp_path: Path) -> Any:
 
 def answer(pred: Any) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
-    taps = [torch.randn(2, t.channels, 4, 4, generator=generator) for t in pred.taps]
+    taps = [torch.randn(2, t.channels, 4, 4, generator=generator) for t in pred.taps.blocks]
     with torch.no_grad():
-        return pred.network()(taps, torch.tensor([1.0, 9.0]), (8, 8))
+        return pred.network()(taps, torch.tensor([0.1, 0.9]), (8, 8))
 
 
-def test_a_saved_predictor_comes_back(folders: Path) -> None:
+@pytest.mark.parametrize("name", ["sd15", "flux"])
+def test_a_saved_predictor_comes_back(folders: Path, name: str) -> None:
     from attention_director.bridge.sketch.predictor import FILES, load_predictor
     from attention_director.nodes.predictor import AttnDirSavePredictor
 
-    pred = dataclasses.replace(s.predictor(s.model()), steps=7)
+    pred = dataclasses.replace(s.predictor(s.model(name)), steps=7)
     for number in (1, 2):
         AttnDirSavePredictor.execute(pred, "guidance_predictors/mine")
-        name = f"mine_{number:05}_.safetensors"
-        assert (folders / "output" / "guidance_predictors" / name).is_file() and name in FILES.names()
+        file = f"mine_{number:05}_.safetensors"
+        assert (folders / "output" / "guidance_predictors" / file).is_file() and file in FILES.names()
     again = load_predictor("mine_00001_.safetensors")
-    facts = ("taps", "fingerprint", "family", "map_kind", "line_px", "steps")
+    facts = ("taps", "fingerprint", "family", "map_kind", "line_px", "steps", "law")
     assert all(getattr(again, f) == getattr(pred, f) for f in facts)
     torch.testing.assert_close(answer(again), answer(pred), rtol=0, atol=1e-2)
-    assert again.network().norms[0].running_var.dtype == torch.float32
+    statistics = [value for key, value in again.weights.items() if "running_var" in key or key == "sizes"]
+    assert statistics and all(value.dtype == torch.float32 for value in statistics)
 
 
 def test_paths_stay_in_the_folders(folders: Path) -> None:
@@ -219,10 +221,10 @@ def test_what_cannot_be_trained_is_refused_first() -> None:
     ):
         with pytest.raises(ValueError, match=f"AttnDirTrainPredictor: .*{message}"):
             train(6, **changes)
-    with pytest.raises(ValueError, match="sampled as a flow"):
+    with pytest.raises(ValueError, match="sampled as a flow, unlike the one the predictor was trained on"):
         from comfy_extras.nodes_model_advanced import ModelSamplingSD3
 
-        train(model=ModelSamplingSD3().patch(s.model(), 3.0)[0])
+        train(model=ModelSamplingSD3().patch(s.model(), 3.0)[0], predictor=s.predictor(s.model()))
 
 
 def test_a_model_whose_timesteps_are_logarithms_can_be_trained_on() -> None:

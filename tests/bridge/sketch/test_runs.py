@@ -65,7 +65,7 @@ def by_hand(model: Any, positive: list, negative: list, pred: Any, drawn: torch.
     sampling = model.model.model_sampling
     left: dict[str, torch.Tensor] = {}
     stages = {"input": net.input_blocks, "middle": [[m] for m in net.middle_block], "output": net.output_blocks}
-    for t in pred.taps:
+    for t in pred.taps.blocks:
         list(stages[t.stage][t.block])[-1].register_forward_hook(
             lambda _m, _a, out, t=t: left.__setitem__(str(t), out))
     sigmas = KSampler(model, steps, torch.device("cpu"), "euler", "normal").sigmas.double()
@@ -80,7 +80,7 @@ def by_hand(model: Any, positive: list, negative: list, pred: Any, drawn: torch.
         leaf = z.clone().requires_grad_()
         cond = eps(leaf, sigma, 0)
         grid = (16, 16)
-        joined = [torch.nn.functional.interpolate(left[str(t)], grid, mode="bilinear") for t in pred.taps]
+        joined = [torch.nn.functional.interpolate(left[str(t)], grid, mode="bilinear") for t in pred.taps.blocks]
         level = (1 - a).sqrt()
         code = torch.stack([level, *(torch.sin(2 * math.pi * level * 2.0 ** -n) for n in range(10))])
         pixels = torch.cat([*joined, code[None, :, None, None].expand(1, -1, *grid)], 1)[0].flatten(1).T
