@@ -18,22 +18,28 @@ from attention_director.core.edge_predictor import EdgePredictor, guidance_predi
 
 
 class Vae:
-    """Encodes by pooling: linear, deterministic, no model to load."""
+    """Encodes by pooling: linear, deterministic, no model to load. channels: of a latent, after the colours."""
 
-    def __init__(self) -> None:
-        self.encoded = 0
+    def __init__(self, channels: int = 4, stride: int = 8) -> None:
+        self.encoded, self.channels, self.stride = 0, channels, stride
 
     def spacial_compression_encode(self) -> int:
-        return 8
+        return self.stride
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
         self.encoded += 1
-        grey = torch.nn.functional.avg_pool2d(pixels.movedim(-1, 1), 8)
-        return torch.cat([grey, 1 - grey[:, :1]], 1) * 8 - 3
+        grey = torch.nn.functional.avg_pool2d(pixels.movedim(-1, 1), self.stride)
+        return torch.cat([grey, 1 - grey[:, :1].expand(-1, self.channels - 3, -1, -1)], 1) * 8 - 3
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        pixels = torch.nn.functional.interpolate((latents[:, :3] + 3) / 8, scale_factor=8)
+        pixels = torch.nn.functional.interpolate((latents[:, :3] + 3) / 8, scale_factor=self.stride)
         return pixels.movedim(1, -1).clamp(0, 1)
+
+
+def vae_of(model: Any) -> Vae:
+    """One for the latents of a model."""
+    channels = model.model.latent_format.latent_channels
+    return Vae(channels, 16 if channels == 128 else 8)
 
 
 MARGIN = 1000.0  # the features of the tiny models move a unit by a hundred or two
@@ -73,7 +79,7 @@ def circle(size: tuple[int, int] = (128, 128), radius: float = 0.3, at: tuple[fl
 def sketch(model: Any, image: torch.Tensor | None = None, mask: torch.Tensor | None = None, vae: Any = None,
            pred: Predictor | None = None, **options: Any) -> Any:
     """The node's work, all through the run if not told otherwise."""
-    return build("SketchGuidance", "7", model, vae or Vae(), pred or predictor(model),
+    return build("SketchGuidance", "7", model, vae or vae_of(model), pred or predictor(model),
                   circle() if image is None else image, mask, SketchOptions(**({"end": 1.0} | options))).model
 
 
