@@ -90,7 +90,7 @@ class TokenPredictor(nn.Module):
 
     def __init__(self, channels: Sequence[int], latent_channels: int, patch: int, law: NoiseLaw = FLOW) -> None:
         super().__init__()
-        self.channels, self.patch = tuple(channels), patch
+        self.channels, self.patch, self.law = tuple(channels), patch, law
         self.project = nn.Linear(sum(self.channels), READ)
         self.read = EdgePredictor((READ,), latent_channels * patch ** 2, law=law)
         self.register_buffer("sizes", torch.zeros(sum(self.channels)))

@@ -13,7 +13,8 @@ import engine
 from benches import measured
 from pack import load_pack
 
-BENCHES = ("world", "layout", "storybook_layout", "edit", "identity", "subject", "sketch", "cost", "sheets")
+BENCHES = ("world", "layout", "storybook_layout", "edit", "identity", "subject", "sketch", "storybook_sketch", "cost",
+           "sheets")
 
 
 def main() -> None:

@@ -26,8 +26,11 @@ ROOT = Path(__file__).resolve().parents[2]
 # What a picture and its judgement depend on, beside the bench's own files.
 SOURCES = ("assets/tiny_world.safetensors", "core/**/*.py", "bridge/**/*.py", "lab/world/[!t]*.py",
            "lab/benches/cached_cases.py")
-OWN = {"storybook_layout": ("assets/storybook_transformer.safetensors", "lab/storybook/*.npz",
-                            "lab/storybook/oracle.safetensors", "lab/storybook/[!t]*.py"),
+STORYBOOK = ("assets/storybook_transformer.safetensors", "lab/storybook/*.npz", "lab/storybook/oracle.safetensors",
+             "lab/storybook/[!t]*.py")
+OWN = {"storybook_layout": STORYBOOK,
+       "storybook_sketch": (*STORYBOOK, "assets/storybook_edges.safetensors", "lab/benches/sketch_cases.py",
+                            "lab/benches/sketch_methods.py"),
        "sketch": ("assets/demo_edges.safetensors",),
        "identity": ("assets/demo_identity.safetensors", "lab/identity/patterns.py", "lab/identity/records.py")}
 THREADS = 1  # a batch of two is too small to share among cores

@@ -6,12 +6,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from world.draw import Conditioning, Settings, World, start_noise
-
-from .sketch_cases import Sketch
 
 NODE = "bench"
 STRENGTHS, ENDS = (0.4, 0.8, 1.2, 1.6, 2.0), (0.3, 0.5, 0.7)
@@ -22,7 +21,7 @@ DENOISE = (0.6, 0.75, 0.9)
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """What a sampler is called with. latent: [1, 4, h, w]."""
+    """What a sampler is called with. latent: [1, C, h, w]."""
 
     model: Any
     positive: Conditioning
@@ -30,51 +29,60 @@ class Asked:
     denoise: float = 1.0
 
 
-Method = Callable[[World, Sketch], Asked]
+class Drawn(Protocol):
+    """A drawing uint8 [H, W], white on black, and what the picture is to show."""
+
+    @property
+    def drawing(self) -> np.ndarray: ...
+
+    @property
+    def caption(self) -> str: ...
+
+    @property
+    def seed(self) -> int: ...
 
 
-def _encoded(world: World, sketch: Sketch) -> Conditioning:
+Method = Callable[[World, Any], Asked]
+
+
+def _encoded(world: World, sketch: Drawn) -> Conditioning:
     from attention_director.bridge.text.prompt import encode
 
     return encode(world.clip, sketch.caption, NODE)
 
 
-def _image(sketch: Sketch) -> torch.Tensor:
+def _image(sketch: Drawn) -> torch.Tensor:
     """The drawing as an IMAGE [1, H, W, 3]."""
     return (torch.from_numpy(sketch.drawing).float() / 255)[None, ..., None].repeat(1, 1, 1, 3)
 
 
-def _empty(sketch: Sketch) -> torch.Tensor:
-    return torch.zeros_like(start_noise([sketch.seed]))
-
-
-def unpatched(world: World, sketch: Sketch) -> Asked:
-    return Asked(world.model, _encoded(world, sketch), _empty(sketch))
+def unpatched(world: World, sketch: Drawn) -> Asked:
+    return Asked(world.model, _encoded(world, sketch), torch.zeros(1, *world.latent))
 
 
 def sdedit(denoise: float) -> Method:
     """Image to image from the drawing (SDEdit), black on white as it would be scanned."""
-    def method(world: World, sketch: Sketch) -> Asked:
+    def method(world: World, sketch: Drawn) -> Asked:
         return Asked(world.model, _encoded(world, sketch), world.vae.encode(1 - _image(sketch)), denoise)
 
     return method
 
 
 @cache
-def _predictor() -> Any:
-    from attention_director.bridge.sketch.predictor import FILES, load_predictor
+def _predictor(name: str) -> Any:
+    from attention_director.bridge.sketch.predictor import load_predictor
 
-    return load_predictor(FILES.bundled[0])
+    return load_predictor(name)
 
 
-def ours(**changes: Any) -> Method:
+def ours(predictor: str = "demo_edges.safetensors", **changes: Any) -> Method:
     """SketchGuidance at its defaults but for ``changes``."""
-    def method(world: World, sketch: Sketch) -> Asked:
+    def method(world: World, sketch: Drawn) -> Asked:
         from attention_director.bridge.sketch.build import SketchOptions, build
 
-        model = build(NODE, "1", world.model, world.vae, _predictor(), _image(sketch), None,
+        model = build(NODE, "1", world.model, world.vae, _predictor(predictor), _image(sketch), None,
                       SketchOptions(**changes)).model
-        return Asked(model, _encoded(world, sketch), _empty(sketch))
+        return Asked(model, _encoded(world, sketch), torch.zeros(1, *world.latent))
 
     return method
 
@@ -83,7 +91,7 @@ def sampled(world: World, asked: Asked, seed: int, settings: Settings) -> tuple[
     """One run of the host's sampler: the latent, and its seconds."""
     import comfy.sample
 
-    noise = start_noise([seed])
+    noise = start_noise([seed], world.latent)
     started = time.perf_counter()
     latent = comfy.sample.sample(asked.model, noise, settings.steps, settings.cfg, settings.sampler, settings.scheduler,
                                  asked.positive, world.negative, asked.latent, denoise=asked.denoise,

@@ -10,13 +10,22 @@ from typing import Any
 import torch
 
 
+def parts_of(model: Any) -> list[torch.nn.Module]:
+    """What is computed first in each block of a network, also where the block is computed again."""
+    from attention_director.bridge.families import family_of_network
+
+    network = model.model.diffusion_model
+    blocks = family_of_network(network).recomputed(network)
+    return [next(part for part in block.modules() if not any(part.children())) for block in blocks]
+
+
 @contextmanager
-def stopped_at(model: Any, call: int) -> Iterator[None]:
-    """Inside, the host's interrupt flag is raised at the call-th block that the network computes."""
+def stopped_at(model: Any, forwards: float) -> Iterator[None]:
+    """Inside, the host's interrupt flag is raised when so many forwards' blocks have been computed."""
     import comfy.model_management as management
 
-    network, seen = model.model.diffusion_model, [0]
-    blocks = [*network.input_blocks, network.middle_block, *network.output_blocks]
+    parts, seen = parts_of(model), [0]
+    call = round(forwards * len(parts))
 
     def stop(*_: Any) -> None:
         seen[0] += 1
@@ -24,7 +33,7 @@ def stopped_at(model: Any, call: int) -> Iterator[None]:
             management.interrupt_current_processing(True)
             management.throw_exception_if_processing_interrupted()
 
-    hooks = [block[0].register_forward_pre_hook(stop) for block in blocks]
+    hooks = [part.register_forward_pre_hook(stop) for part in parts]
     try:
         yield
     finally:
@@ -45,11 +54,12 @@ def stopped_going_backward(model: Any) -> Iterator[None]:
         if out.requires_grad:
             out.register_hook(stop)
 
-    hook = model.model.diffusion_model.input_blocks[5][0].register_forward_hook(watch)
+    hooks = [part.register_forward_hook(watch) for part in parts_of(model)[1:3]]
     try:
         yield
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
 
 
 def interrupted(run: Callable[[], Any], stopped: AbstractContextManager[None]) -> None:

@@ -15,17 +15,26 @@ import scene
 import sketch_scene
 import stories
 import tiny
+import tiny_joint
 import torch
 from interrupts import held, interrupted, stopped_at, stopped_going_backward
+from text_encoders import text_encoder
 
 Run = Callable[[], Any]
-SMALL: dict[str, Any] = {"steps": 3, "size": (8, 8)}
-BLOCKS = 25  # of the network, in one forward
 ORDINARY, THOROUGH = 4, 40
 
 
 def sampled(model: Any, positive: list, negative: list, **more: Any) -> Run:
-    return partial(tiny.sample, model, positive, negative, **(SMALL | more))
+    latent = {"samples": torch.zeros(1, model.model.latent_format.latent_channels, 8, 8)}
+    return partial(tiny.sample, model, positive, negative, **({"steps": 3, "latent": latent} | more))
+
+
+def scene_of(name: str) -> tuple[Any, Any, list]:
+    """MODEL, CLIP and an empty negative: of a UNet, or of a tiny transformer with the encoder it goes with."""
+    if name not in tiny_joint.CONFIGS:
+        return scene.family(name)
+    clip = text_encoder({"flux-dev": "flux"}.get(name, name))
+    return sketch_scene.model(name), clip, scene.negative(clip)
 
 
 def regions(model: Any, clip: Any, negative: list, _: Path) -> Run:
@@ -75,8 +84,8 @@ def training(model: Any, clip: Any, negative: list, _: Path) -> Run:
     from attention_director.nodes.train_predictor import AttnDirTrainPredictor
 
     pictures = torch.rand(2, 64, 64, 3)
-    given = dict(model=model, clip=clip, vae=sketch_scene.Vae(), images=pictures, texts="a disc", steps=3, batch_size=1,
-                 learning_rate=1e-3, seed=0, maps=pictures)
+    given = dict(model=model, clip=clip, vae=sketch_scene.vae_of(model), images=pictures, texts="a disc", steps=3,
+                 batch_size=1, learning_rate=1e-3, seed=0, maps=pictures)
 
     def run() -> Any:
         with torch.inference_mode():
@@ -85,30 +94,33 @@ def training(model: Any, clip: Any, negative: list, _: Path) -> Run:
     return run
 
 
-# Where it stops: in the second forward; with checkpointing also in the first, and where blocks are computed again.
-CASES: dict[str, tuple[Callable[..., Run], int]] = {
-    "plain": (lambda model, clip, negative, _: sampled(model, scene.encode(clip, "a hat"), negative), BLOCKS + 12),
-    "regions": (regions, BLOCKS + 12), "edit": (edit, BLOCKS + 12), "story": (story, BLOCKS + 12),
-    "record": (record, BLOCKS + 12), "identity": (identity, BLOCKS + 12),
-    "inversion": (partial(inversion, "direct"), BLOCKS + 12),
-    "null-text": (partial(inversion, "null-text"), 5 * BLOCKS + 12),
-    "training": (training, 12), "sketch": (partial(sketch, "off"), 20),
+# Where it stops, counted in forwards; 0: going backward. With checkpointing a step is a forward and most of one again.
+SKETCHES: dict[str, tuple[Callable[..., Run], float]] = {
+    "training": (training, 0.5), "sketch": (partial(sketch, "off"), 0.6),
     "sketch, going backward": (partial(sketch, "off"), 0),
-    "checkpointing, forward": (partial(sketch, "on"), 20),
-    "checkpointing, second forward": (partial(sketch, "on"), 3 * BLOCKS),
-    "checkpointing, computed again": (partial(sketch, "on"), BLOCKS + 12),
+    "checkpointing, forward": (partial(sketch, "on"), 0.6),
+    "checkpointing, second forward": (partial(sketch, "on"), 2.3),
+    "checkpointing, computed again": (partial(sketch, "on"), 1.4),
     "checkpointing, going backward": (partial(sketch, "on"), 0)}
+CASES: dict[str, tuple[Callable[..., Run], float, str]] = {
+    "plain": (lambda model, clip, negative, _: sampled(model, scene.encode(clip, "a hat"), negative), 1.5, "sd15"),
+    "regions": (regions, 1.5, "sd15"), "edit": (edit, 1.5, "sd15"), "story": (story, 1.5, "sd15"),
+    "record": (record, 1.5, "sd15"), "identity": (identity, 1.5, "sd15"),
+    "inversion": (partial(inversion, "direct"), 1.5, "sd15"),
+    "null-text": (partial(inversion, "null-text"), 5.5, "sd15"),
+    **{f"{name}, {model}": (*case, model) for model in ("sd15", "flux-dev", "zimage")
+       for name, case in SKETCHES.items()}}
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_interrupts_leave_no_tensor_behind(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Live tensors, and their bytes, after the last interrupt are those after the first."""
-    make, call = CASES[name]
-    model, clip, negative = scene.family()
+    make, forwards, family = CASES[name]
+    model, clip, negative = scene_of(family)
     run = make(model, clip, negative, tmp_path)
     count = THOROUGH if request.config.getoption("--thorough") else ORDINARY
     after = []
     for _ in range(count):
-        interrupted(run, stopped_at(model, call) if call else stopped_going_backward(model))
+        interrupted(run, stopped_at(model, forwards) if forwards else stopped_going_backward(model))
         after.append(held())
     assert after == after[:1] * count, after
