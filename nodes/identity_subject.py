@@ -26,7 +26,8 @@ class AttnDirSubject(io.ComfyNode):
                 io.String.Input("phrase", default="",
                                 tooltip="Words of the prompt, such as: woman. Not a name. cat#2 is the second cat."),
                 io.Image.Input("images", tooltip="Pictures of the subject, cropped close, best on a plain background. "
-                                                 "A batch is averaged into one subject."),
+                                                 "A batch is averaged into one subject; Flux reads each by "
+                                                 "itself."),
                 number("strength", 1.0, 0.0, 2.0, 0.05,
                        "Multiplies the strength of Identity Inject for this subject. 0 leaves its words alone."),
                 io.Mask.Input("mask", optional=True,

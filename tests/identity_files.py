@@ -107,5 +107,5 @@ def identity(model: Any, clip: Any, given: Any, text: Any, parts: tuple | None =
 
     settings = {"strength": 1.0, "start_percent": 0.3, "strength_model": 1.0, "localise": 0.0} | changes
     with torch.inference_mode():
-        return IdentityInject.execute(model, clip, given, text, subjects() if parts is None else parts,
+        return IdentityInject.execute(model, clip, text, subjects() if parts is None else parts, adapter=given,
                                       **settings).args

@@ -118,8 +118,17 @@ class Family(Protocol):
         """True where text and image share one attention, in which only some methods can act."""
         ...
 
+    @property
+    def reference_models(self) -> tuple[str, ...]:
+        """Those of them that were trained with reference pictures, as a message says it."""
+        ...
+
     def owns(self, network: Any) -> bool:
         """True for a network whose attention layers are known here."""
+        ...
+
+    def takes_references(self, network: Any) -> bool:
+        """True where reference latents become tokens. Whether it was trained with any a network does not tell."""
         ...
 
     def network(self, network: Any, latent_grid: tuple[int, int]) -> FamilyNetwork:

@@ -29,9 +29,14 @@ class FluxFamily:
 
     models: tuple[str, ...] = ("Flux", "Chroma")
     joint: bool = True
+    reference_models: tuple[str, ...] = ("Flux.1 Kontext", "Flux.2", "Flux.2 Klein")
 
     def owns(self, network: Any) -> bool:
         return isinstance(network, (Flux, Chroma))
+
+    def takes_references(self, network: Any) -> bool:
+        """Chroma takes none, and models of other inputs (Fill, Canny, Depth) have more channels than latents."""
+        return isinstance(network, Flux) and network.params.in_channels == network.params.out_channels
 
     def network(self, network: Any, latent_grid: tuple[int, int]) -> JointNetwork:
         """Words are read, shapes copied and subjects shared in the single-stream blocks, where text and image are mixed

@@ -27,9 +27,13 @@ class NextDiTFamily:
 
     models: tuple[str, ...] = ("Lumina 2", "Z-Image")
     joint: bool = True
+    reference_models: tuple[str, ...] = ()
 
     def owns(self, network: Any) -> bool:
         return isinstance(network, NextDiT)
+
+    def takes_references(self, network: Any) -> bool:
+        return False
 
     def network(self, network: Any, latent_grid: tuple[int, int]) -> JointNetwork:
         """Words are read in the middle half of the depth, shapes copied and subjects shared in all of it."""

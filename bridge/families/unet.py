@@ -162,9 +162,13 @@ class UNetFamily:
 
     models: tuple[str, ...] = ("Stable Diffusion 1.x", "2.x", "SDXL")
     joint: bool = False
+    reference_models: tuple[str, ...] = ()
 
     def owns(self, network: Any) -> bool:
         return isinstance(network, UNetModel) and bool(_layers(network))
+
+    def takes_references(self, network: Any) -> bool:
+        return False
 
     def network(self, network: Any, latent_grid: tuple[int, int]) -> UNetNetwork:
         return UNetNetwork(network, latent_grid)

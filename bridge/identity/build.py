@@ -1,12 +1,12 @@
-"""IdentityInject's work at graph time: text-only entries first, entries with fused words after.
+"""IdentityInject's work at graph time: text-only entries first, entries with the subjects after.
 
-Method: FastComposer, arXiv 2305.10431. Written from the paper; no code copied.
+On UNets words are fused with pictures by an adapter (FastComposer, arXiv 2305.10431; written from the paper, no code
+copied); transformers that were trained with reference pictures get the pictures themselves (references.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,63 +16,58 @@ from ...core.localise import LocaliseSubjects
 from ...core.method import Method
 from ...core.schedule import Schedule
 from ...core.text import Phrase, PhraseNotFound, PromptTag
-from ..convert import stack_masks
 from ..errors import DirectorError
-from ..run.install import install, key_of
+from ..families import takes_references
+from ..run.install import install
 from ..text.prompt import Conditioning, is_from, take_prompt, tokenise_phrase, with_key
 from ..text.refusals import missing, number_them, times
 from ..untrusted import require_number
 from .adapter import Adapter, family_of
-from .method import FUSED, PHASE_KEY, TEXT, IdentityRun
-from .subject import Subject, SubjectList
+from .asked import Asked, IdentityOptions, Outputs, staged
+from .method import IdentityRun
+from .references import require_vae, with_references
+from .subject import SubjectList
 from .vision import embed
 from .weights import with_unet
 
 USE_ITS_WORD = "Use a word of the prompt, such as woman, not a name."
 
 
-@dataclass(frozen=True)
-class IdentityOptions:
-    """The node's numbers. start_percent: the paper's 1 - alpha.
+def build(node: str, unique_id: str, model: Any, clip: Any, adapter: Adapter | None, prompt: str | Conditioning,
+          subjects: SubjectList, options: IdentityOptions, base: Any = None, vae: Any = None) -> Outputs:
+    """MODEL and positive with the subjects bound to their words. Raises DirectorError; changes no input.
 
-    published: count text-only steps as the code published with the paper does (the node's published_step_rule).
+    adapter, base: needed by UNets alone; vae: by transformers alone.
     """
-
-    strength: float = 1.0
-    start_percent: float = 0.3
-    strength_model: float = 1.0
-    localise: float = 0.0
-    published: bool = False
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """IdentityInject's outputs."""
-
-    model: Any
-    positive: Conditioning
-
-
-def build(node: str, unique_id: str, model: Any, clip: Any, adapter: Adapter, prompt: str | Conditioning,
-          subjects: SubjectList, options: IdentityOptions, base: Any = None) -> Outputs:
-    """MODEL and positive with the subjects bound to their words. Raises DirectorError; changes no input."""
     _check_numbers(node, options)
+    referring = takes_references(model, node)
     conditioning, tag = take_prompt(clip, prompt, node)
     if not subjects:
         raise DirectorError(node, "subjects is empty; wire Identity Subject into it.")
-    _check_family(node, adapter, conditioning)
-    phrases = [tokenise_phrase(clip, subject.phrase, node) for subject in subjects]
+    if referring:
+        require_vae(node, vae)
+    else:
+        _check_family(node, adapter, conditioning)
+    phrases = tuple(tokenise_phrase(clip, subject.phrase, node) for subject in subjects)
     places = _places(node, phrases, tag)
-    strengths = [options.strength * subject.strength for subject in subjects]
-    if not any(strengths) or options.start_percent >= 1.0:
+    asked = Asked(node, unique_id, conditioning, tag, subjects, phrases, options)
+    if not any(asked.strengths) or options.start_percent >= 1.0:
         return Outputs(model, conditioning)
-    vectors = [embed(adapter.tower, subject.images).mean(0) for subject in subjects]
-    fused = fuse(conditioning, tag, adapter, places, vectors, strengths)
-    key = key_of(unique_id, [row.text for row in tag.rows], [(s.phrase, s.strength, s.mask) for s in subjects], vectors,
-                 options)
-    entries = staged(node, with_key(conditioning, tag, key), with_key(fused, tag, key), tag, key, options)
-    patched = with_unet(node, model, adapter, options.strength_model, base)
-    return Outputs(install(patched, *_methods(node, key, phrases, subjects, options)), entries)
+    if referring:
+        return with_references(asked, model, vae)
+    return _with_fused_words(asked, places, model, adapter, base)
+
+
+def _with_fused_words(asked: Asked, places: Sequence[Sequence[int | None]], model: Any, adapter: Any,
+                      base: Any) -> Outputs:
+    """FastComposer's way: each subject's word becomes one of word and picture."""
+    vectors = [embed(adapter.tower, subject.images).mean(0) for subject in asked.subjects]
+    fused = fuse(asked.conditioning, asked.tag, adapter, places, vectors, asked.strengths)
+    key = asked.key(vectors)
+    entries = staged(asked.node, with_key(asked.conditioning, asked.tag, key), with_key(fused, asked.tag, key),
+                     asked.tag, key, asked.options)
+    patched = with_unet(asked.node, model, adapter, asked.options.strength_model, base)
+    return Outputs(install(patched, *_methods(asked, key)), entries)
 
 
 def _check_numbers(node: str, options: IdentityOptions) -> None:
@@ -81,8 +76,10 @@ def _check_numbers(node: str, options: IdentityOptions) -> None:
         require_number(node, name, getattr(options, name), 0, most)
 
 
-def _check_family(node: str, adapter: Adapter, conditioning: Conditioning) -> None:
+def _check_family(node: str, adapter: Adapter | None, conditioning: Conditioning) -> None:
     """An adapter fits text encoders of one width."""
+    if adapter is None:
+        raise DirectorError(node, "the adapter input is empty, and this model needs one; wire Load Identity Adapter.")
     width = conditioning[0][0].shape[-1]
     if width == adapter.width:
         return
@@ -92,7 +89,7 @@ def _check_family(node: str, adapter: Adapter, conditioning: Conditioning) -> No
     raise DirectorError(node, f"the adapter is for {theirs}; this text encoder is {ours}. Needed: {need}.")
 
 
-def _places(node: str, phrases: Sequence[Phrase], tag: PromptTag) -> list[tuple[int | None, ...]]:
+def _places(node: str, phrases: Sequence[Phrase], tag: PromptTag) -> tuple[tuple[int | None, ...], ...]:
     """The last token of each phrase in each row, None where a row lacks it."""
     places: list[tuple[int | None, ...]] = []
     for number, wanted in enumerate(phrases, 1):
@@ -107,7 +104,7 @@ def _places(node: str, phrases: Sequence[Phrase], tag: PromptTag) -> list[tuple[
         for earlier, other in enumerate(places[:-1], 1):
             if any(p is not None and p == q for p, q in zip(places[-1], other, strict=True)):
                 raise DirectorError(node, _claimed(earlier, number, phrases, tag))
-    return places
+    return tuple(places)
 
 
 def _claimed(first: int, second: int, phrases: Sequence[Phrase], tag: PromptTag) -> str:
@@ -145,49 +142,14 @@ def _fused_row(row: torch.Tensor, tag: PromptTag, number: int, adapter: Adapter,
     return fused_rows(row, positions, list(rows.to(row.device)), [strength for *_, strength in found])
 
 
-def staged(node: str, text: Conditioning, fused: Conditioning, tag: PromptTag, key: str,
-           options: IdentityOptions) -> Conditioning:
-    """Text-only entries until start_percent, fused ones after; entries of another prompt as they are.
-
-    An entry's own range is kept: both halves lie inside it. Under the published rule the ranges say
-    "text only", and the run itself counts its steps.
-    """
-    out: Conditioning = []
-    start = options.start_percent
-    for (plain, values), (with_faces, _) in zip(text, fused, strict=True):
-        if not is_from(values, tag):
-            out.append([plain, values])
-        elif options.published:
-            if "start_percent" in values or "end_percent" in values:
-                raise DirectorError(node, "published_step_rule counts the steps of the whole run, but this prompt has "
-                                          "its own time range; switch the rule off or remove the range.")
-            out.append([plain, {**values, PHASE_KEY: (key, TEXT, ())}])
-            out.append([with_faces, {**values, "start_percent": 1.0, "end_percent": 1.0,
-                                     PHASE_KEY: (key, FUSED, ("timestep_start", "timestep_end"))}])
-        else:
-            first, last = values.get("start_percent", 0.0), values.get("end_percent", 1.0)
-            if first < start:
-                out.append([plain, {**values, "start_percent": first, "end_percent": min(last, start)}])
-            if last > start:
-                later = {} if start <= first else {"start_percent": start, "end_percent": last}
-                out.append([with_faces, {**values, **later}])
-    return out
-
-
-def _methods(node: str, key: str, phrases: Sequence[Phrase], subjects: SubjectList,
-             options: IdentityOptions) -> list[Method]:
+def _methods(asked: Asked, key: str) -> list[Method]:
     """What goes on the model: the part around it, and the part in attention where words are confined."""
+    options = asked.options
     published = options.start_percent if options.published else None
     schedule = Schedule() if published is not None else Schedule(options.start_percent, 1.0)
-    masked = any(s.mask is not None for s in subjects)
-    around = IdentityRun(key, node, len(phrases), schedule, published, masked and not options.localise)
+    around = IdentityRun(key, asked.node, len(asked.phrases), schedule, published,
+                         bool(asked.masked.any()) and not options.localise)
     if not options.localise:
         return [around]
-    masks = stack_masks(node, [_mask_of(s) for s in subjects])
-    given = torch.tensor([s.mask is not None for s in subjects])
-    return [around, LocaliseSubjects(key, tuple(phrases), options.localise, schedule, masks, given, node)]
-
-
-def _mask_of(subject: Subject) -> torch.Tensor:
-    return torch.ones(1, 8, 8) if subject.mask is None else subject.mask
-
+    return [around, LocaliseSubjects(key, asked.phrases, options.localise, schedule, asked.masks(), asked.masked,
+                                     asked.node)]
