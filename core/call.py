@@ -145,10 +145,10 @@ class AttentionCall:
     residual: what another pack's patch (IPAdapter) adds to the output of each row, [B, H, Nq, D], found when it is
     asked for; None for nothing. A method that attends to a row in parts leaves it to one of them.
     padding: of each row where their texts are of unequal length, None where they are not; the innermost attention
-    leaves out what a row does not read. rotary: how q and k of image tokens are turned by their positions, None
-    where they carry none. asked: [B, Nq], which tokens along ``queries`` q holds, one perhaps more than once; None for
-    all of them in order. readers: who reads what the rows give, None where they do themselves; a method that lets one row look for
-    another says so, and an observer counts for these.
+    leaves out what a row does not read. rotary: how q and k of image tokens are turned by their positions, None where
+    they carry none. asked: [B, Nq], which tokens along ``queries`` q holds, one perhaps more than once; None for all
+    of them in order. readers: who reads what the rows give, None where they do themselves; a method that lets one row
+    look for another says so, and an observer counts for these.
     rules: what else is done to the logits, of which only the innermost attention and the method just before it know;
     to all others it is part of the bias.
     """

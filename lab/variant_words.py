@@ -15,8 +15,8 @@ SMALL_MODEL = {" *variety* is 0, and sharing and injection begin late here, whic
 WORDS: dict[str, dict[str, str]] = {
     "Region Prompt": {
         "a fox and a red balloon on a beach": "a photo of a fox and a red balloon on a beach",
-        "\n\nThe demo model is a small transformer, built as Flux is. For a model of yours, open the workflow that begins "
-        "with its name: the same node, the same boxes.": ""},
+        "\n\nThe demo model is a small transformer, built as Flux is. For a model of yours, open the workflow that "
+        "begins with its name: the same node, the same boxes.": ""},
     "Attention Edit": {
         "a red circle on a white background": "a photo of a red fox in the snow",
         "a blue circle on a white background": "a photo of a white fox in the snow",

@@ -119,7 +119,7 @@ class Editor:
         self.page.context.new_cdp_session(self.page).send("Emulation.setCPUThrottlingRate", {"rate": times})
 
     def demo(self, canvas: str = "", steps: int = 2, seed: int = 0) -> None:
-        """The example on the small UNet with this drawing and so few steps; without a seed never from the host's cache."""
+        """The small UNet's example with this drawing and so few steps; without a seed never from the host's cache."""
         self.seed += 1
         path = example("Region Prompt - on a UNet")
         graph = json.loads(path.read_text(encoding="utf-8"))
