@@ -20,10 +20,11 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 
 from .call import Attend, AttentionCall, LowRankBias, RowSpan
 from .edit_attention import EditAttention
-from .heat import pixel_maps
+from .heat import fit_grid, pixel_maps, resized
 from .local_blend import LocalBlend
 from .method import ModelCall, spans_of
 from .network import LayerAddress, Network
@@ -121,8 +122,9 @@ class JointEditAttention(EditAttention):
     def _area(self, call: AttentionCall) -> torch.Tensor | None:
         """What may change, bool [I, h, w] on the call's own grid; None where everything may."""
         held = call.scratch.has(self.key, HeldArea)
-        area = held.area if held else None
-        return area if area is not None and area.shape[1:] == call.grid else None
+        if held is None or held.area is None:
+            return None
+        return F.interpolate(held.area[None].to(call.q.dtype), call.grid)[0] > 0.5
 
     def _open_words(self, call: AttentionCall, pairs: Sequence[Pair]) -> tuple[_Words, ...]:
         """The words of each target row of which some are edited now."""
@@ -244,7 +246,10 @@ def _copied(source: AttentionCall, target: AttentionCall, copied: torch.Tensor, 
 
 @dataclass(frozen=True, eq=False)
 class JointBlendMaps:
-    """Looks on where a joint layer's pixels read the blend words, for the local blend of the same key."""
+    """Looks on where a joint layer's pixels read the blend words, for the local blend of the same key.
+
+    All its layers are as fine as the picture's tokens; maps of more than 32 x 32 cells are averaged to that.
+    """
 
     key: str
     label: str
@@ -270,4 +275,5 @@ class JointBlendMaps:
     @torch.no_grad()  # no graph keeps what is only looked at
     def observe(self, call: AttentionCall, probe: torch.Tensor) -> None:
         for span in spans_of(self.key, call.read_by):
-            self.blend.add(self.key, call, span.images, pixel_maps(call, probe, slice(span.start, span.stop)))
+            maps = pixel_maps(call, probe, slice(span.start, span.stop))
+            self.blend.add(self.key, call, span.images, resized(maps, fit_grid(call.grid)))

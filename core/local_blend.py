@@ -84,13 +84,13 @@ class LocalBlend:
 
         The finest grid so far holds the sum: another pack may shrink a layer's for some steps (Deep Shrink).
         """
-        state = call.scratch.of(key, BlendMaps)
+        state, own = call.scratch.of(key, BlendMaps), (maps.shape[-2], maps.shape[-1])
         if state.total is None:
-            state.total = torch.zeros(0, 2, *call.grid, device=maps.device)
+            state.total = torch.zeros(0, 2, *own, device=maps.device)
         missing = max(images) + 1 - len(state.total)
         if missing > 0:
             state.total = torch.cat((state.total, state.total.new_zeros(missing, *state.total.shape[1:])))
-        grid = max(call.grid, (state.total.shape[-2], state.total.shape[-1]))
+        grid = max(own, (state.total.shape[-2], state.total.shape[-1]))
         state.total = resized(state.total, grid).index_add(0, call.index(tuple(images)), resized(maps.float(), grid))
 
     def area(self, key: str, scratch: Scratch, prompts: int) -> torch.Tensor | None:

@@ -13,7 +13,8 @@ import engine
 from benches import measured
 from pack import load_pack
 
-BENCHES = ("world", "layout", "storybook_layout", "edit", "identity", "subject", "sketch", "storybook_sketch", "cost",
+BENCHES = ("world", "layout", "storybook_layout", "edit", "storybook_edit", "identity", "subject", "sketch",
+           "storybook_sketch", "cost",
            "sheets")
 
 

@@ -30,8 +30,8 @@ class AttentionEdit(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         inputs = [
-            io.Model.Input("model", tooltip="Stable Diffusion 1.x, 2.x or SDXL."),
-            io.Clip.Input("clip", tooltip="The text encoder of the same checkpoint."),
+            io.Model.Input("model", tooltip="Stable Diffusion 1.x, 2.x, SDXL, Flux, Chroma, Lumina 2 or Z-Image."),
+            io.Clip.Input("clip", tooltip="The text encoder of the same model."),
             prompt("The prompt of the picture to edit. Or link the positive of another Attention Director node: its "
                    "first row is the source, its others the targets.", dynamic=False),
             lines("targets", "Edited prompts, one per line. Empty: only reweight, on a copy of the source. A weight "
@@ -48,7 +48,7 @@ class AttentionEdit(io.ComfyNode):
             io.Combo.Input("edit", options=["auto", "replace", "refine"], default="auto",
                            tooltip="replace: swaps words one for one. refine: keeps what both prompts share and adds "
                                    "the rest. auto: replace where both have the same number of words, else refine. "
-                                   "Does nothing when targets is empty."),
+                                   "Does nothing when targets is empty, and on transformers without mix_words."),
             lines("reweight", "One word of a target per line, such as snow: 1.8. 1 does nothing, 0 and below weaken "
                               "it; to remove an object, leave it out of the target."),
             percent("cross_end_percent", 0.8, "Until when words keep the source's places; later keeps more of the "
@@ -70,14 +70,14 @@ class AttentionEdit(io.ComfyNode):
                                   "per line. Empty does nothing.", advanced=True),
             known(io.Int.Input, "self_max_grid", default=0, min=0, max=128, advanced=True,
                   tooltip="Side of the largest attention grid whose shapes are copied. 0 chooses: a quarter of the "
-                          "latent, at least 16, or at least 32 with an inversion."),
+                          "latent, at least 16, or at least 32 with an inversion. Does nothing on transformers."),
             known(io.Boolean.Input, "legacy_tail", default=False, advanced=True,
                   tooltip="On: after a change of length, words are paired as in the code published with the paper. "
                           "Does nothing where the lengths are equal."),
             known(io.Boolean.Input, "mix_words", default=False, advanced=True,
-                  tooltip="For Flux, Chroma, Lumina 2 and Z-Image: on, words keep the source's places there too, until "
-                          "cross_end_percent; off, edit does nothing. Does nothing on Stable Diffusion, which always "
-                          "does so."),
+                  tooltip="On transformers (Flux, Chroma, Lumina 2, Z-Image): words keep the source's places too, "
+                          "until cross_end_percent. Off: only shapes are copied, and reweight acts until then. Stable "
+                          "Diffusion always mixes."),
         ]
         return schema(
             node_id=NODE,

@@ -28,12 +28,14 @@ class AttnDirInversion(io.ComfyNode):
             description="Turns a picture of your own and its caption into the start of a run, so that Attention Edit "
                         "can change words in it.",
             search_aliases=["inversion", "DDIM inversion", "null-text inversion", "direct inversion", "PnP inversion",
-                            "negative-prompt inversion", "edit-friendly DDPM", "real image editing", "image to noise"],
+                            "negative-prompt inversion", "edit-friendly DDPM", "FireFlow", "real image editing",
+                            "image to noise"],
             hidden=[io.Hidden.unique_id],
             inputs=[
-                io.Model.Input("model", tooltip="Stable Diffusion 1.x, 2.x or SDXL; the model the edit will use."),
-                io.Clip.Input("clip", tooltip="The text encoder of the same checkpoint."),
-                io.Vae.Input("vae", tooltip="The VAE of the same checkpoint."),
+                io.Model.Input("model", tooltip="Stable Diffusion 1.x, 2.x, SDXL, Flux, Chroma, Lumina 2 or Z-Image; "
+                                               "the model the edit will use."),
+                io.Clip.Input("clip", tooltip="The text encoder of the same model."),
+                io.Vae.Input("vae", tooltip="The VAE of the same model."),
                 io.Image.Input("image", tooltip="The picture. Of a batch only the first is used; sides are cropped to "
                                                 "what the VAE can take, usually a multiple of 8."),
                 prompt("What the picture shows, in a sentence like the prompts you write. Takes the text of any "
@@ -41,7 +43,9 @@ class AttnDirInversion(io.ComfyNode):
                 io.Combo.Input("method", options=CHOICES, default="direct",
                                tooltip="direct: exact, with any sampler; choose this one first. negative-prompt: the "
                                        "caption becomes the negative. ddim: the start noise alone. null-text: trains "
-                                       "the negative for every step. edit-friendly: keeps the noise of every step."),
+                                       "the negative for every step. edit-friendly: keeps the noise of every step. "
+                                       "noise: one fixed noise, at once. fireflow: direct along a finer path, for "
+                                       "flow models."),
                 io.Int.Input("steps", default=30, min=2, max=1000,
                              tooltip="Steps from the picture to the noise. More is closer and slower."),
                 io.Combo.Input("scheduler", options=SCHEDULERS, default="normal",
@@ -52,7 +56,7 @@ class AttnDirInversion(io.ComfyNode):
                        "nothing with the other methods.", advanced=True),
                 known(io.Int.Input, "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, advanced=True,
                       control_after_generate=False,
-                      tooltip="The noise that edit-friendly starts from. Does nothing with the other methods."),
+                      tooltip="The noise of edit-friendly and noise. Does nothing with the other methods."),
             ],
             outputs=[
                 InversionSocket.Output(display_name="inversion", tooltip="Wire to Attention Edit."),

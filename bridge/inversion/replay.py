@@ -1,7 +1,8 @@
 """A run that starts from an inversion and keeps to it.
 
-Method: the rules of arXiv 2310.01506 (direct, and the paths of noise and fireflow held alike), 2305.16807 (negative prompt), 2211.09794 (DDIM, null text) and
-2304.06140 (edit-friendly) while sampling. Written from the papers; no code copied.
+Method: while sampling, the rules of arXiv 2310.01506 (direct; the paths of noise and fireflow are held alike),
+2305.16807 (negative prompt), 2211.09794 (DDIM, null text) and 2304.06140 (edit-friendly). Written from the papers; no
+code copied.
 """
 
 from __future__ import annotations

@@ -10,7 +10,9 @@ import torch
 from attention_director.core.inversion import (
     ddim_inversion,
     edit_friendly,
+    fixed_noise,
     held_prediction,
+    midpoint_inversion,
     null_text,
     state_at,
 )
@@ -194,6 +196,49 @@ def test_a_flow_is_inverted_by_walking_up_its_velocity() -> None:
         x = euler_step(x, held_prediction(states, TIMES, time, lower), time, lower)
         torch.testing.assert_close(x, states[k + 1:k + 2], rtol=1e-12, atol=1e-12)
     assert torch.equal(x, x0)
+
+
+def test_fireflow_takes_each_middles_direction_on_to_the_next_step() -> None:
+    """Algorithm 1 of 2412.07517, the first direction taken in the middle of the first step: one evaluation a step."""
+    asked: list[float] = []
+
+    def denoise(x: torch.Tensor, time: float) -> torch.Tensor:
+        asked.append(time)
+        return flowing(x, time)
+
+    x0 = draw(15)
+    x, expected, saved = x0, [x0], velocity(x0, 0.05)
+    for time, higher in zip(TIMES[:0:-1], TIMES[-2::-1], strict=True):
+        half = x + (higher - time) / 2 * saved
+        saved = velocity(half, (time + higher) / 2)
+        x = x + (higher - time) * saved
+        expected.append(x)
+    states = midpoint_inversion(denoise, x0, TIMES)
+    torch.testing.assert_close(states, torch.cat(expected[::-1]), rtol=1e-12, atol=1e-12)
+    assert len(asked) == len(TIMES)
+
+
+def test_fireflow_is_of_second_order() -> None:
+    """Twice the steps, a quarter of the error; of the plain walk half of it."""
+    def ends(steps: int) -> list[torch.Tensor]:
+        times = tuple(1.0 - n / steps for n in range(steps)) + (0.0,)
+        return [midpoint_inversion(flowing, draw(15), times)[0], ddim_inversion(flowing, draw(15), times, FLOW)[0]]
+
+    exact = ends(4096)[0]
+    errors = [[float((end - exact).abs().max()) for end in ends(steps)] for steps in (64, 128)]
+    second, first = (errors[0][i] / errors[1][i] for i in (0, 1))
+    assert 3.3 < second < 4.7 and 1.7 < first < 2.3 and errors[0][0] < errors[0][1] / 5
+
+
+@pytest.mark.parametrize("law, levels", [(EPS, SIGMAS), (FLOW, TIMES)], ids=["eps", "flow"])
+def test_one_noise_needs_no_model_and_is_held_by_the_picture_itself(law, levels: tuple[float, ...]) -> None:
+    x0, noise = draw(3), draw(4)
+    states = fixed_noise(x0, levels, noise, law)
+    for state, sigma in zip(states, levels, strict=True):
+        signal = 1.0 - sigma if law is FLOW else 1.0
+        torch.testing.assert_close(state[None], signal * x0 + sigma * noise, rtol=1e-12, atol=1e-12)
+    for sigma, lower in ((levels[0], levels[1]), (levels[1] * 0.9, levels[2]), (levels[-2], 0.0)):
+        torch.testing.assert_close(held_prediction(states, levels, sigma, lower), x0, rtol=1e-9, atol=1e-9)
 
 
 def test_edit_friendly_on_a_flow_ends_in_the_picture_by_way_of_its_states() -> None:

@@ -109,7 +109,8 @@ def test_copied_tokens_stand_as_behind_the_targets_own_text() -> None:
     q, k = (call.q.clone(), call.k.clone())
     for x in (q, k):
         x[1:2, :, IMAGE] = rotary.turn(x[1:2, :, IMAGE], delta)
-    wanted = softmax(with_image_of(replace(call, q=q), "q"), with_image_of(replace(call, k=k), "k"), range(0)) @ call.v[2]
+    turned = replace(call, q=q, k=k)
+    wanted = softmax(with_image_of(turned, "q"), with_image_of(turned, "k"), range(0)) @ call.v[2]
     assert_only_the_target_changes(moved, run(moved, method(shapes=ALWAYS)), wanted)
 
 

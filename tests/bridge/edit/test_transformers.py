@@ -27,7 +27,8 @@ def model_of(name: str) -> Any:
     return tiny_joint.model(name, **({"context_in_dim": 3 * tiny_joint.WIDTH} if name == "flux-2" else {}))
 
 
-def edit(name: str, targets: str = SWAP, text: Any = SOURCE, model: Any = None, batch: int = 1, **changes: Any) -> Graph:
+def edit(name: str, targets: str = SWAP, text: Any = SOURCE, model: Any = None, batch: int = 1,
+         **changes: Any) -> Graph:
     from attention_director.nodes.attention_edit import AttentionEdit
 
     model = model or model_of(name)
@@ -109,7 +110,8 @@ def test_several_pictures_in_a_batch(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["flux", "zimage"])
-@pytest.mark.parametrize("part", [{}, {"reweight": "dog: 3"}, {"mix_words": True}, {"blend_words": "cat\nhat"}], ids=str)
+@pytest.mark.parametrize("part", [{}, {"reweight": "dog: 3"}, {"mix_words": True}, {"blend_words": "cat\nhat"}],
+                         ids=str)
 def test_regions_in_the_same_chain_in_either_order(name: str, part: dict[str, Any]) -> None:
     clip, masks = text_encoder(MODELS[name]), regions(("dog", left()), ("grass", 1 - left()))
     lines = encode(clip, f"{SOURCE}\n{SWAP}", lines=True)
