@@ -92,7 +92,7 @@ class AttnDirBankFromImages(io.ComfyNode):
                         "subjects. Slow: two forward passes per step.",
             search_aliases=["ConsiStory personalisation", "photo to character", "edit friendly inversion"],
             inputs=[
-                io.Model.Input("model", tooltip="Stable Diffusion 1.x, 2.x or SDXL."),
+                io.Model.Input("model", tooltip="Stable Diffusion 1.x, 2.x, SDXL, Flux, Chroma, Lumina 2 or Z-Image."),
                 io.Clip.Input("clip", tooltip="The text encoder of the same checkpoint."),
                 io.Vae.Input("vae", tooltip="The VAE of the same checkpoint."),
                 io.Image.Input("images", tooltip="One or two pictures of the same subject."),

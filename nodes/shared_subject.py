@@ -48,7 +48,7 @@ class SharedSubjectAttention(io.ComfyNode):
 
 def _main_inputs() -> list:
     return [
-        io.Model.Input("model", tooltip="Stable Diffusion 1.x, 2.x or SDXL."),
+        io.Model.Input("model", tooltip="Stable Diffusion 1.x, 2.x, SDXL, Flux, Chroma, Lumina 2 or Z-Image."),
         io.Clip.Input("clip", tooltip="The text encoder of the same checkpoint."),
         prompt("One scene per line, or the positive of another Attention Director node with one row per scene."),
         io.String.Input("prefix", default="", tooltip="Put before every scene: the style and the subject, written "
@@ -82,11 +82,11 @@ def _advanced_inputs() -> list:
         percent("end_percent", 1.0, "Where in the run sharing ends. Equal to its start: shares "
                                     "nothing.", advanced=True),
         percent("injection_start_percent", 0.1, "Where injection begins.", advanced=True),
-        percent("injection_end_percent", 0.32, "Where injection ends. Equal to its start: injects nothing.",
-                advanced=True),
+        percent("injection_end_percent", 0.32, "Where injection ends. Equal to its start: injects nothing. On Flux, "
+                                               "Chroma, Lumina 2 and Z-Image it fades out from there.", advanced=True),
         number("query_blend", 0.9, 0.0, 1.0, 0.05, "How much the layout stays that of a picture generated alone. 0 "
-                                                   "does nothing; otherwise its steps take a third forward "
-                                                   "pass.", advanced=True),
+                                                   "does nothing; otherwise its steps take a third forward pass. Does "
+                                                   "nothing on Flux, Chroma, Lumina 2 and Z-Image.", advanced=True),
         percent("query_blend_end_percent", 0.12, "Where query_blend ends. 0 does nothing.", advanced=True),
         known(io.Boolean.Input, "separate_subjects", default=False, advanced=True,
               tooltip="Several subjects: each shares only with itself. Does nothing for one subject."),
@@ -94,5 +94,6 @@ def _advanced_inputs() -> list:
               tooltip="All scenes start from the noise of the first: more alike, in layout too."),
         known(io.Boolean.Input, "keep_bank", default=False, advanced=True,
               tooltip="Keep the anchors for Save Subject Bank. Costs memory: about 70 MB per step for two anchors of "
-                      "SDXL at 1024; the line after the run shows how much it was. Does nothing with a bank."),
+                      "SDXL at 1024, 3 GB a run of Flux.1 or Z-Image; the line after the run shows how much it was. "
+                      "Does nothing with a bank."),
     ]

@@ -128,7 +128,7 @@ def _linked(run: Run, first: ConsiStoryPass, second: ConsiStoryPass) -> ConsiSto
         return second
     if first.layers.joint:
         found = find_correspondence(first, features, maps)
-        second = replace(second, links=found.links, matches=found.matches) if found else second
+        second = replace(second, links=found.links, matches=found.matches, maps=maps) if found else second
     else:
         second = replace(second, links=find_links(first, features, maps))
     if second.keeps and second.links is not None:

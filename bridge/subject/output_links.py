@@ -21,19 +21,11 @@ from ...core.subject_places import by_matches
 from .bank_fill import draft_of
 from .links import link_records
 from .pass_state import PassState
-from .placing import Matches
+from .placing import Correspondence, Matches
 from .sampling_pass import ConsiStoryPass, Part
 
 # Where in a run outputs match parts: a fifth of it (CharaConsist, section 3).
 MATCH_PROGRESS = 0.2
-
-
-@dataclass(frozen=True, eq=False)
-class Correspondence:
-    """links: where each image's patches take from; matches: where the anchors' keys belong."""
-
-    links: tuple[Link, ...]
-    matches: Matches
 
 
 def find_correspondence(this: ConsiStoryPass, outputs: torch.Tensor, maps: torch.Tensor) -> Correspondence | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -12,9 +11,7 @@ from ...core.correspondence import Link
 from ...core.network import LayerAddress
 from .groups import Sharing
 from .levels import LevelMasks
-
-if TYPE_CHECKING:
-    from .output_links import Correspondence
+from .placing import Correspondence
 
 
 @dataclass(eq=False)

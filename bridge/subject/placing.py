@@ -12,6 +12,7 @@ from typing import Literal
 
 import torch
 
+from ...core.correspondence import Link
 from ...core.rotary import cells_of
 from ...core.shared_keys import Readers
 from ...core.subject_places import boxes, by_boxes
@@ -24,6 +25,14 @@ class Matches:
 
     index: torch.Tensor
     gate: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Correspondence:
+    """links: where each image's patches take from; matches: where the anchors' keys belong."""
+
+    links: tuple[Link, ...]
+    matches: Matches
 
 
 @dataclass(frozen=True, eq=False)
