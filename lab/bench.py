@@ -14,8 +14,7 @@ from benches import measured
 from pack import load_pack
 
 BENCHES = ("world", "layout", "storybook_layout", "edit", "storybook_edit", "identity", "subject", "sketch",
-           "storybook_sketch", "cost",
-           "sheets")
+           "storybook_sketch", "cost", "sheets")
 
 
 def main() -> None:
