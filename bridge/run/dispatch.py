@@ -51,7 +51,7 @@ def apply_model(executor: Any, x: torch.Tensor, t: torch.Tensor, c_concat: Any =
     if acts:
         refuse_split_batch(run, x.shape[0], options, call.chain.methods)
     run.record(step, rows, call.chain)
-    network = executor.class_obj.diffusion_model
+    network = _uncompiled(executor.class_obj.diffusion_model)
     inputs = inputs_of(x, c_crossattn, kwargs.get("ref_latents"), rows)
     if not acts and inputs.filled is None:
         return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
@@ -83,6 +83,11 @@ def extra_calls(call: ModelCall) -> list[ModelCall]:
 def copy_of_control(control: dict[str, list[Any]] | None) -> dict[str, list[Any]] | None:
     """A forward empties the lists of a ControlNet's residuals; an extra one gets its own."""
     return None if control is None else {name: list(values) for name, values in control.items()}
+
+
+def _uncompiled(network: Any) -> Any:
+    """The network itself, where the host has put torch.compile's stand-in in its place, which is of no family."""
+    return getattr(network, "_orig_mod", network)
 
 
 def _without_compiled_graphs(options: dict[str, Any]):
