@@ -93,6 +93,8 @@ def test_a_refusal_is_known_to_the_page(where: str, sentence: ast.expr) -> None:
     "active in steps 1-4 of 4; 4 scenes, 2 anchors; in 3 of 12 picture steps nothing was shared, because the subject "
     "was not found; 2 steps were too far from the bank's", "active in steps 1-4 of 4; bank of 3.1 MB",
     "active in steps 1-4 of 4; 2 subjects; their masks do nothing while localise is 0",
+    "active in steps 1-4 of 4; 1 subject; none of their pictures reached the model; wire this node's positive to the "
+    "sampler as it is",
     "active in steps 1-4 of 4; 3 phrases recorded; 2 steps were skipped by a cache", "trained 20 steps; loss 0.0312",
     "nothing happened: the mask is empty"])
 def test_a_line_of_a_run_is_known_to_the_page(line: str) -> None:
