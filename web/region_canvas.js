@@ -9,9 +9,10 @@ import { promptOf } from "./shared/prompts.js";
 import { createBackdrop } from "./regions/backdrop.js";
 import { wiredBoxes } from "./regions/box_source.js";
 import { MAX_REGIONS } from "./regions/drawing.js";
+import { scoresIn } from "./regions/landing.js";
 import { NONE, ofBoxes, parseWired } from "./regions/wired.js";
 import { inserted } from "./shared/words.js";
-import { latentSize } from "./wiring/downstream.js";
+import { behind, latentSize } from "./wiring/downstream.js";
 
 /** @typedef {import("./shared/comfyui").GraphNode} GraphNode */
 
@@ -56,6 +57,7 @@ function createEditor(node) {
       const text = widgetOf(node, "text");
       if (text) setWidget(node, "text", inserted(String(text.value ?? ""), phrase));
     },
+    type: (text) => setWidget(node, "text", text),
     background: backdrop.choose,
     eye: backdrop.toggle,
     power: () => switchPower(node),
@@ -101,6 +103,24 @@ function takeSize(node) {
   if (size) ["width", "height"].forEach((name, i) => size[i] !== declared[i] && setWidget(node, name, size[i]));
 }
 
+/** Hands on what a readout behind the node measured of a run; of the drawing as it was when the run began.
+ * @param {GraphNode} node @param {ReturnType<typeof createView>} view */
+function followLandings(node, view) {
+  let value = "";
+  const began = () => { value = view.getValue(); };
+  const executed = (/** @type {CustomEvent} */ { detail }) => {
+    const scores = scoresIn(detail?.output);
+    const source = scores && behind(node).find((at) => String(at.id) === String(detail.display_node ?? detail.node));
+    if (source) view.setLanding({ value, scores });
+  };
+  app.api.addEventListener("execution_start", began);
+  app.api.addEventListener("executed", executed);
+  return () => {
+    app.api.removeEventListener("execution_start", began);
+    app.api.removeEventListener("executed", executed);
+  };
+}
+
 /** A reader of the wired regions: from their nodes where these can be read, else as the last run told them.
  * @param {GraphNode} node @param {ReturnType<typeof createView>} view */
 function wiredReader(node, view) {
@@ -126,6 +146,7 @@ function wiredReader(node, view) {
 function attach(node, view, backdrop) {
   hideOutputImages(node); // the canvas shows what the picture would
   const readWired = wiredReader(node, view);
+  const forget = [backdrop.follow(), followLandings(node, view)];
   const { onExecuted } = node;
   node.onExecuted = function (output, ...rest) {
     onExecuted?.call(this, output, ...rest);
@@ -142,7 +163,7 @@ function attach(node, view, backdrop) {
       readWired(undefined);
     },
     picture: backdrop.refresh,
-    removed: backdrop.follow(),
+    removed: () => forget.forEach((stop) => stop()),
   });
 }
 

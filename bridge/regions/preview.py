@@ -27,7 +27,7 @@ def region_preview(masks: torch.Tensor, phrases: list[str], numbers: Sequence[in
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     canvas = np.full((size[1], size[0], 3), 32, np.float32)
     resized = torch.nn.functional.interpolate(masks[:, None].float(), size=(size[1], size[0]), mode="nearest")[:, 0]
-    tints = [255 * np.array(colorsys.hsv_to_rgb((n - 1) * 0.381966 % 1.0, 0.6, 0.9), np.float32) for n in numbers]
+    tints = [255 * np.array(colorsys.hsv_to_rgb((n - 1) * 0.618034 % 1.0, 0.6, 0.9), np.float32) for n in numbers]
     for mask, tint in reversed(list(zip(resized.numpy(), tints, strict=True))):
         canvas += (mask[..., None] > 0.5) * 0.75 * (tint - canvas)
     image = Image.fromarray(canvas.astype(np.uint8))

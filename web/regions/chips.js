@@ -1,6 +1,7 @@
 // The regions as a row of chips, front first; a click selects, a drag moves one to another place in the depth.
 import { css } from "../shared/colours.js";
-import { make } from "../shared/dom.js";
+import { fading, make } from "../shared/dom.js";
+import { icon } from "../shared/icons.js";
 import { t } from "../shared/texts.js";
 
 /** @typedef {import("./drawing.js").Region} Region */
@@ -11,6 +12,7 @@ const LEAST = 6; // pixels of the page, from where on a press is a drag
 /** @param {ChipEvents} on */
 export function createChips(on) {
   const element = make("div", { className: "ad-chips", role: "group", "aria-label": t("Regions, front first; drag one to another place") });
+  const fade = fading(element);
   return {
     element,
     /** @param {Region[]} regions @param {number} selected @param {boolean[]} stale */
@@ -21,6 +23,7 @@ export function createChips(on) {
       element.replaceChildren(...chips);
       const mine = chips[selected];
       if (mine) element.scrollLeft = Math.max(0, mine.offsetLeft - element.offsetLeft - 40);
+      fade();
     },
   };
 }
@@ -29,9 +32,9 @@ export function createChips(on) {
 function chipOf(region, mine, stale) {
   return make("button", {
     type: "button", "aria-pressed": mine, style: { borderColor: css(region.number) },
-    className: `ad-region${mine ? " ad-mine" : ""}${stale ? " ad-stale" : ""}${region.off ? " ad-switched-off" : ""}`,
+    className: `ad-region${mine ? " ad-mine" : ""}${stale ? " ad-stale" : ""}${region.off ? " ad-switched-off" : ""}${region.hidden ? " ad-unseen" : ""}`,
     title: stale ? t('"{phrase}" is not in the prompt', { phrase: region.phrase }) : region.phrase,
-  }, make("span", { className: "ad-chip", style: { background: css(region.number) } }, String(region.number)),
+  }, make("span", { className: "ad-chip", style: { background: css(region.number) } }, String(region.number)), ...(region.locked ? [icon("lock")] : []),
   `${stale ? "⚠ " : ""}${region.phrase || t("no words yet")}`);
 }
 

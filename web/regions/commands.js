@@ -9,11 +9,15 @@ import { t } from "../shared/texts.js";
 /** @typedef {import("./keys.js").Command} Command */
 /** @typedef {import("./state.js").State} State */
 
-const OF_A_REGION = new Set(["phrase", "nudge", "grow", "weigh", "order", "duplicate", "copy", "cut", "delete", "switch"]);
+const OF_A_REGION = new Set(["phrase", "nudge", "grow", "weigh", "order", "duplicate", "copy", "cut", "delete", "off", "locked", "hidden"]);
+const OF_ITS_SHAPE = new Set(["nudge", "grow", "cut", "delete"]);
 const [THINNEST, WIDEST] = [0.005, 0.3];
 
 /** Does the command need a region where none is selected? @param {State} state @param {Command} order */
 export const lacksRegion = (state, order) => OF_A_REGION.has(order.do) && !selectedRegion(state);
+
+/** Would the command change the selected region's shape, which is locked? @param {State} state @param {Command} order */
+export const isHeld = (state, order) => OF_ITS_SHAPE.has(order.do) && !!selectedRegion(state)?.locked;
 
 /** The state after a command. Those that reach beyond the canvas change nothing here. @param {State} state @param {Command} order @returns {State} */
 export function acted(state, order) {
@@ -48,7 +52,7 @@ function edited(order, state) {
     case "nudge": return [nudging(drawing, selected, order, size, snaps), selected];
     case "grow": return [growing(drawing, selected, order, size, snaps), selected];
     case "weigh": return [weighted(drawing, selected, drawing.regions[selected].strength + order.by), selected];
-    case "switch": return [switched(drawing, selected), selected];
+    case "off": case "locked": case "hidden": return [switched(drawing, selected, order.do), selected];
     case "duplicate": return [duplicated(drawing, selected, aspectOf(state)), selected];
     case "cut": case "delete": return [removed(drawing, selected), selected];
     case "order": {

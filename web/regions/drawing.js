@@ -10,7 +10,8 @@ import { t } from "../shared/texts.js";
  * @typedef {{ width: number, points: Point[], erase: boolean, fill: boolean }} Stroke
  */
 /** number: from 1, its name and its colour for life; 0 for one that is not in a drawing yet. off: it keeps its strength
- * and does nothing. @typedef {{ number: number, phrase: string, strength: number, off: boolean, boxes: Box[], polygons: Point[][], strokes: Stroke[] }} Region */
+ * and does nothing. locked: its shape stays. hidden: it is not shown, and acts all the same.
+ * @typedef {{ number: number, phrase: string, strength: number, off: boolean, locked: boolean, hidden: boolean, boxes: Box[], polygons: Point[][], strokes: Stroke[] }} Region */
 /**
  * Regions from front to back. size: width and height of the picture they were drawn for.
  * @typedef {{ size: [number, number] | null, regions: Region[] }} Drawing
@@ -20,6 +21,8 @@ export const VERSION = 1;
 export const MAX_CHARACTERS = 1_000_000;
 export const MAX_REGIONS = 64;
 export const MAX_STRENGTH = 2;
+/** What is on or off about a region. */
+const MARKS = /** @type {const} */ (["off", "locked", "hidden"]);
 const MAX_PHRASE = 500;
 const MAX_NUMBER = 999;
 
@@ -28,7 +31,7 @@ export const EMPTY = { size: null, regions: [] };
 
 /** A region of one shape. @param {Partial<Region>} parts @returns {Region} */
 export function region(parts) {
-  return { number: 0, phrase: "", strength: 1, off: false, boxes: [], polygons: [], strokes: [], ...parts };
+  return { number: 0, phrase: "", strength: 1, off: false, locked: false, hidden: false, boxes: [], polygons: [], strokes: [], ...parts };
 }
 
 /** With a number for each: who has one keeps it, others get the smallest ones that are free, from the back.
@@ -77,7 +80,7 @@ export function serialise(drawing) {
 function written(r) {
   /** @type {Record<string, unknown>} */
   const out = { number: r.number, phrase: r.phrase, strength: r.strength };
-  if (r.off) out.off = true;
+  for (const mark of MARKS) if (r[mark]) out[mark] = true;
   if (r.boxes.length) out.boxes = r.boxes.map((box) => box.map(rounded));
   if (r.polygons.length) out.polygons = r.polygons.map((line) => line.map(roundedPoint));
   if (r.strokes.length) out.strokes = r.strokes.map(writtenStroke);
@@ -117,7 +120,7 @@ function readRegion(value) {
     number: Number.isInteger(value.number) && value.number > 0 && value.number <= MAX_NUMBER ? value.number : 0,
     phrase: cut(String(value.phrase ?? "")),
     strength: clamp(finite(value.strength ?? 1), 0, MAX_STRENGTH),
-    off: value.off === true,
+    off: value.off === true, locked: value.locked === true, hidden: value.hidden === true,
     boxes: (value.boxes ?? []).map((/** @type {any} */ b) => {
       const [x0, y0] = readPoint([b[0], b[1]]);
       const [x1, y1] = readPoint([b[2], b[3]]);

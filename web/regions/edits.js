@@ -45,10 +45,10 @@ export function bound(drawing, index, phrase) {
   return !own || own.phrase === phrase ? drawing : replaced(drawing, index, { ...own, phrase });
 }
 
-/** @param {Drawing} drawing @param {number} index */
-export function switched(drawing, index) {
+/** @param {Drawing} drawing @param {number} index @param {"off" | "locked" | "hidden"} mark */
+export function switched(drawing, index, mark) {
   const own = drawing.regions[index];
-  return replaced(drawing, index, { ...own, off: !own.off });
+  return replaced(drawing, index, { ...own, [mark]: !own[mark] });
 }
 
 /** @param {Drawing} drawing @param {number} index @param {number} strength */

@@ -2,7 +2,7 @@
 import { boundsOf, clamp, insideBox, ordered, simplified, snapped } from "../shared/geometry.js";
 import { MAX_REGIONS, region } from "./drawing.js";
 import { added, replaced } from "./edits.js";
-import { bounds, moved, regionAt, stretched, touched } from "./shapes.js";
+import { bounds, moved, pointOf, regionAt, stretched, touched } from "./shapes.js";
 
 /** @typedef {import("../shared/geometry.js").Point} Point */
 /** @typedef {import("../shared/geometry.js").Box} Box */
@@ -26,11 +26,13 @@ import { bounds, moved, regionAt, stretched, touched } from "./shapes.js";
 
 const LEAST = 0.008;
 const FINE = 0.0015;
+const OF_LASSO = 0.004; // coarser: its points are moved by hand afterwards
+const FEWEST = 3;
 
 /** @param {Tool} tool @param {Setting} setting @param {Point} start @param {Keys} keys @returns {Gesture} */
 export function begin(tool, setting, start, keys) {
   const from = inCanvas(start);
-  if (setting.handle) return resize(setting, setting.handle);
+  if (setting.handle) return pointOf(setting.handle) ? movePoint(setting, keys) : resize(setting, setting.handle);
   if (tool === "select") return select(setting, from);
   if (tool === "box") return box(setting, from, keys);
   if (tool === "lasso") return lasso(setting, from, keys);
@@ -47,10 +49,16 @@ function onGrid({ step }, [x, y]) {
   return [clamp(snapped(x, step[0])), clamp(snapped(y, step[1]))];
 }
 
+/** The selected region, where its shape may change. @param {Setting} s */
+function changeable(s) {
+  const own = s.drawing.regions[s.selected];
+  return own?.locked ? undefined : own;
+}
+
 /** What a finished outline becomes: a region of its own, or a part of the selected one.
  * @param {Setting} s @param {Keys} keys @param {Partial<Region>} parts @param {Point[]} outline @returns {Result} */
 function placed(s, keys, parts, outline) {
-  const old = s.drawing.regions[s.selected];
+  const old = changeable(s);
   if (!old || (!keys.join && !keys.cut)) {
     if (s.drawing.regions.length >= MAX_REGIONS) return { drawing: s.drawing, selected: s.selected };
     return { drawing: added(s.drawing, region({ phrase: s.phrase, ...parts })), selected: 0 };
@@ -64,7 +72,7 @@ function placed(s, keys, parts, outline) {
 
 /** @param {Setting} s @param {Point} start @returns {Gesture} */
 function select(s, start) {
-  const held = s.drawing.regions[s.selected];
+  const held = changeable(s);
   const within = held && bounds(held, s.aspect);
   const inside = within && insideBox(within, start);
   const hit = regionAt(s.drawing, start, s.aspect);
@@ -81,6 +89,7 @@ function idle(s, selected) {
 /** @param {Setting} s @param {number} index @param {Point} start @returns {Gesture} */
 export function moveRegion(s, index, start) {
   const old = s.drawing.regions[index];
+  if (old.locked) return idle(s, index);
   const box = bounds(old, s.aspect) ?? [0, 0, 0, 0];
   /** @type {Result} */
   let result = { drawing: s.drawing, selected: index };
@@ -117,6 +126,27 @@ function resize(s, handle) {
   };
 }
 
+/** A point of an outline, dragged; with cut it is taken away. @param {Setting} s @param {Keys} keys @returns {Gesture} */
+function movePoint(s, keys) {
+  const [line, at] = /** @type {[number, number]} */ (pointOf(s.handle));
+  const old = s.drawing.regions[s.selected];
+  const withLine = (/** @type {Point[]} */ points) => ({
+    drawing: replaced(s.drawing, s.selected, { ...old, polygons: old.polygons.map((own, i) => (i === line ? points : own)) }), selected: s.selected,
+  });
+  const points = old.polygons[line];
+  const gone = keys.cut && points.length > FEWEST ? withLine(points.filter((_, i) => i !== at)) : null;
+  /** @type {Result | null} */
+  let result = gone;
+  return {
+    move: (point) => {
+      const to = onGrid(s, inCanvas(point));
+      result = gone ?? withLine(points.map((own, i) => (i === at ? to : own)));
+      return result;
+    },
+    end: () => result,
+  };
+}
+
 /** @param {Setting} s @param {Point} start @param {Keys} keys @returns {Gesture} */
 function box(s, start, keys) {
   const [x, y] = onGrid(s, start);
@@ -135,11 +165,17 @@ function box(s, start, keys) {
   };
 }
 
+/** An outline closes by itself: a last point on the first one would be a second handle there. @param {Point[]} line */
+function open(line) {
+  const [first, last] = [line[0], line[line.length - 1]];
+  return line.length > FEWEST && Math.hypot(first[0] - last[0], first[1] - last[1]) < LEAST ? line.slice(0, -1) : line;
+}
+
 /** @param {Setting} s @param {Point} start @param {Keys} keys @returns {Gesture} */
 function lasso(s, start, keys) {
   const points = [start];
   const now = () => {
-    const line = simplified(points, FINE);
+    const line = open(simplified(points, OF_LASSO));
     const around = boundsOf(line);
     const enough = around && line.length > 2 && Math.max(around[2] - around[0], around[3] - around[1]) > LEAST;
     return enough ? placed(s, keys, { polygons: [line] }, line) : null;
@@ -156,7 +192,7 @@ function lasso(s, start, keys) {
 /** @param {Setting} s @param {Point} start @param {Keys} keys @param {boolean} erase @returns {Gesture} */
 function brush(s, start, keys, erase) {
   const points = [start];
-  const index = s.drawing.regions[s.selected] ? s.selected : erase ? regionAt(s.drawing, start, s.aspect) : -1;
+  const index = changeable(s) ? s.selected : erase ? regionAt(s.drawing, start, s.aspect) : -1;
   if (erase && index < 0) return idle(s, -1);
   // A stroke that never meets the selected region is of another one, like a box or a lasso.
   let meets = erase || keys.join || (index >= 0 && touched(s.drawing.regions[index], start, s.width, s.aspect));

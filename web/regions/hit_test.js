@@ -1,7 +1,7 @@
 // What lies under the pointer, and the cursor that says so.
 import { insideBox } from "../shared/geometry.js";
-import { bounds } from "./shapes.js";
-import { handles, HANDLE } from "./paint.js";
+import { bounds, pointOf, pointsOf } from "./shapes.js";
+import { handles, HANDLE, POINT } from "./paint.js";
 
 /** @typedef {import("../shared/geometry.js").Point} Point */
 
@@ -14,10 +14,12 @@ const RESIZE = { nw: "nwse", se: "nwse", ne: "nesw", sw: "nesw", n: "ns", s: "ns
  * @param {[number, number]} size the canvas in pixels of the page
  */
 export function handleAt(region, aspect, [x, y], [width, height]) {
-  const box = region && bounds(region, aspect);
+  const box = region && !region.locked && !region.hidden && bounds(region, aspect);
   if (!box) return "";
-  const [rx, ry] = [HANDLE / (width || 300), HANDLE / (height || 300)];
-  return handles(box).find(([, [hx, hy]]) => Math.abs(hx - x) <= rx && Math.abs(hy - y) <= ry)?.[0] ?? "";
+  const far = (/** @type {Point} */ [hx, hy]) => Math.max(Math.abs(hx - x) * (width || 300), Math.abs(hy - y) * (height || 300));
+  const nearest = pointsOf(region).sort((a, b) => far(a[1]) - far(b[1]))[0];
+  if (nearest && far(nearest[1]) <= POINT) return nearest[0];
+  return handles(box).find(([, place]) => far(place) <= HANDLE)?.[0] ?? "";
 }
 
 /** The label under a point, or -1: the selected region's lies on top, then those in front.
@@ -33,7 +35,7 @@ export function labelAt(labels, selected, point) {
  */
 export function cursorOver({ tool, handle, label, region }) {
   if (tool === "brush" || tool === "erase") return "none"; // its ring is drawn
-  if (handle) return `${RESIZE[handle]}-resize`;
+  if (handle) return pointOf(handle) ? "pointer" : `${RESIZE[handle]}-resize`;
   if (label) return "move";
   if (tool === "select") return region ? "move" : "default";
   return "crosshair";

@@ -11,7 +11,7 @@ import { t } from "../shared/texts.js";
  * @typedef {object} InspectorEvents
  * @property {(phrase: string) => void} phrase
  * @property {(strength: number) => void} strength
- * @property {(command: "forward" | "backward" | "duplicate" | "delete" | "switch") => void} command
+ * @property {(command: "forward" | "backward" | "duplicate" | "delete" | "off" | "locked" | "hidden") => void} command
  * @property {(phrase: string) => void} insert
  * @property {(phrase: string) => void} enter
  * @property {(typed: string) => string[]} suggest
@@ -24,10 +24,10 @@ export function createInspector(on) {
   const strength = createStrength(on.strength);
   const chip = make("span", { className: "ad-chip" });
   const insert = button(t("Insert into prompt"), t("Put these words at the end of the prompt (Enter)"), () => on.insert(phrase.field.value));
-  const power = button(icon("power"), t("This region on or off (O); off, it keeps its strength"), () => on.command("switch"));
-  const order = [power, ...orderButtons(on)];
+  const switches = switchButtons(on);
+  const order = orderButtons(on);
   const element = make("div", { className: "ad-inspector" },
-    make("div", { className: "ad-row" }, chip, phrase.element, insert),
+    make("div", { className: "ad-row" }, chip, phrase.element, insert, ...switches.map(([, face]) => face)),
     make("div", { className: "ad-row" }, make("span", { className: "ad-faint" }, t("strength")), ...strength.fields,
       make("span", { className: "ad-spring" }), ...order));
   return {
@@ -36,15 +36,27 @@ export function createInspector(on) {
     /** @param {Region | undefined} region @param {boolean} missing its words are not in the prompt @param {boolean} editable the prompt can take words */
     show: (region, missing, editable) => {
       element.classList.toggle("ad-off", !region);
-      for (const field of [phrase.field, ...strength.fields, ...order]) field.disabled = !region;
+      const fields = [phrase.field, ...strength.fields, ...order, ...switches.map(([, face]) => face)];
+      for (const field of fields) field.disabled = !region;
       phrase.show(region, missing);
-      press(power, !!region && !region.off);
+      for (const [mark, face, down] of switches) press(face, !!region && region[mark] === down);
       strength.show(region?.strength ?? 1);
       chip.style.background = region ? css(region.number) : "transparent";
       chip.textContent = region ? String(region.number) : "";
       insert.hidden = !(region && missing && editable);
     },
   };
+}
+
+/** Each with its mark, and the value at which it is down. @param {InspectorEvents} on */
+function switchButtons(on) {
+  /** @type {["off" | "locked" | "hidden", string, string, boolean][]} */
+  const all = [
+    ["off", "power", t("This region on or off (O); off, it keeps its strength"), false],
+    ["hidden", "eye", t("Show this region on the canvas (H); hidden, it acts all the same"), false],
+    ["locked", "lock", t("Lock its shape (K)"), true],
+  ];
+  return all.map(([mark, face, says, down]) => /** @type {const} */ ([mark, button(icon(face), says, () => on.command(mark)), down]));
 }
 
 /** @param {InspectorEvents} on */

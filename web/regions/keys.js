@@ -3,14 +3,15 @@
 /**
  * @typedef {{ do: "tool", tool: import("./gestures.js").Tool } | { do: "nudge" | "grow", x: number, y: number }
  *   | { do: "walk" | "order", by: number } | { do: "weigh", by: number } | { do: "brush", by: number }
- *   | { do: "copy" | "cut" | "paste" | "duplicate" | "delete" | "undo" | "redo" | "snap" | "drop" | "clear" | "new" | "words" | "phrase" | "switch" }} Command
+ *   | { do: "copy" | "cut" | "paste" | "duplicate" | "delete" | "undo" | "redo" | "snap" | "drop" | "clear" | "new" | "words" | "phrase" | "off" | "locked" | "hidden" }} Command
  */
 
 /** @type {Record<string, Command>} */
 const PLAIN = {
   v: { do: "tool", tool: "select" }, b: { do: "tool", tool: "box" }, l: { do: "tool", tool: "lasso" },
   p: { do: "tool", tool: "brush" }, e: { do: "tool", tool: "erase" }, g: { do: "snap" }, w: { do: "words" },
-  Delete: { do: "delete" }, Backspace: { do: "delete" }, Escape: { do: "drop" }, n: { do: "new" }, o: { do: "switch" },
+  Delete: { do: "delete" }, Backspace: { do: "delete" }, Escape: { do: "drop" }, n: { do: "new" }, o: { do: "off" },
+  k: { do: "locked" }, h: { do: "hidden" },
   Enter: { do: "phrase" }, F2: { do: "phrase" }, PageDown: { do: "walk", by: 1 }, PageUp: { do: "walk", by: -1 },
   "]": { do: "order", by: -1 }, "[": { do: "order", by: 1 }, "+": { do: "weigh", by: 0.05 }, "=": { do: "weigh", by: 0.05 },
   "-": { do: "weigh", by: -0.05 }, ".": { do: "brush", by: 0.005 }, ",": { do: "brush", by: -0.005 },

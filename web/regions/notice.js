@@ -15,6 +15,7 @@ import { said, t } from "../shared/texts.js";
  * @property {string} waiting words without a region yet
  * @property {boolean} uncertain the selected region's words stand in {a|b}
  * @property {number} lost index of the region to speak of among those whose words the prompt lacks, or -1
+ * @property {boolean} partly its words stand in the prompt as a part of others
  * @property {boolean} editable the prompt can take words
  * @property {string} instead words that it may take, "" for none
  * @property {string} turned the shape drawn for and the picture's, "" where they are one
@@ -32,7 +33,8 @@ export function sentence(s) {
   if (s.said) return { text: s.said, warns: s.alarmed || lost >= 0 };
   if (lost >= 0) {
     const { number, phrase } = s.drawing.regions[lost];
-    const what = t('Region {number}: "{phrase}" is not in the prompt.', { number, phrase });
+    const what = s.partly ? t('Region {number}: "{phrase}" is only part of a word in the prompt.', { number, phrase })
+      : t('Region {number}: "{phrase}" is not in the prompt.', { number, phrase });
     return { text: `${what} ${s.editable ? t("Enter inserts it.") : t("Select its words.")}`, warns: true, offers: !!s.instead };
   }
   if (s.waiting) return { text: t('Drag a box for "{words}".', { words: s.waiting }), warns: false };

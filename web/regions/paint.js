@@ -1,7 +1,7 @@
 // The drawing as a picture. Words are drawn by fillText, so they stay words.
 import { css } from "../shared/colours.js";
 import { paintBackground, paintBrush, paintHint, paintStroke, trace } from "../shared/ink.js";
-import { bounds } from "./shapes.js";
+import { bounds, pointsOf } from "./shapes.js";
 
 /** @typedef {import("../shared/geometry.js").Box} Box */
 /** @typedef {import("../shared/geometry.js").Point} Point */
@@ -14,6 +14,7 @@ import { bounds } from "./shapes.js";
  * @property {number} hovered index, or -1
  * @property {string[]} labels a region's label
  * @property {boolean[]} stale its words are not in the prompt
+ * @property {boolean[]} missed its thing did not land there
  * @property {HTMLImageElement | null} background
  * @property {Point | null} brush where the brush stands
  * @property {number} brushWidth share of the width
@@ -22,7 +23,9 @@ import { bounds } from "./shapes.js";
  * @property {string} hint what an empty canvas says
  */
 
+const MISSED = "#ff4d4d";
 export const HANDLE = 7;
+export const POINT = 6; // around a point of an outline
 const LABEL = 11.5;
 
 /** Handle names of a box and their places. @param {Box} b @returns {[string, Point][]} */
@@ -45,16 +48,19 @@ export function paint(to, w, h, unit, scene) {
   if (scene.grid) paintGrid(to, w, h, scene.grid);
   scene.ghosts();
   const { regions } = scene.drawing;
+  const held = regions[scene.selected]?.hidden ? undefined : regions[scene.selected];
   for (let i = regions.length - 1; i >= 0; i--) {
+    if (regions[i].hidden) continue;
     const strong = i === scene.selected || i === scene.hovered;
     paintRegion(to, w, h, unit, regions[i], strong, !!scene.background);
+    if (scene.missed[i]) paintFrame(to, w, h, unit, regions[i], MISSED);
   }
-  if (regions[scene.selected]) paintFrame(to, w, h, unit, regions[scene.selected]);
+  if (held) paintFrame(to, w, h, unit, held);
   /** @type {(Box | null)[]} */
   const labels = [];
   const order = regions.map((_, i) => i).reverse().sort((a, b) => Number(a === scene.selected) - Number(b === scene.selected));
-  for (const i of order) labels[i] = paintLabel(to, w, h, unit, regions[i], i, scene);
-  if (regions[scene.selected]) paintHandles(to, w, h, unit, regions[scene.selected]);
+  for (const i of order) labels[i] = regions[i].hidden ? null : paintLabel(to, w, h, unit, regions[i], i, scene);
+  if (held && !held.locked) paintHandles(to, w, h, unit, held);
   if (scene.brush) paintBrush(to, w, h, unit, scene.brush, scene.brushWidth);
   if (!regions.length && scene.hint) paintHint(to, w, h, unit, scene.hint);
   return labels;
@@ -144,7 +150,7 @@ function paintLabel(to, w, h, unit, region, i, scene) {
   const height = size * 1.5;
   const x = Math.min(box[0] * w, w - width);
   const y = Math.min(box[1] * h, h - height);
-  to.fillStyle = css(region.number);
+  to.fillStyle = scene.missed[i] ? MISSED : css(region.number);
   to.fillRect(x, y, width, height);
   to.fillStyle = "#14161a";
   to.fillText(words, x + size * 0.4, y + height / 2);
@@ -164,20 +170,26 @@ export function shortened(to, text, width) {
   return `${letters.join("")}…`;
 }
 
-/** @type {(to: CanvasRenderingContext2D, w: number, h: number, unit: number, region: Region) => void} */
-function paintFrame(to, w, h, unit, region) {
+/** @type {(to: CanvasRenderingContext2D, w: number, h: number, unit: number, region: Region, colour?: string) => void} */
+function paintFrame(to, w, h, unit, region, colour = "#ffffff") {
   const box = bounds(region, w / h);
   if (!box) return;
   const [x0, y0, x1, y1] = [box[0] * w, box[1] * h, box[2] * w, box[3] * h];
   to.setLineDash([5 * unit, 4 * unit]);
   to.lineWidth = 1.5 * unit;
-  to.strokeStyle = "#ffffff";
+  to.strokeStyle = colour;
   to.strokeRect(x0, y0, x1 - x0, y1 - y0);
   to.setLineDash([]);
 }
 
 /** @type {(to: CanvasRenderingContext2D, w: number, h: number, unit: number, region: Region) => void} */
 function paintHandles(to, w, h, unit, region) {
+  to.fillStyle = "#ffffff";
+  for (const [, [x, y]] of pointsOf(region)) {
+    to.beginPath();
+    to.arc(x * w, y * h, (POINT / 2) * unit, 0, 2 * Math.PI);
+    to.fill();
+  }
   for (const [, [x, y]] of handles(bounds(region, w / h) ?? [0, 0, 0, 0])) {
     const size = HANDLE * unit;
     to.fillStyle = "#ffffff";

@@ -1,9 +1,11 @@
 // Everything around the canvas: tools above it; words, regions, the selected region and a sentence below.
-import { completions, find } from "../shared/words.js";
+import { completions, find, splitOccurrence } from "../shared/words.js";
 import { createChips } from "./chips.js";
+import { make } from "../shared/dom.js";
 import { bound, reordered, weighted } from "./edits.js";
 import { createInspector } from "./inspector.js";
 import { createNotice } from "./notice.js";
+import { inner } from "./phrase_field.js";
 import { createPromptStrip } from "./prompt_strip.js";
 import { refitted } from "./shapes.js";
 import { beforeInsert, committed, drawnSize, firstWired, picked, rebound, replacement, selectedRegion, shownDrawing, spansOf, staleOf, turnedSizes } from "./state.js";
@@ -18,12 +20,14 @@ import { t } from "../shared/texts.js";
  * @property {(order: import("./keys.js").Command) => void} act
  * @property {() => void} leave back to the canvas
  * @property {(from: string | File[]) => void} masks
+ * @property {() => void} large
  */
 
 /** @typedef {ReturnType<typeof createPanels>} Panels */
 /** @param {Store} store @param {ViewEvents} on @param {Around} around */
 export function createPanels(store, on, around) {
   return {
+    prompt: createPrompt(on.type),
     toolbar: toolbarOf(store, on, around),
     strip: createPromptStrip({ pick: (first, last) => store.set(picked(store.get(), first, last)), leave: around.leave }),
     chips: createChips({
@@ -39,6 +43,22 @@ export function createPanels(store, on, around) {
   };
 }
 
+/** The prompt itself, in the large window alone: there the node's own box is out of reach. @param {(text: string) => void} type */
+function createPrompt(type) {
+  const element = make("textarea", {
+    className: "ad-prompt", rows: 3, spellcheck: false, "aria-label": t("Prompt"), title: t("Prompt"), dir: "auto",
+    input: () => type(element.value), keydown: inner,
+  });
+  return {
+    element,
+    /** @param {State} state */
+    show: ({ prompt, text }) => {
+      element.hidden = !prompt.editable || !!prompt.note;
+      if (document.activeElement !== element) element.value = text;
+    },
+  };
+}
+
 /** @param {Store} store @param {ViewEvents} on @param {Around} around */
 function toolbarOf(store, on, around) {
   return createToolbar({
@@ -46,7 +66,7 @@ function toolbarOf(store, on, around) {
     width: (brushWidth) => store.hold({ ...store.get(), brushWidth }),
     snap: () => around.act({ do: "snap" }),
     command: (name) => around.act({ do: name }),
-    background: on.background, eye: on.eye, power: on.power, upload: on.upload, pictures: on.pictures, masks: around.masks,
+    background: on.background, eye: on.eye, power: on.power, upload: on.upload, large: around.large, pictures: on.pictures, masks: around.masks,
   });
 }
 
@@ -91,18 +111,25 @@ function insert(store, on, phrase) {
   store.set(next);
 }
 
+/** Do a region's words stand in the prompt, though not as words? @param {State} state @param {number} index */
+function isPart(state, index) {
+  const { words } = splitOccurrence(shownDrawing(state).regions[index]?.phrase ?? "");
+  return !!words && state.text.toLowerCase().includes(words.toLowerCase()) && !find(state.tokens, words).length;
+}
+
 /** @param {Panels} panels @param {State} state */
-export function showPanels({ toolbar, strip, chips, inspector, notice }, state) {
+export function showPanels({ prompt: field, toolbar, strip, chips, inspector, notice }, state) {
   const { drawing, selected, prompt } = state;
   const spans = spansOf(state);
   const stale = staleOf(state, spans);
   const uncertain = !!spans[selected]?.some((span) => span.uncertain);
+  field.show(state);
   toolbar.show(state);
   strip.show({ text: state.text, tokens: state.tokens, selected, ...boundIn(state, spans), empty: t(prompt.note) || t("Type a prompt above; its words appear here.") });
   chips.show(drawing.regions, selected, stale);
   inspector.element.hidden = !drawing.regions.length;
   inspector.show(selectedRegion(state), !!stale[selected], prompt.editable && !prompt.note);
   const lost = stale[selected] ? selected : stale.indexOf(true);
-  notice.show({ drawing, selected, wired: state.wired.length, editable: prompt.editable, stale, lost, instead: lost < 0 ? "" : replacement(state, spans, lost), uncertain,
+  notice.show({ drawing, selected, wired: state.wired.length, editable: prompt.editable, stale, lost, instead: lost < 0 ? "" : replacement(state, spans, lost), uncertain, partly: isPart(state, lost),
     problem: state.problem, said: state.said, alarmed: state.alarmed, waiting: state.waiting, turned: turnedSizes(state) });
 }

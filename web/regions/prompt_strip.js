@@ -1,6 +1,6 @@
 // The prompt's words under the canvas: bound ones wear their region's colour, and a click or a drag binds others.
 import { css } from "../shared/colours.js";
-import { make } from "../shared/dom.js";
+import { fading, make } from "../shared/dom.js";
 import { units } from "../shared/words.js";
 import { t } from "../shared/texts.js";
 
@@ -42,6 +42,7 @@ export function createPromptStrip(on) {
     if (pressed(element, now, on, event)) event.preventDefault();
   });
   element.addEventListener("blur", () => now.dragging || drop(element, now));
+  const fade = fading(element);
   const prefix = `ad-word-${++serial}`;
   return {
     element,
@@ -53,6 +54,7 @@ export function createPromptStrip(on) {
       element.replaceChildren(...(now.words.length ? written(state, now) : [make("span", { className: "ad-faint" }, state.empty)]));
       showRange(element, now);
       reveal(element, state.selected);
+      fade();
     },
   };
 }

@@ -47,9 +47,23 @@ function under(stroke, point, aspect) {
   return distanceToLine(stroke.points, point, aspect) <= stroke.width / 2;
 }
 
-/** The front region at a point, or -1. @param {Drawing} drawing @param {Point} point @param {number} aspect */
+/** The front region at a point that a hand can take, or -1. @param {Drawing} drawing @param {Point} point @param {number} aspect */
 export function regionAt(drawing, point, aspect) {
-  return drawing.regions.findIndex((region) => covers(region, point, aspect));
+  return drawing.regions.findIndex((region) => !region.locked && !region.hidden && covers(region, point, aspect));
+}
+
+const MOST_POINTS = 120; // of a region: more would hide what they outline
+
+/** The points of a region's outlines that can be dragged, each with the name of its handle. @param {Region} region @returns {[string, Point][]} */
+export function pointsOf(region) {
+  const all = region.polygons.flatMap((line, i) => line.map((point, k) => /** @type {[string, Point]} */ ([`point ${i} ${k}`, point])));
+  return all.length > MOST_POINTS ? [] : all;
+}
+
+/** Which outline and which of its points a handle is, or null for one of the frame's. @param {string} handle @returns {[number, number] | null} */
+export function pointOf(handle) {
+  const [kind, line, at] = handle.split(" ");
+  return kind === "point" ? [Number(line), Number(at)] : null;
 }
 
 /** Each point of a region elsewhere. @param {Region} region @param {(p: Point) => Point} place @param {number} widen */

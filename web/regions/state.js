@@ -33,13 +33,15 @@ import { t } from "../shared/texts.js";
  * @property {string} picture the chosen background
  * @property {boolean} veiled it is hidden
  * @property {boolean | null} power the regions act; null where a wire decides
+ * @property {boolean} large the editor is in a window of its own
+ * @property {import("./landing.js").Landing | null} landing what the last run was measured to have done
  */
 
 /** @type {State} */
 export const FIRST = {
   drawing: EMPTY, draft: null, value: "", edits: 0, problem: "", said: "", alarmed: false,
   prompt: { rows: [], editable: true, note: "", from: "" }, text: "", tokens: [], following: null, size: [1024, 1024], declared: [1024, 1024],
-  tool: "box", selected: -1, snaps: true, brushWidth: 0.08, wired: [], waiting: "", picture: "", veiled: false, power: true,
+  tool: "box", selected: -1, snaps: true, brushWidth: 0.08, wired: [], waiting: "", picture: "", veiled: false, power: true, large: false, landing: null,
 };
 
 /** The drawing on the page. @param {State} state */

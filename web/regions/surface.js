@@ -4,6 +4,7 @@ import { numbered } from "./drawing.js";
 import { begin, moveRegion } from "./gestures.js";
 import { EMPTY_HINT } from "./notice.js";
 import { paint } from "./paint.js";
+import { isMissed, scoresOf } from "./landing.js";
 import { cursorOver, handleAt, labelAt } from "./hit_test.js";
 import { regionAt } from "./shapes.js";
 import { aspectOf, committed, selectedRegion, shownDrawing, spansOf, staleOf } from "./state.js";
@@ -126,16 +127,22 @@ function finished(state, gesture) {
   return committed({ ...state, waiting: more ? "" : state.waiting }, result.drawing, result.selected);
 }
 
+/** @param {import("./drawing.js").Region} region @param {number | null} score */
+function labelOf({ number, phrase }, score) {
+  return `${number} ${phrase || t("no words yet")}${score === null ? "" : ` ${Math.round(100 * score)}%`}`;
+}
+
 /** @param {State} state @param {Hand} hand @param {SurfaceEvents["arrivals"]} arrivals @param {() => void} ghosts @returns {import("./paint.js").Scene} */
 function sceneOf(state, hand, arrivals, ghosts) {
   const drawing = shownDrawing(state);
+  const scores = scoresOf(state.landing, state.value, drawing.regions);
   const snapping = state.snaps && hand.gesture && (state.tool === "box" || state.tool === "select");
   const help = `${t(EMPTY_HINT)}\n${t("B box  L lasso  P brush  N new by keyboard")}`;
   const hint = state.waiting ? t('Drag a box for "{words}".', { words: state.waiting }) : help;
   return {
     drawing, selected: state.selected, hovered: hand.hovered, background: hand.background, ghosts,
-    labels: drawing.regions.map((region) => `${region.number} ${region.phrase || t("no words yet")}`),
-    stale: staleOf(state, spansOf(state)),
+    labels: drawing.regions.map((region, i) => labelOf(region, scores[i])),
+    stale: staleOf(state, spansOf(state)), missed: scores.map(isMissed),
     brush: isBrushing(state) ? hand.at : null, brushWidth: state.brushWidth,
     grid: snapping ? [state.size[0] / CELL_PX, state.size[1] / CELL_PX] : null,
     hint: arrivals.some() ? "" : hint,

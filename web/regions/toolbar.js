@@ -15,6 +15,7 @@ import { said, t } from "../shared/texts.js";
  * @property {(choice: string) => void} background
  * @property {() => void} eye
  * @property {() => void} power
+ * @property {() => void} large
  * @property {(file: File) => void} upload
  * @property {() => [string, string][]} pictures values and labels of the graph's pictures
  * @property {(from: string | File[]) => void} masks make regions of the masks of a node, or of files
@@ -42,9 +43,10 @@ export function createToolbar(on) {
   const snap = button(icon("snap"), t("Snap to the latent grid of 8 pixels (G)"), () => on.snap());
   const background = createBackground(on);
   const power = createPower(on.power);
+  const large = button(icon("larger"), t("Large window"), () => on.large());
   const spring = () => make("span", { className: "ad-spring" });
   // Two rows at any time: a row that came with the brush would move the canvas under the hand.
-  const rows = [[...tools.map(([, face]) => face), width, spring(), ...editButtons(on)],
+  const rows = [[...tools.map(([, face]) => face), width, spring(), ...editButtons(on), large],
     [power.element, snap, ...maskMenu(on), spring(), ...background.elements]];
   const element = make("div", { className: "ad-toolbar ad-rows", role: "toolbar", "aria-label": t("Drawing tools") },
     ...rows.map((row) => make("div", { className: "ad-tools" }, ...row)));
@@ -54,6 +56,7 @@ export function createToolbar(on) {
     show: (state) => {
       for (const [name, face] of tools) press(face, name === state.tool);
       press(snap, state.snaps);
+      press(large, state.large);
       width.hidden = state.tool !== "brush" && state.tool !== "erase";
       width.value = String(state.brushWidth);
       background.show(state.picture, state.veiled);

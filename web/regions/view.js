@@ -1,7 +1,8 @@
 // The region canvas as one element: tools, canvas, words, regions. It knows no ComfyUI.
 import { make } from "../shared/dom.js";
+import { createLarge } from "../shared/large.js";
 import { createStore } from "../shared/store.js";
-import { acted, lacksRegion, pasted } from "./commands.js";
+import { acted, isHeld, lacksRegion, pasted } from "./commands.js";
 import { createImports } from "./imports.js";
 import { serialise } from "./drawing.js";
 import { command } from "./keys.js";
@@ -19,6 +20,7 @@ import { t } from "../shared/texts.js";
  * @property {(value: string) => void} change a finished edit
  * @property {(command: "undo" | "redo") => void} history
  * @property {(phrase: string) => void} insert put words into the prompt
+ * @property {(text: string) => void} type make this the prompt
  * @property {(choice: string) => void} background
  * @property {() => void} eye show or hide the picture behind the regions
  * @property {() => void} power switch all regions on or off
@@ -42,9 +44,13 @@ export function createView(on) {
     },
     draw: () => surface.pad.redraw(),
   });
-  const act = (/** @type {Command} */ order) => obey({ store, root, panels, surface, arrivals }, on, order);
+  const act = (/** @type {Command} */ order) => {
+    const { large: open, selected, waiting } = store.get();
+    if (order.do === "drop" && open && selected < 0 && !waiting) large.close(); // Escape, with nothing left to drop
+    else obey({ store, root, panels, surface, arrivals }, on, order);
+  };
   const arrivals = createImports(store, { masks: on.masks, unlink: on.unlink, arrived: focus });
-  const panels = createPanels(store, on, { act, leave: focus, masks: arrivals.importMasks });
+  const panels = createPanels(store, on, { act, leave: focus, masks: arrivals.importMasks, large: () => large.toggle() });
   const surface = createSurface(store, { focus, arrivals, graph: on.graph, twice: panels.inspector.focus });
   const root = make("div", {
     className: "ad-regions", tabIndex: 0, role: "application", "data-attention-director": "regions",
@@ -52,9 +58,10 @@ export function createView(on) {
     "data-capture-wheel": "true",
     "aria-label": t("Regions of the picture. N adds a box, arrows move it, Shift and arrows change its size, W goes to the words."),
     keydown: (/** @type {KeyboardEvent} */ event) => hear(event, root, act),
-  }, panels.toolbar.element, surface.pad.element, panels.strip.element, panels.chips.element, arrivals.element,
+  }, panels.prompt.element, panels.toolbar.element, surface.pad.element, panels.strip.element, panels.chips.element, arrivals.element,
   panels.inspector.element, panels.notice.element);
-  return fromOutside({ store, root, panels, surface, arrivals });
+  const large = createLarge(root, (open) => store.set({ ...store.get(), large: open }));
+  return { ...fromOutside({ store, root, panels, surface, arrivals }), ...outliving(store, surface, large) };
 }
 
 /** A key that was pressed in the editor. @param {KeyboardEvent} event @param {HTMLElement} root @param {(order: Command) => void} act */
@@ -74,6 +81,7 @@ function obey(parts, on, order) {
   const { store } = parts;
   const state = { ...store.get(), said: "" };
   if (lacksRegion(state, order)) return store.set(told(state, t("Select a region first: click it, or press Page Down.")));
+  if (isHeld(state, order)) return store.set(told(state, t("This region is locked (K).")));
   before(parts, on, order, state);
   store.set(order.do === "paste" ? pasted(state, on.clipboard.get()) : acted(state, order));
   after(parts, on, order);
@@ -126,15 +134,28 @@ function fromOutside({ store, root, surface, arrivals }) {
       arrivals.setWired(next);
       set({ ...store.get(), wired: next.regions });
     },
+    /** @param {import("./landing.js").Landing} landing */
+    setLanding: (landing) => set({ ...store.get(), landing }),
+  };
+}
+
+/** What lets the editor go, and come back with a node that is built anew.
+ * @param {Store} store @param {Parts["surface"]} surface @param {ReturnType<typeof createLarge>} large */
+function outliving(store, surface, large) {
+  return {
     session: () => chosenIn(store.get()),
-    /** What a person had chosen before the node was built anew. @param {ReturnType<typeof chosenIn>} old */
+    /** @param {ReturnType<typeof chosenIn>} old what a person had chosen */
     resume: (old) => {
       const { drawing } = store.get();
-      set({ ...store.get(), ...old, selected: Math.min(old.selected, drawing.regions.length - 1) });
+      store.set({ ...store.get(), ...old, large: false, selected: Math.min(old.selected, drawing.regions.length - 1) });
+      if (old.large) large.show();
     },
-    destroy: () => surface.pad.destroy(),
+    destroy: () => {
+      large.close();
+      surface.pad.destroy();
+    },
   };
 }
 
 /** @param {State} state */
-const chosenIn = ({ tool, selected, snaps, brushWidth }) => ({ tool, selected, snaps, brushWidth });
+const chosenIn = ({ tool, selected, snaps, brushWidth, large }) => ({ tool, selected, snaps, brushWidth, large });

@@ -1,6 +1,7 @@
-// A region's colour by its number: the same as in the node's preview picture.
+// A region's colour by its number: the same as in the node's preview picture. Red first and blue second, as what one
+// tries first is a red thing beside a blue one.
 
-const GOLDEN = 0.381966;
+const GOLDEN = 0.618034;
 const SATURATION = 0.6;
 const VALUE = 0.9;
 

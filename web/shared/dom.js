@@ -44,6 +44,16 @@ export function press(element, down) {
   element.setAttribute("aria-pressed", String(down));
 }
 
+/** Fades an element that scrolls where more lies beyond its edge. @param {HTMLElement} element @returns {() => void} to be called when its content is new */
+export function fading(element) {
+  const look = () => {
+    element.classList.toggle("ad-more-right", element.scrollLeft + element.clientWidth < element.scrollWidth - 1);
+    element.classList.toggle("ad-more-below", element.scrollTop + element.clientHeight < element.scrollHeight - 1);
+  };
+  element.addEventListener("scroll", look);
+  return look;
+}
+
 /** Loads the pack's style sheet once. @param {string} url */
 export function addStyle(url) {
   if ([...document.head.querySelectorAll("link")].some((link) => link.href === url)) return;

@@ -1,4 +1,5 @@
-import { begin } from "../../../web/regions/gestures.js";
+import { begin, moveRegion } from "../../../web/regions/gestures.js";
+import { handleAt } from "../../../web/regions/hit_test.js";
 import { region } from "../../../web/regions/drawing.js";
 import { command } from "../../../web/regions/keys.js";
 import { insidePolygon, simplified } from "../../../web/shared/geometry.js";
@@ -102,4 +103,27 @@ test("keys", () => {
   expect(key("c", { ctrlKey: true })).toEqual({ do: "copy" });
   expect(key("d", { metaKey: true })).toEqual({ do: "duplicate" });
   for (const own of ["s", "Enter", "z"]) expect(key(own, { ctrlKey: true })).toBeNull(); // the graph's
+});
+
+test("a point of an outline is moved, and with Alt taken away", () => {
+  const lasso = region({ phrase: "a", polygons: [[[0.1, 0.1], [0.5, 0.1], [0.5, 0.5], [0.1, 0.5]]] });
+  const state = setting({ drawing: { size: null, regions: [lasso] }, selected: 0 });
+  expect(handleAt(lasso, 1, [0.5, 0.1], [300, 300])).toBe("point 0 1");
+  const moved = drag("select", { ...state, handle: "point 0 1" }, [[0.5, 0.1], [0.7, 0.2]]);
+  expect(moved.drawing.regions[0].polygons).toEqual([[[0.1, 0.1], [0.7, 0.2], [0.5, 0.5], [0.1, 0.5]]]);
+  const fewer = drag("lasso", { ...state, handle: "point 0 1" }, [[0.5, 0.1]], { join: false, cut: true });
+  expect(fewer.drawing.regions[0].polygons).toEqual([[[0.1, 0.1], [0.5, 0.5], [0.1, 0.5]]]);
+  const least = drag("lasso", { ...state, drawing: fewer.drawing, handle: "point 0 1" }, [[0.5, 0.1]], { join: false, cut: true });
+  expect(least).toBeNull();
+  expect(drag("box", { ...state, handle: "nw" }, [[0.1, 0.1], [0.3, 0.1]]).drawing.regions[0].polygons[0][0]).toEqual([0.3, 0.1]);
+});
+
+test("a locked region is neither hit, moved, joined nor painted into; a hidden one is not hit", () => {
+  const held = (mark) => setting({ drawing: { size: null, regions: [{ ...one, [mark]: true }] } });
+  for (const mark of ["locked", "hidden"]) expect(drag("select", held(mark), [[0.3, 0.3], [0.4, 0.4]]).selected).toBe(-1);
+  const state = { ...held("locked"), selected: 0 };
+  expect(moveRegion(state, 0, [0.3, 0.3]).move([0.6, 0.6])).toEqual({ drawing: state.drawing, selected: 0 });
+  expect(handleAt(state.drawing.regions[0], 1, [0.2, 0.2], [300, 300])).toBe("");
+  expect(drag("box", state, [[0.7, 0.7], [0.9, 0.9]], { join: true, cut: false }).drawing.regions).toHaveLength(2);
+  expect(drag("brush", state, [[0.3, 0.3], [0.4, 0.3]]).drawing.regions).toHaveLength(2);
 });

@@ -1,4 +1,4 @@
-import { acted, lacksRegion, pasted } from "../../../web/regions/commands.js";
+import { acted, isHeld, lacksRegion, pasted } from "../../../web/regions/commands.js";
 import { parse, serialise } from "../../../web/regions/drawing.js";
 import { beforeInsert, committed, FIRST, isTurned, picked, staleOf, spansOf, told, turnedSizes, withPrompt, withSize, withValue } from "../../../web/regions/state.js";
 import * as sketch from "../../../web/sketch/state.js";
@@ -15,7 +15,7 @@ const frozen = (value) => {
 test("no command changes a state in place, and every edit counts once", () => {
   const state = frozen({ ...held("red hat", "dog"), selected: 0 });
   const edits = [{ do: "new" }, { do: "nudge", x: 1, y: 0 }, { do: "grow", x: 1, y: 1 }, { do: "weigh", by: 0.05 },
-    { do: "duplicate" }, { do: "delete" }, { do: "order", by: 1 }, { do: "switch" }, { do: "clear" }];
+    { do: "duplicate" }, { do: "delete" }, { do: "order", by: 1 }, { do: "off" }, { do: "clear" }];
   for (const order of edits) {
     const next = acted(state, order);
     expect([order.do, next.edits]).toEqual([order.do, 1]);
@@ -42,11 +42,20 @@ test("a region keeps its number, and with it its colour, for life", () => {
 });
 
 test("a region that is off keeps its strength", () => {
-  const state = acted({ ...held("red hat", "dog"), selected: 1 }, { do: "switch" });
+  const state = acted({ ...held("red hat", "dog"), selected: 1 }, { do: "off" });
   expect(state.drawing.regions.map((r) => [r.off, r.strength])).toEqual([[false, 1], [true, 1]]);
   expect(JSON.parse(state.value).regions.map((r) => r.off)).toEqual([undefined, true]);
   expect(withValue(FIRST, state.value).drawing.regions[1].off).toBe(true);
-  expect(acted(state, { do: "switch" }).drawing.regions[1].off).toBe(false);
+  expect(acted(state, { do: "off" }).drawing.regions[1].off).toBe(false);
+});
+
+test("a region is locked and hidden, and saved so", () => {
+  let state = { ...held("red hat", "dog"), selected: 1 };
+  expect(isHeld(state, { do: "delete" })).toBe(false);
+  for (const mark of ["locked", "hidden"]) state = acted(state, { do: mark });
+  expect(withValue(FIRST, state.value).drawing.regions[1]).toMatchObject({ locked: true, hidden: true, off: false });
+  expect(["nudge", "grow", "cut", "delete"].map((what) => isHeld(state, { do: what }))).toEqual([true, true, true, true]);
+  expect(["copy", "weigh", "order", "off", "locked"].map((what) => isHeld(state, { do: what }))).toEqual([false, false, false, false, false]);
 });
 
 test("a command for a region asks for one", () => {
