@@ -25,7 +25,7 @@ class SketchGuidance(io.ComfyNode):
                             "line art", "draw", "edges"],
             hidden=[io.Hidden.unique_id],
             inputs=[
-                io.Model.Input("model", tooltip="Stable Diffusion 1.x, 2.x or SDXL."),
+                io.Model.Input("model", tooltip="Stable Diffusion 1.x, 2.x, SDXL, Flux, Chroma, Lumina 2 or Z-Image."),
                 io.Vae.Input("vae", tooltip="The VAE of the same checkpoint; it encodes the drawing."),
                 Predictor.Input("predictor", tooltip="From Load Guidance Predictor or Train Guidance Predictor, made "
                                                      "for this model family."),
@@ -39,7 +39,8 @@ class SketchGuidance(io.ComfyNode):
                        "at all."),
                 percent("start_percent", 0.0, "Where in the run the guidance begins, as a share of the timesteps."),
                 percent("end_percent", 0.5, "Where in the run it ends. Later follows more closely and costs realism "
-                                            "and time. Equal to its start: does nothing."),
+                                            "and time. With few steps, only those that begin before it are guided. "
+                                            "Equal to its start: does nothing."),
                 io.Combo.Input("lines", options=["auto", "white on black", "black on white"], default="auto",
                                tooltip="Light lines on dark, or dark on light. auto: the most common tone is the "
                                        "paper. With a predictor for other maps than edges, auto changes nothing."),

@@ -7,7 +7,8 @@ outputs regressed on the encoding of each picture's map.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,48 +27,33 @@ from ..families.taps import Found, Taps
 from ..run.gradients import with_transformer_options
 from ..run.network_call import NetworkCall
 from ..run.noise_law import noise_law, random_sigmas
-from ..text.prompt import encode
-from .drawing import encode_maps
+from .examples import Examples
 from .guided_forward import in_order
 from .predictor import Predictor, require_match
 
-TOGETHER = 16  # pictures encoded in one call
-WITH_A_TEXT = ("pooled_output", "attention_mask")
-
-
-@dataclass(frozen=True, eq=False)
-class Examples:
-    """What is trained on, encoded once.
-
-    latents, maps: one [C, h, w] a picture, in the model's own scale; sizes may differ. prompts: for
-    each picture its row in ``texts``. texts: conditionings [1, T, C] with the tensors that came with them.
-    """
-
-    latents: list[torch.Tensor]
-    maps: list[torch.Tensor]
-    prompts: list[int]
-    texts: list[tuple[torch.Tensor, dict[str, torch.Tensor]]]
-
-    def batch(self, size: int, generator: torch.Generator) -> list[int]:
-        """Numbers of pictures, all of the size of the first one drawn."""
-        first = int(torch.randint(len(self.latents), (1,), generator=generator))
-        same = [i for i, x in enumerate(self.latents) if x.shape == self.latents[first].shape]
-        return [first, *(same[int(torch.randint(len(same), (1,), generator=generator))] for _ in range(size - 1))]
-
-    def by_length(self, chosen: Sequence[int]) -> list[list[int]]:
-        """Places in a batch, those whose texts are equally long together: no text is padded or repeated."""
-        lengths = [self.texts[self.prompts[i]][0].shape[1] for i in chosen]
-        return [[n for n, length in enumerate(lengths) if length == one] for one in dict.fromkeys(lengths)]
+KEPT = 32  # batches, of which one is learned from again
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
+    """again: how often each forward's batch is followed by one of those kept, which cost no forward."""
+
     steps: int = 3000
     batch_size: int = 4
     learning_rate: float = 1e-4
     seed: int = 0
     map_kind: str = "edges"
     line_px: int = 2
+    again: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """features: [B, C_k, h_k, w_k] of each tap; sigma: [B]; wanted: [B, C, h, w]."""
+
+    features: list[torch.Tensor]
+    sigma: torch.Tensor
+    wanted: torch.Tensor
 
 
 @dataclass(eq=False)
@@ -82,39 +68,6 @@ class Trained:
 Told = Callable[[int, float, Callable[[], Predictor]], None]
 
 
-def encode_examples(node: str, model: Any, clip: Any, vae: Any, images: Sequence[torch.Tensor],
-                    texts: Sequence[str], maps: Sequence[torch.Tensor]) -> Examples:
-    """Pictures [H, W, 3] and maps [H, W] by the VAE, texts by the text encoder; each text once."""
-    if len(texts) not in (1, len(images)):
-        raise DirectorError(node, f"{len(texts)} texts for {len(images)} images; give one, or one per image.")
-    latents, encoded = _encoded(vae, model.model.latent_format, images, maps)
-    known: dict[str, int] = {}
-    conditionings = []
-    for text in dict.fromkeys(texts):
-        known[text] = len(conditionings)
-        (cond, values), *_ = encode(clip, text, node)
-        conditionings.append((cond.cpu(), {name: values[name].cpu() for name in WITH_A_TEXT
-                                           if values.get(name) is not None}))
-    prompts = [known[texts[i] if len(texts) > 1 else texts[0]] for i in range(len(images))]
-    return Examples(latents, encoded, prompts, conditionings)
-
-
-def _encoded(vae: Any, latent_format: Any, images: Sequence[torch.Tensor],
-             maps: Sequence[torch.Tensor]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """Latents of pictures and maps in their order, neighbours of one size together."""
-    latents: list[torch.Tensor] = []
-    encoded: list[torch.Tensor] = []
-    while len(latents) < len(images):
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        first = len(latents)
-        same = [i for i in range(first, min(first + TOGETHER, len(images))) if images[i].shape == images[first].shape]
-        same = same[:next((n for n, i in enumerate(same) if i != first + n), len(same))]
-        pictures = torch.stack([images[i][..., :3] for i in same])
-        latents.extend(latent_format.process_in(vae.encode(pictures)).float().cpu())
-        encoded.extend(encode_maps(vae, latent_format, torch.stack([maps[i] for i in same])))
-    return latents, encoded
-
-
 def train(node: str, model: Any, examples: Examples, options: TrainingOptions, start: Predictor | None = None,
           tell: Told | None = None) -> Trained:
     """Train a predictor, or go on with ``start``. An interrupt after the first step keeps what is there.
@@ -122,15 +75,15 @@ def train(node: str, model: Any, examples: Examples, options: TrainingOptions, s
     tell: called after each step with its number (from 1), its loss, and a function that gives the
     predictor so far.
     """
-    check_model(node, model)
+    taps = check_model(node, model)
     if start is not None:
         require_match(start, model, node)
-    taps = family_of(model, node, joint=True).taps(model.model.diffusion_model, node)
     network = _network(taps, model, options.seed, start).train()
     with torch.inference_mode(False):
         optimiser = torch.optim.Adam(network.parameters(), lr=options.learning_rate)
     generator = torch.Generator().manual_seed(options.seed + (start.steps if start else 0))
     losses: list[float] = []
+    kept: deque[Batch] = deque(maxlen=KEPT if options.again else 1)
 
     def so_far() -> Predictor:
         return _predictor(model, taps, options, start, network, len(losses))
@@ -139,8 +92,9 @@ def train(node: str, model: Any, examples: Examples, options: TrainingOptions, s
         with running(model):
             for step in range(options.steps):
                 comfy.model_management.throw_exception_if_processing_interrupted()
-                chosen = examples.batch(options.batch_size, generator)
-                losses.append(_step(node, model, network, optimiser, examples, chosen, taps, generator))
+                kept.append(_batch(node, model, examples, options.batch_size, taps, generator))
+                again = torch.randint(len(kept), (options.again,), generator=generator).tolist()
+                losses.append([_step(node, network, optimiser, kept[n]) for n in (-1, *again)][0])
                 if tell:
                     tell(step + 1, losses[-1], so_far)
                     comfy.model_management.load_models_gpu([model])  # a preview may have taken its place
@@ -174,9 +128,9 @@ def running(model: Any) -> Iterator[None]:
         model.cleanup()
 
 
-def check_model(node: str, model: Any) -> None:
-    """Raise DirectorError for a model whose blocks cannot be read."""
-    family_of(model, node, joint=True).taps(model.model.diffusion_model, node)
+def check_model(node: str, model: Any) -> Taps:
+    """What is read of a model. Raises DirectorError for one whose blocks cannot be read."""
+    return family_of(model, node, joint=True).taps(model.model.diffusion_model, node)
 
 
 def _network(taps: Taps, model: Any, seed: int, start: Predictor | None) -> GuidancePredictor:
@@ -192,15 +146,21 @@ def _network(taps: Taps, model: Any, seed: int, start: Predictor | None) -> Guid
         return network.to(model.load_device)
 
 
-def _step(node: str, model: Any, network: GuidancePredictor, optimiser: torch.optim.Optimizer, examples: Examples,
-          chosen: list[int], taps: Taps, generator: torch.Generator) -> float:
-    """One step of Adam on sum |P(F, t) - E(e)|^2, as a mean. Raises DirectorError when it is not finite."""
+def _batch(node: str, model: Any, examples: Examples, size: int, taps: Taps, generator: torch.Generator) -> Batch:
+    """One forward of the model on pictures drawn by the generator."""
+    chosen = examples.batch(size, generator)
     wanted = torch.stack([examples.maps[i] for i in chosen])
     features, sigma = noised_features(node, model, examples, chosen, taps, generator)
+    with torch.inference_mode(False):
+        return Batch([f.clone() for f in features], sigma.clone(), wanted.clone().to(sigma))
+
+
+def _step(node: str, network: GuidancePredictor, optimiser: torch.optim.Optimizer, batch: Batch) -> float:
+    """One step of Adam on sum |P(F, t) - E(e)|^2, as a mean. Raises DirectorError when it is not finite."""
     with torch.inference_mode(False), torch.enable_grad():
-        features = [f.clone() for f in features]
-        predicted = network(features, sigma.clone(), (int(wanted.shape[-2]), int(wanted.shape[-1])))
-        loss = (predicted - wanted.clone().to(predicted)).square().mean()
+        grid = int(batch.wanted.shape[-2]), int(batch.wanted.shape[-1])
+        predicted = network(batch.features, batch.sigma, grid)
+        loss = (predicted - batch.wanted.to(predicted)).square().mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -227,7 +187,7 @@ def features_of(node: str, model: Any, x: torch.Tensor, sigma: torch.Tensor, exa
                 taps: Taps) -> list[torch.Tensor]:
     """Block outputs of the model's own forwards on x [B, C, h, w] at levels [B] under their texts, in float32."""
     groups = examples.by_length(chosen)
-    found = [_forward(node, model, x[own], sigma[own], _conditioning(examples, [chosen[n] for n in own]), taps)
+    found = [_forward(node, model, x[own], sigma[own], examples.conditioning([chosen[n] for n in own]), taps)
              for own in groups]
     order = torch.tensor([n for own in groups for n in own], device=x.device).argsort()
     return [torch.cat(parts)[order] for parts in zip(*found, strict=True)]
@@ -253,14 +213,6 @@ def _forward(node: str, model: Any, x: torch.Tensor, sigma: torch.Tensor, condit
     conds = comfy.samplers.process_conds(model.model, x, conds, x.device)
     comfy.samplers.calc_cond_batch(model.model, [conds["positive"]], x, sigma, options)
     return [value.float() for value in in_order(found, taps, node)]
-
-
-def _conditioning(examples: Examples, chosen: list[int]) -> list[list[Any]]:
-    """Row i is the text of picture i, which are equally long."""
-    rows = [examples.texts[examples.prompts[i]] for i in chosen]
-    values = {name: torch.cat([held[name] for _, held in rows]) for name in rows[0][1]
-              if all(name in held for _, held in rows)}
-    return [[torch.cat([cond for cond, _ in rows]), values]]
 
 
 def predict(node: str, model: Any, predictor: Predictor, examples: Examples, which: int, progress: float,

@@ -19,8 +19,9 @@ from ..run.status import send_status
 from ..untrusted import as_text, require_number, within
 from .drawing import read_picture
 from .edges import edges_of
+from .examples import Examples, encode_examples
 from .predictor import MAX_LINE_PX, Predictor
-from .train import Examples, Trained, TrainingOptions, check_model, encode_examples, predict, train
+from .train import Trained, TrainingOptions, check_model, predict, train
 
 PREVIEW_PX = 512
 SHOWN = 4

@@ -36,8 +36,9 @@ def train_predictor(path: Path, kind: str, count: int, steps: int, seed: int) ->
     pack.load_pack()
     from attention_director.bridge.demo.model import load_demo_model
     from attention_director.bridge.sketch.edges import edges_of
+    from attention_director.bridge.sketch.examples import encode_examples
     from attention_director.bridge.sketch.predictor import save_predictor
-    from attention_director.bridge.sketch.train import TrainingOptions, encode_examples, train
+    from attention_director.bridge.sketch.train import TrainingOptions, train
 
     started = time.monotonic()
 

@@ -273,7 +273,8 @@ def test_training_lowers_the_loss_and_guides(name: str) -> None:
 
 
 def test_a_batch_of_unequal_texts_is_read_as_each_text_alone() -> None:
-    from attention_director.bridge.sketch.train import encode_examples, features_of, running
+    from attention_director.bridge.sketch.examples import encode_examples
+    from attention_director.bridge.sketch.train import features_of, running
 
     model, clip = s.model("zimage"), text_encoder("zimage")
     pictures = [torch.rand(64, 64, 3, generator=torch.Generator().manual_seed(n)) for n in range(3)]
