@@ -106,9 +106,9 @@ def test_layers_that_another_node_shrinks_for_some_steps(masks: list[torch.Tenso
     grids: list[tuple[int, int]] = []
     real = LocalBlend.add
 
-    def watching(self: LocalBlend, key: str, call: AttentionCall, maps: torch.Tensor) -> None:
+    def watching(self: LocalBlend, key: str, call: AttentionCall, *rest: Any) -> None:
         grids.append(call.grid)
-        real(self, key, call, maps)
+        real(self, key, call, *rest)
 
     monkeypatch.setattr(LocalBlend, "add", watching)
     model, clip, _ = family(name)
