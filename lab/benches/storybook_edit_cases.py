@@ -10,19 +10,18 @@ from random import Random
 
 import numpy as np
 from storybook.atlas import read_atlas
-from storybook.caption import article, plain_caption
+from storybook.caption import plain_caption
 from storybook.cast import PHRASES, PLACES
 from storybook.oracle import SHIPPED, Found, Oracle, Seen
-from storybook.scene import CANVAS_PX, DICE, Scene, Thing, place_things
+from storybook.scene import DICE, Scene, Thing, place_things
 
 from .edit_cases import psnr
 
 KINDS = ("swap", "add", "remove", "place")
 SAME_PLACE = 0.25  # IoU of two boxes from which a thing stands where another stood
 RIM_PX = 8  # round the edited thing's box: its shadow, and what the VAE mixes with it
-CORE = 0.5  # share of a box's sides within which a thing covers what is behind it
-
-__all__ = ["CANVAS_PX", "KINDS", "Edit", "kept_db", "look", "sample_edit", "source_is_right", "succeeded"]
+CORE = 0.5  # share of a box's sides within which a thing is to cover what is behind it
+COVERED = 0.98  # share of that core which a thing must cover where its place is changed, or it could not be judged
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +52,7 @@ class Edit:
 def sample_edit(kind: str, number: int) -> Edit:
     """Edit ``number`` of a kind; the scene has one or two things, one where a second is added."""
     rng, atlas = Random(f"storybook edit/{kind}/{number}"), read_atlas()
-    phrases = rng.sample(PHRASES, 3)
+    phrases = rng.sample(_solid() if kind == "place" else PHRASES, 3)
     things = tuple(Thing(rng.choice(atlas.looks(phrase)), phrase, x, y, size)
                    for phrase, (x, y, size) in zip(phrases, place_things(rng, 2), strict=False))
     count = 1 if kind == "add" else 2 if kind == "remove" else rng.choice((1, 2))
@@ -66,8 +65,21 @@ def sample_edit(kind: str, number: int) -> Edit:
     first, rest = scene.things[0], scene.things[1:]
     if kind == "remove":
         return Edit(kind, scene, replace(scene, things=rest), first, None)
-    new = replace(first, phrase=phrases[2])
+    new = replace(first, phrase=phrases[2], sprite=atlas.looks(phrases[2])[0])
     return Edit(kind, scene, replace(scene, things=(new, *rest)), first, new)
+
+
+@cache
+def _solid() -> tuple[str, ...]:
+    """Phrases of things without holes."""
+    return tuple(phrase for phrase in PHRASES if all(_core_covered(sprite) for sprite in read_atlas().looks(phrase)))
+
+
+def _core_covered(sprite: int) -> bool:
+    shape = read_atlas().pixels[sprite, :, :, 3] > 0
+    rows, columns = np.flatnonzero(shape.any(1)), np.flatnonzero(shape.any(0))
+    left, top, right, bottom = map(round, _core((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)))
+    return bool((read_atlas().pixels[sprite, top:bottom, left:right, 3] > 250).mean() >= COVERED)
 
 
 @cache
@@ -125,10 +137,3 @@ def _core(box: tuple[float, float, float, float]) -> tuple[float, float, float, 
 def _paint(where: np.ndarray, box: Sequence[float]) -> None:
     left, top, right, bottom = (max(0, round(side)) for side in box)
     where[top:bottom, left:right] = True
-
-
-def in_words(edit: Edit) -> str:
-    """The edit, for a sheet."""
-    first, new = (f"{article(thing.phrase)} {thing.phrase}" if thing else "" for thing in (edit.first, edit.new))
-    return {"swap": f"{first} -> {new}", "add": f"+ {new}", "remove": f"- {first}",
-            "place": PLACES[edit.target.place]}[edit.kind]

@@ -37,7 +37,8 @@ def test_a_held_path_comes_back_with_any_sampler(name: str, method: str) -> None
     inversion = made(name, method).inversion
     assert made(name, method).psnr > 90
     followed, negative = replay(inversion, "Test", KEY, model, 1, host_encode(clip, ""))
-    for sampler, scheduler, steps in (("euler", "simple", 4), ("dpmpp_2m", "beta", 5), ("euler_ancestral", "normal", 3)):
+    runs = (("euler", "simple", 4), ("dpmpp_2m", "beta", 5), ("euler_ancestral", "normal", 3))
+    for sampler, scheduler, steps in runs:
         latent = {"samples": torch.zeros_like(made(name, method).samples["samples"])}
         out = tiny.sample(followed, positive(clip), negative, steps=steps, cfg=3.0, sampler=sampler,
                           scheduler=scheduler, latent=latent)
