@@ -1,8 +1,8 @@
-"""Starters for transformers: Region Prompt between the loaders and the sampler of ComfyUI's own template.
+"""Starters for transformers: a node of ours between the loaders and the sampler of ComfyUI's own template.
 
-Each is derived from the demo of two boxes and keeps them. The loaders, files, size, sampler, steps, cfg and
-shift are those of the template that `template` names (comfyui-workflow-templates-json 0.1.27); Region Prompt stands
-where the template has CLIP Text Encode.
+Each is derived from the demo of two boxes or of a story and keeps its boxes or scenes. The loaders, files, size,
+sampler, steps, cfg and shift are those of the template that `template` names (comfyui-workflow-templates-json 0.1.27);
+the node stands where the template has CLIP Text Encode.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from variant_words import CHECKED
-from workflow_edit import Workflow, add, connect, field, of_type, remove, remove_onwards, socket, targets
+from workflow_edit import Node, Workflow, add, connect, field, of_type, remove, remove_onwards, socket, targets
 
-METHOD = "Region Prompt"
+METHOD, SUBJECT_METHOD = "Region Prompt", "Shared Subject"
+DIRECTORS = ("RegionPrompt", "SharedSubjectAttention")  # the nodes of these
 SIDE = 1024  # pixels of each template's picture
 WIDTH = 270  # of a node, and the least of a column
 Wire = tuple[int, int]  # node, output
@@ -62,6 +63,11 @@ STARTERS = (
             ("t5xxl_fp8_e4m3fn_scaled.safetensors",), "chroma", "ae.safetensors", "euler", "beta", 26, 3.5, shift=1.0,
             negative="blurry, low quality", in_parts=True, shortest=True),
 )
+SUBJECT_STARTERS = (
+    Starter("Z-Image", "image_z_image_turbo", "z_image_turbo_bf16.safetensors", ("qwen_3_4b.safetensors",),
+            "lumina2", "ae.safetensors", "res_multistep", "simple", 8, 1.0, shift=3.0,
+            hint="Four pictures are generated at once; if memory is short, take scenes away."),
+)
 
 
 @dataclass(frozen=True)
@@ -98,23 +104,23 @@ KINDS = {
 COLUMNS = (("MarkdownNote",),
            ("UNETLoader", "ModelSamplingAuraFlow", "CLIPLoader", "DualCLIPLoader", "T5TokenizerOptions", "VAELoader",
             "EmptySD3LatentImage", "EmptyFlux2LatentImage"),
-           ("RegionPrompt",),
+           DIRECTORS,
            ("CLIPTextEncode", "ConditioningZeroOut", "CFGGuider", "RandomNoise", "KSamplerSelect", "BasicScheduler",
             "Flux2Scheduler"),
            ("KSampler", "SamplerCustomAdvanced"), ("VAEDecode",), ("SaveImage",))
 
 
-def starters(demo: Workflow) -> Iterator[tuple[str, Workflow, str]]:
-    """(name, workflow, mark on its thumbnail) of each, from the demo of two boxes."""
-    for starter in STARTERS:
-        yield f"{starter.label} - {METHOD}", derive(demo, starter), starter.label
+def starters(demo: Workflow, method: str = METHOD) -> Iterator[tuple[str, Workflow, str]]:
+    """(name, workflow, mark on its thumbnail) of each, from the demo of a method."""
+    for starter in STARTERS if method == METHOD else SUBJECT_STARTERS:
+        yield f"{starter.label} - {method}", derive(demo, starter), starter.label
 
 
 def derive(demo: Workflow, starter: Starter) -> Workflow:
     """The demo with a family's own loaders and sampler; the demo is not changed."""
     workflow = copy.deepcopy(demo)
-    (plain,) = of_type(workflow, "AttnDirEncode")
-    remove_onwards(workflow, plain["id"])
+    for plain in of_type(workflow, "AttnDirEncode"):
+        remove_onwards(workflow, plain["id"])
     load(workflow, starter)
     set_up(workflow, starter)
     if starter.negative is None:
@@ -152,14 +158,28 @@ def load(workflow: Workflow, starter: Starter) -> None:
     remove(workflow, loader["id"])
 
 
+def director_of(workflow: Workflow) -> Node:
+    """The node of ours."""
+    (found,) = (node for kind in DIRECTORS for node in of_type(workflow, kind))
+    return found
+
+
+def reword(director: Node) -> None:
+    """Its text for a model that draws photographs, and its size where it has one."""
+    values = director["widgets_values"]
+    if director["type"] == "RegionPrompt":
+        values[0], values[2:4] = f"a photo of {values[0]}", [SIDE, SIDE]
+    else:
+        values[1] = f"a photo of {values[1]}"  # before every scene
+
+
 def set_up(workflow: Workflow, starter: Starter) -> None:
     """Sizes, texts and sampling on the demo's own nodes."""
-    (region,), (latent,), (negative,), (sampler,), (save,), (note,) = (of_type(workflow, kind) for kind in (
-        "RegionPrompt", "EmptyLatentImage", "CLIPTextEncode", "KSampler", "SaveImage", "MarkdownNote"))
+    (latent,), (negative,), (sampler,), (save,), (note,) = (of_type(workflow, kind) for kind in (
+        "EmptyLatentImage", "CLIPTextEncode", "KSampler", "SaveImage", "MarkdownNote"))
     latent |= {"type": starter.latent, "properties": {"Node name for S&R": starter.latent},
                "widgets_values": [SIDE, SIDE, 1]}
-    region["widgets_values"][0] = f"a photo of {region['widgets_values'][0]}"
-    region["widgets_values"][2:4] = [SIDE, SIDE]
+    reword(director_of(workflow))
     negative["widgets_values"] = [starter.negative or ""]
     sampler["widgets_values"][2:6] = [starter.steps, starter.cfg, starter.sampler, starter.scheduler]
     save["widgets_values"] = [f"attention_director/{starter.label.lower().replace(' ', '-')}"]
@@ -176,8 +196,8 @@ def note_of(starter: Starter) -> str:
 
 def zero_negative(workflow: Workflow) -> None:
     """A distilled model runs at cfg 1, where nobody reads the negative; the template gives zeros."""
-    (negative,), (region,) = (of_type(workflow, kind) for kind in ("CLIPTextEncode", "RegionPrompt"))
-    zeros = put(workflow, "ConditioningZeroOut", [], conditioning=(region["id"], 1))
+    (negative,), director = of_type(workflow, "CLIPTextEncode"), director_of(workflow)
+    zeros = put(workflow, "ConditioningZeroOut", [], conditioning=(director["id"], 1))
     for target, name in targets(workflow, negative["id"], 0):
         connect(workflow, zeros, 0, target, name)
     remove(workflow, negative["id"])
@@ -185,10 +205,11 @@ def zero_negative(workflow: Workflow) -> None:
 
 def sample_in_parts(workflow: Workflow, starter: Starter) -> None:
     """Guider, noise, sampler and scheduler as nodes, in place of KSampler."""
-    (region,), (negative,), (latent,), (old,) = (of_type(workflow, kind) for kind in (
-        "RegionPrompt", "CLIPTextEncode", starter.latent, "KSampler"))
-    model = (region["id"], 0)
-    guider = put(workflow, "CFGGuider", [starter.cfg], model=model, positive=(region["id"], 1),
+    (negative,), (latent,), (old,) = (of_type(workflow, kind) for kind in (
+        "CLIPTextEncode", starter.latent, "KSampler"))
+    director = director_of(workflow)["id"]
+    model = (director, 0)
+    guider = put(workflow, "CFGGuider", [starter.cfg], model=model, positive=(director, 1),
                  negative=(negative["id"], 0))
     noise = put(workflow, "RandomNoise", old["widgets_values"][:2])
     sampler = put(workflow, "KSamplerSelect", [starter.sampler])

@@ -27,13 +27,13 @@ class LevelStart(Part):
     """Before a model call: cuts masks when the noise level is new, forms groups when the rows are."""
 
     def begin_call(self, call: ModelCall) -> None:
-        state, options = self.sampling.state(call.scratch), self.sampling.options
+        state = self.sampling.state(call.scratch)
         new = call.step.sigma != state.sigma
         if new:
             self._begin_level(state, call)
         if new or call.rows != state.rows:
             state.rows, state.sharing, state.queries = call.rows, {}, {}
-            if options.shares_at(call.step):
+            if self.sampling.shares_at(call.step):
                 state.sharing = {grid: self._sharing(state, grid) for grid in state.masks}
 
     def sum_up(self, scratch: Scratch) -> str:
@@ -60,7 +60,7 @@ class LevelStart(Part):
         this, step = self.sampling, call.step
         state.maps.end_level()
         state.sigma, state.masks = step.sigma, {}
-        shares = this.options.shares_at(step)
+        shares = this.shares_at(step)
         if this.bank:
             state.bank_level = this.bank.level(step)
             state.missed += shares and state.bank_level is None

@@ -60,7 +60,7 @@ class SharedSubject:
                              "output to the sampler")
 
     def around_sampler(self, run: Run, call: SamplerCall, sample: Sample) -> torch.Tensor:
-        """One pass, or two where features are injected and a step of this run would inject them."""
+        """One pass, or two where the first finds something that a step of this run would use."""
         tag = next((tag for tag in run.tags.values() if self.key in tag.keys), None)
         if tag is None:
             return sample(call)
@@ -81,12 +81,13 @@ class SharedSubject:
         return self.options.keep_bank and not self.bank
 
     def _first_pass(self, run: Run, call: SamplerCall) -> ConsiStoryPass:
-        progress = [run.step_at(sigma, run.model).progress for sigma in run.sigmas[:-1]]
-        twice = (self.options.two_pass and self.options.injecting
-                 and any(self.options.inject.active(p) for p in progress))
-        return ConsiStoryPass(self.key, self.label, self.scenes, self.options, run.network.subject, self.phrases,
+        steps, options, layers = [run.step_at(s, run.model) for s in run.sigmas[:-1]], self.options, run.network.subject
+        used = any(options.injected(step) > 0.0 or (layers.joint and options.shares_at(step)) for step in steps)
+        twice = options.two_pass and used
+        return ConsiStoryPass(self.key, self.label, self.scenes, options, layers, self.phrases,
                               int(call.extra_args.get("seed") or 0), gathers=twice,
-                              bank=self._bank_use(run, progress), keeps=self._keeps and not twice)
+                              bank=self._bank_use(run, [step.progress for step in steps]),
+                              keeps=self._keeps and not twice)
 
     def _bank_use(self, run: Run, progress: Sequence[float]) -> BankUse | None:
         """The bank's part in a run. progress: of its steps, most of which must be near the bank's."""

@@ -101,7 +101,19 @@ class ConsiStoryPass:
     def injected(self, step: Step, scratch: Scratch) -> float:
         """How much is injected at a step."""
         begun = self.maps is not None or self.state(scratch).maps.total is not None
-        return self.options.injected(step, self.layers.joint) if begun else 0.0
+        return self.options.injected(step, self.layers.joint) if begun and not self.looks else 0.0
+
+    def shares_at(self, step: Step) -> bool:
+        """True where keys are shared at a step."""
+        return self.options.shares_at(step) and not self.looks
+
+    @property
+    def looks(self) -> bool:
+        """True for a pass that only finds where the subjects are and what corresponds.
+
+        Keys that carry positions are worth sharing once that is known, and not before.
+        """
+        return self.layers.joint and self.gathers
 
 
 @dataclass(frozen=True, eq=False)
