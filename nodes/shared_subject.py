@@ -67,9 +67,10 @@ def _main_inputs() -> list:
                                                 "content; 1 is the paper's. 0 does nothing at all."),
         io.Combo.Input("mode", options=["two-pass", "one-pass"], default="two-pass",
                        tooltip="two-pass: as in the paper; the first pass finds which parts correspond. one-pass: "
-                               "half the time, experimental. No difference when injection is 0."),
+                               "half the time, experimental. On Stable Diffusion no difference when injection is 0."),
         number("injection", 0.8, 0.0, 1.0, 0.05, "How much of an anchor's corresponding part is mixed in, for "
-                                                 "likeness in details. 0 does nothing and saves the second pass."),
+                                                 "likeness in details. 0 does nothing, and on Stable Diffusion saves "
+                                                 "the second pass."),
     ]
 
 
