@@ -62,10 +62,10 @@ def fitted(images: torch.Tensor) -> torch.Tensor:
     """Pictures of at most MOST_PIXELS whose sides divide by SIDE, cut at the middle; those that are so, as they are."""
     height, width = images.shape[1:3]
     scale = min(1.0, (MOST_PIXELS / (height * width)) ** 0.5)
-    sides = [max(SIDE, int(side * scale + 1e-6) // SIDE * SIDE) for side in (width, height)]
-    if sides == [width, height]:
+    wide, high = (max(SIDE, int(side * scale + 1e-6) // SIDE * SIDE) for side in (width, height))
+    if (wide, high) == (width, height):
         return images
-    return comfy.utils.common_upscale(images.movedim(-1, 1), *sides, "area", "center").movedim(1, -1)
+    return comfy.utils.common_upscale(images.movedim(-1, 1), wide, high, "area", "center").movedim(1, -1)
 
 
 def appended(conditioning: Conditioning, tag: PromptTag, latents: Sequence[torch.Tensor]) -> Conditioning:

@@ -29,6 +29,7 @@ SOURCES = ("assets/tiny_world.safetensors", "core/**/*.py", "bridge/**/*.py", "l
 STORYBOOK = ("assets/storybook_transformer.safetensors", "lab/storybook/*.npz", "lab/storybook/oracle.safetensors",
              "lab/storybook/[!t]*.py")
 OWN = {"storybook_layout": STORYBOOK, "storybook_edit": STORYBOOK, "storybook_subject": STORYBOOK,
+       "storybook_identity": (*STORYBOOK, "lab/benches/storybook_layout*.py"),
        "storybook_sketch": (*STORYBOOK, "assets/storybook_edges.safetensors", "lab/benches/sketch_cases.py",
                             "lab/benches/sketch_methods.py"),
        "sketch": ("assets/demo_edges.safetensors",),

@@ -116,6 +116,17 @@ IDENTITY = Table(
      ("ours-no-localisation-loss", "adapter trained without the localisation loss"),
      ("ours-no-localisation-loss-localised", "the same, with `localise`")))
 
+TRANSFORMER_IDENTITY = Table(
+    (Column("match, one person", "match_one", "{:.0%}"), Column("match, two people", "match_two", "{:.0%}"),
+     Column("blending", "blending", "{:.0%}"), Column("prompt followed, one", "obedience_one", "{:.0%}"),
+     Column("two", "obedience_two", "{:.0%}"), Column("time of a step", "step_ratio", "{:.2f}x")),
+    (("unpatched", "words only"),
+     ("references", "the pictures as plain reference latents"),
+     ("ours", "**Identity Inject**, `localise` 1"),
+     ("ours-everywhere", "the same with `localise` 0"),
+     ("references-boxes", "Region Prompt with a box each, plain reference latents"),
+     ("ours-boxes", "**Region Prompt and Identity Inject**, a box and a mask each")))
+
 _GUIDED = (("ours", "**Sketch Guidance**, defaults (the paper's 50%)"),
            ("ours-end-0.7", "guided to 70%"),
            ("ours-longer", "to 80%, strength 1.2 instead of 1.6"))
@@ -205,8 +216,9 @@ def tables(found: Mapping[str, Found]) -> dict[str, str]:
     plain: Sequence[tuple[str, Table, str]] = (
         ("layout", LAYOUT, "layout"), ("transformer_layout", TRANSFORMER_LAYOUT, "storybook_layout"),
         ("subject", SUBJECT, "subject"), ("subject_sizes", SUBJECT_SIZES, "subject"),
-        ("transformer_subject", TRANSFORMER_SUBJECT, "storybook_subject"),
-        ("identity", IDENTITY, "identity"), ("sketch", SKETCH, "sketch"), ("cost", COST, "cost"))
+        ("transformer_subject", TRANSFORMER_SUBJECT, "storybook_subject"), ("identity", IDENTITY, "identity"),
+        ("transformer_identity", TRANSFORMER_IDENTITY, "storybook_identity"), ("sketch", SKETCH, "sketch"),
+        ("cost", COST, "cost"))
     crossed: Mapping[str, tuple[Callable[[Found], str], str]] = {
         "edit_generated": (lambda rows: edits(rows, "drawn"), "edit"),
         "edit_real": (lambda rows: edits(rows, "real"), "edit"),
