@@ -17,6 +17,7 @@ from workflow_edit import Node, Workflow, add, connect, field, of_type, remove, 
 
 METHOD, SUBJECT_METHOD = "Region Prompt", "Shared Subject"
 DIRECTORS = ("RegionPrompt", "SharedSubjectAttention")  # the nodes of these
+PLAIN = 4  # the output of Region Prompt for comparing
 SIDE = 1024  # pixels of each template's picture
 WIDTH = 270  # of a node, and the least of a column
 Wire = tuple[int, int]  # node, output
@@ -121,6 +122,9 @@ def derive(demo: Workflow, starter: Starter) -> Workflow:
     workflow = copy.deepcopy(demo)
     for plain in of_type(workflow, "AttnDirEncode"):
         remove_onwards(workflow, plain["id"])
+    for region in of_type(workflow, "RegionPrompt"):
+        for plain, _ in targets(workflow, region["id"], PLAIN):
+            remove_onwards(workflow, plain)
     load(workflow, starter)
     set_up(workflow, starter)
     if starter.negative is None:

@@ -108,6 +108,8 @@ class RegionPrompt(io.ComfyNode):
                 io.Conditioning.Output(display_name="positive", tooltip="The prompt; wire to the sampler's positive."),
                 io.Mask.Output(display_name="masks", tooltip="One mask per region, front first."),
                 io.Image.Output(display_name="preview", tooltip="The regions with their phrases."),
+                io.Conditioning.Output(display_name="plain", tooltip="The same prompt without regions, to compare: wire "
+                                       "it to a second sampler, with the model from before this node."),
             ],
         )
 
@@ -121,4 +123,4 @@ class RegionPrompt(io.ComfyNode):
         result = build(NODE, unique_id(cls), model, clip, text, (*drawn, *(regions or ())), strength, options, width,
                        height, typed)
         shown = ui.PreviewImage(result.preview, cls=cls).as_dict() | {WIRED: [wired_shapes(regions or ())]}
-        return io.NodeOutput(result.model, result.positive, result.masks, result.preview, ui=shown)
+        return io.NodeOutput(result.model, result.positive, result.masks, result.preview, result.plain, ui=shown)

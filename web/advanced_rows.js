@@ -17,7 +17,7 @@ function hideAdvanced(node) {
   const more = node.addWidget("button", NAME, null, () => {
     node.toggleAdvanced?.();
     name();
-  }, { serialize: false, hidden: true }); // the option hides it in Nodes 2.0 alone
+  }, { serialize: false, canvasOnly: true }); // Nodes 2.0 has its own
   more.serialize = false;
   saveCompactly(node);
   const name = () => { more.label = node.showAdvanced ? t("fewer settings") : t("more settings"); };

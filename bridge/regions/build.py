@@ -33,12 +33,13 @@ ADD_IT = "Add it to the prompt or choose other words."
 
 @dataclass(frozen=True)
 class Outputs:
-    """RegionPrompt's outputs."""
+    """RegionPrompt's outputs. plain: the same prompt, which no region acts on."""
 
     model: Any
     positive: Conditioning
     masks: torch.Tensor
     preview: torch.Tensor
+    plain: Conditioning
 
 
 def build(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Conditioning, regions: RegionList,
@@ -49,29 +50,30 @@ def build(node: str, unique_id: str, model: Any, clip: Any, prompt: str | Condit
     """
     if not within(strength, 0, MOST_STRENGTH):
         raise DirectorError(node, f"strength is {as_text(strength)}; give a number from 0 to 2.")
-    conditioning, tag = take_prompt(clip, prompt, node)
+    plain, tag = take_prompt(clip, prompt, node)
     chosen = choose(node, clip, regions, tag, typed)
     phrases, regions = list(chosen.phrases), chosen.regions
     check_claims(node, phrases, tag)
     masks = stack_masks(node, [r.mask for r in regions]) if regions else torch.zeros(1, 1, 64, 64, dtype=torch.bool)
     preview, shown = chosen.preview(masks[0], width, height), masks.flatten(0, 1).float()
+    undirected = Outputs(model, plain, shown, preview, plain)
     strengths = tuple(strength * region.strength for region in regions)
     if not any(strengths):
-        return Outputs(model, conditioning, shown, preview)
+        return undirected
     joint = family_of(model, node, joint=True).joint
     acting = options.joint if joint else options
     if acting.schedule.empty or not any(acting.rule.weights.values()):
-        return Outputs(model, conditioning, shown, preview)
+        return undirected
     key = key_of(unique_id, [row.text for row in tag.rows], [(r.phrase, r.strength) for r in regions], masks, strength,
                  acting)
     method = (JointRegionAttention if joint else RegionAttention)(
         key, tuple(phrases), masks, strengths, acting.rule, acting.schedule, label=node, uncovered=strength,
         left_out=len(chosen.placeless), unbound=chosen.unbound)
-    directed = install(model, method)
+    directed, conditioning = install(model, method), plain
     if acting.reencode:
-        conditioning = reencode(clip, conditioning, tag, phrases, acting.reencode == "rest",
+        conditioning = reencode(clip, plain, tag, phrases, acting.reencode == "rest",
                                 acting.rule.padding and acting.rule.background, node)
-    return Outputs(directed, with_key(conditioning, tag, key), shown, preview)
+    return Outputs(directed, with_key(conditioning, tag, key), shown, preview, plain)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ class Graph(NamedTuple):
     positive: list
     masks: torch.Tensor
     preview: torch.Tensor
+    plain: list | None = None
 
 
 def custom(**changes: Any) -> dict[str, Any]:

@@ -7,16 +7,19 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import browser as chromium
 import pytest
 from client import Server
+from frontend import FrontendError, frontend_folder
 
 sys.path.insert(0, str(Path(__file__).parent))
 from editor import ARGUMENTS, Editor  # noqa: E402
 
 SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": False, "Comfy.Locale": "en",
             "Comfy.Workflow.Persist": False}
+RENDERERS = ["classic", "vue"]
 NONE = ("no browser was found: install chromium, or name one in ATTENTION_DIRECTOR_BROWSER (\"none\" says that there "
         "is none here, and these tests are left out)")
 
@@ -37,26 +40,56 @@ def find_browser(own: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def editor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Editor]:
-    """One server and one page for all tests here: the page alone takes some seconds to load."""
+def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
-    base = tmp_path_factory.mktemp("editor")
+    with sync_playwright() as playwright:
+        path = find_browser(playwright.chromium.executable_path)
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+def opened(browser: Any, base: Path, *arguments: str) -> Iterator[Editor]:
+    """One server and one page for many tests: the page alone takes some seconds to load."""
     settings = base / "user" / "default" / "comfy.settings.json"
     settings.parent.mkdir(parents=True)
     settings.write_text(json.dumps(SETTINGS), encoding="utf-8")
-    with sync_playwright() as playwright:
-        path = find_browser(playwright.chromium.executable_path)
-        with Server(base=base) as server:
-            browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-            page = browser.new_page(viewport={"width": 1500, "height": 1200})
-            yield Editor.open(page, f"http://{server.address}")
-            browser.close()
+    with Server(base=base, arguments=arguments) as server:
+        page = browser.new_page(viewport={"width": 1500, "height": 1200})
+        yield Editor.open(page, f"http://{server.address}")
+        page.close()
 
 
-@pytest.fixture(params=["classic", "vue"])
-def renderer(request: pytest.FixtureRequest, editor: Editor) -> Iterator[Editor]:
-    """The editor in each of the host's two ways to draw nodes."""
-    editor.use_vue(request.param == "vue")
+@pytest.fixture(scope="session")
+def editor(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Editor]:
+    """With the frontend that the host pins."""
+    yield from opened(browser, tmp_path_factory.mktemp("editor"))
+
+
+@pytest.fixture(scope="module")
+def newest_editor(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Editor]:
+    """With the newest frontend of the registry."""
+    try:
+        folder = frontend_folder()
+    except FrontendError as error:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
+    yield from opened(browser, tmp_path_factory.mktemp("newest"), "--front-end-root", str(folder))
+
+
+def drawn_by(editor: Editor, renderer: str) -> Iterator[Editor]:
+    editor.use_vue(renderer == "vue")
     yield editor
     assert not editor.errors, editor.errors
+
+
+@pytest.fixture(params=RENDERERS)
+def renderer(request: pytest.FixtureRequest, editor: Editor) -> Iterator[Editor]:
+    """The editor in each of the host's two ways to draw nodes."""
+    yield from drawn_by(editor, request.param)
+
+
+@pytest.fixture(params=RENDERERS)
+def newest(request: pytest.FixtureRequest, newest_editor: Editor) -> Iterator[Editor]:
+    """As ``renderer``, with the newest frontend."""
+    yield from drawn_by(newest_editor, request.param)

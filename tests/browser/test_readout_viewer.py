@@ -148,7 +148,7 @@ def test_words_of_a_run_show_as_text_and_a_failed_run_says_why(renderer: Editor)
     heat_maps(renderer)
     run(renderer)
     renderer.page.evaluate(f"""(evil) => {{ {READOUT}
-        const sent = structuredClone(app.nodeOutputs[node.id].attention_director_readout[0]);
+        const sent = JSON.parse(JSON.stringify(app.nodeOutputs[node.id].attention_director_readout[0]));
         sent.heat.phrases = sent.heat.phrases.map((_, i) => (i ? "dog" : evil));
         node.onExecuted({{ attention_director_readout: [sent] }}); }}""", EVIL)
     shown = renderer.page.locator(f"{VIEW} .ad-item").first

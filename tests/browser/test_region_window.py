@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from editor import PAD, TWO, Editor
 
-OPEN = "document.querySelectorAll('dialog[open]').length"
+OPEN = "document.querySelectorAll('.ad-large').length"
 
 
 @pytest.fixture

@@ -40,7 +40,8 @@ def test_region_prompt_takes_what_was_promised() -> None:
     assert found["text_share"][1]["options"] == ["keep", "raise", "lower"]
     assert_holds(found["text_share"], None, default="keep", advanced=True)
     assert [(o.display_name, o.io_type) for o in schema.outputs] == [
-        ("model", "MODEL"), ("positive", "CONDITIONING"), ("masks", "MASK"), ("preview", "IMAGE")]
+        ("model", "MODEL"), ("positive", "CONDITIONING"), ("masks", "MASK"), ("preview", "IMAGE"),
+        ("plain", "CONDITIONING")]
     assert schema.display_name == "Region Prompt (DenseDiffusion)" and "DenseDiffusion" in schema.search_aliases
 
 

@@ -113,8 +113,8 @@ export function setWidget(node, name, value) {
 const compact = new WeakSet();
 
 /**
- * Widgets that are not saved may stand anywhere in this node. The host leaves a place for each among the values that it
- * writes, and none where it reads them (frontend 1.47): these places are taken out. @param {GraphNode} node
+ * Widgets that are not saved may stand anywhere in this node. Frontend 1.47 leaves a place for each among the values that
+ * it writes, and none where it reads them: these places are taken out. 1.58 leaves none. @param {GraphNode} node
  */
 export function saveCompactly(node) {
   if (compact.has(node)) return;
@@ -122,7 +122,9 @@ export function saveCompactly(node) {
   const { onSerialize } = node;
   node.onSerialize = function (saved) {
     onSerialize?.call(this, saved);
-    saved.widgets_values = saved.widgets_values?.filter((_, i) => this.widgets?.[i]?.serialize !== false);
+    const isSaved = (/** @type {Widget | undefined} */ widget) => widget?.serialize !== false;
+    if (!saved.widgets_values || saved.widgets_values.length <= (this.widgets ?? []).filter(isSaved).length) return;
+    saved.widgets_values = saved.widgets_values.filter((_, i) => isSaved(this.widgets?.[i]));
   };
 }
 

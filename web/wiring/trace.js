@@ -8,6 +8,7 @@ import { t } from "../shared/texts.js";
 const MUTED = 2;
 const MODEL = "MODEL";
 const CONDITIONING = "CONDITIONING";
+const PLAIN = "plain";
 
 /** @param {Slot[] | undefined} slots @param {string} type */
 export const having = (slots, type) => (slots ?? []).filter((slot) => slot.type === type);
@@ -19,9 +20,11 @@ function consumes(node) {
     && !having(node.outputs, MODEL).length && !having(node.outputs, CONDITIONING).length;
 }
 
-/** The nodes that outputs of the wanted types lead to. @param {GraphNode} node @param {(type: string) => boolean} wanted @returns {GraphNode[]} */
+/** The nodes that outputs of the wanted types lead to; Region Prompt's plain prompt is there for a sampler without us.
+ * @param {GraphNode} node @param {(type: string) => boolean} wanted @returns {GraphNode[]} */
 export function targets(node, wanted) {
-  const found = (node.outputs ?? []).flatMap((output, slot) => (wanted(String(output.type)) ? nodesBehind(node, slot) : []));
+  const leads = (/** @type {Slot} */ { name, type }) => name !== PLAIN && wanted(String(type));
+  const found = (node.outputs ?? []).flatMap((output, slot) => (leads(output) ? nodesBehind(node, slot) : []));
   return found.filter((at) => at.mode !== MUTED);
 }
 

@@ -154,3 +154,12 @@ def test_two_of_our_nodes_in_a_row_both_act_once() -> None:
     assert_differs(both, only_first)
     assert torch.equal(tiny.sample(second.model, first.positive, negative), only_first)
     assert_differs(both, tiny.sample(second.model, host_encode(clip, PROMPT), negative))
+
+
+def test_the_plain_prompt_is_generated_as_if_there_were_no_region() -> None:
+    model, clip, negative = family()
+    graph = region_prompt(model, clip, preset="strong")
+    compared = tiny.sample(model, graph.plain, negative)
+    torch.testing.assert_close(compared, tiny.sample(model, host_encode(clip, PROMPT), negative), rtol=0, atol=0)
+    assert_differs(tiny.sample(graph.model, graph.positive, negative), compared)
+    torch.testing.assert_close(tiny.sample(graph.model, graph.plain, negative), compared, rtol=0, atol=0)

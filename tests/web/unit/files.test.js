@@ -53,3 +53,8 @@ test("functions are measured, whatever their form", () => {
 test.each(files)("the functions of %s are short", (name) => {
   expect(functions(source(name)).filter(({ lines }) => lines > MAX_FUNCTION)).toEqual([]);
 });
+
+// Frontend 1.58 deprecates a slot's own link and links; where they are still read, an older one has nothing else.
+test.each(files.filter((name) => name !== join("shared", "host.js")))("%s asks shared/host.js about wires", (name) => {
+  expect(source(name)).not.toMatch(/(?:inputs?|outputs?|slot)\b[^\n]*\.links?\b/);
+});

@@ -1,4 +1,4 @@
-import { travel } from "../../../web/shared/host.js";
+import { saveCompactly, travel } from "../../../web/shared/host.js";
 
 test("a step of undo begins when the one before has ended, even in an error", async () => {
   const heard = [];
@@ -20,3 +20,12 @@ test("a step of undo begins when the one before has ended, even in an error", as
   expect(heard.slice(3)).toEqual(["redo ends", "redo begins"]);
   end();
 });
+
+test.each([["leaves a place for each widget", [1, undefined, "two", 3]], ["leaves none", [1, "two", 3]], ["writes fewer", [1, "two"]]])(
+  "values keep their places where the host %s that is not saved", (_, written) => {
+    const node = { widgets: [{}, { serialize: false }, {}, {}, { serialize: false }] };
+    saveCompactly(node);
+    const saved = { widgets_values: written };
+    node.onSerialize(saved);
+    expect(saved.widgets_values).toEqual([1, "two", 3].slice(0, written.filter((value) => value !== undefined).length));
+  });

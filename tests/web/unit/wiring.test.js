@@ -1,3 +1,4 @@
+import { behind } from "../../../web/wiring/downstream.js";
 import { sentence, withoutModel } from "../../../web/wiring/trace.js";
 
 /** A graph of nodes { id: [type, inputs, outputs] } and links "from.slot > to.slot". */
@@ -28,6 +29,14 @@ test("a sampler with our prompt and another's model is found", () => {
 
 test("a sampler with both is well", () => {
   expect(names(graph(BASE, [["l", 0, "o", 0], ["o", 0, "s", 0], ["o", 1, "s", 1]])("o"))).toEqual([]);
+});
+
+test("a sampler that compares takes the plain prompt and the model from before", () => {
+  const at = graph({ ...BASE, o: ["RegionPrompt", ["MODEL"], ["MODEL", "CONDITIONING", "CONDITIONING"]] }, [["l", 0, "o", 0], ["l", 0, "s", 0], ["o", 2, "s", 1]]);
+  expect(names(at("o"))).toEqual(["s"]);
+  at("o").outputs[2].name = "plain";
+  expect(names(at("o"))).toEqual([]);
+  expect(behind(at("o"))).toEqual([]);
 });
 
 test("wires may lead through LoRA loaders, control nets and reroutes", () => {
