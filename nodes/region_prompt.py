@@ -108,8 +108,9 @@ class RegionPrompt(io.ComfyNode):
                 io.Conditioning.Output(display_name="positive", tooltip="The prompt; wire to the sampler's positive."),
                 io.Mask.Output(display_name="masks", tooltip="One mask per region, front first."),
                 io.Image.Output(display_name="preview", tooltip="The regions with their phrases."),
-                io.Conditioning.Output(display_name="plain", tooltip="The same prompt without regions, to compare: wire "
-                                       "it to a second sampler, with the model from before this node."),
+                io.Conditioning.Output(display_name="plain",
+                                       tooltip="The same prompt without regions, to compare: wire it to a second "
+                                               "sampler, with the model from before this node."),
             ],
         )
 
