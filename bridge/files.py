@@ -73,11 +73,12 @@ class ModelFolder:
         folder_paths.folder_names_and_paths[self.name] = (folder_paths.get_folder_paths(self.name), set(self.kinds))
 
 
-def save_numbered(node: str, prefix: str, write: Callable[[Path], object]) -> Path:
+def save_numbered(node: str, prefix: str, write: Callable[[Path], object], kind: str = ".safetensors") -> Path:
     """Write a file under the next free number of a prefix in the output folder; its path.
 
-    write: puts everything at the path it is given. Two that save at once get a number each. Raises DirectorError for a
-    place outside of the output folder, and for whatever keeps the file from being written.
+    kind: its ending, with the dot. write: puts everything at the path it is given. Two that save at once get a number
+    each. Raises DirectorError for a place outside of the output folder, and for whatever keeps the file from being
+    written.
     """
     with saving(node, prefix):
         output = os.path.realpath(folder_paths.get_output_directory())
@@ -86,7 +87,7 @@ def save_numbered(node: str, prefix: str, write: Callable[[Path], object]) -> Pa
         folder, name, counter, *_ = folder_paths.get_save_image_path(prefix, output)
         with _beside(Path(folder)) as written:
             write(written)
-            path = _claimed(Path(folder), name, counter)
+            path = _claimed(Path(folder), name, counter, kind)
             try:
                 os.replace(written, path)
             except OSError:
@@ -105,10 +106,10 @@ def save_at(node: str, path: Path, write: Callable[[Path], object]) -> Path:
     return path
 
 
-def _claimed(folder: Path, name: str, counter: int) -> Path:
+def _claimed(folder: Path, name: str, counter: int, kind: str) -> Path:
     """The first free number, made ours by an empty file, which only one of two savers can make."""
     while True:
-        path = folder / f"{name}_{counter:05}_.safetensors"
+        path = folder / f"{name}_{counter:05}_{kind}"
         try:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
             return path

@@ -71,3 +71,8 @@ def takes_bias(kernel: Kernel, call: AttentionCall) -> bool:
     except (AssertionError, NotImplementedError, RuntimeError, TypeError, ValueError):
         return False
     return bool((biased - plain).abs().mean() < 0.05 * plain.abs().mean())
+
+
+def backend_name() -> str:
+    """The host's attention that is in use, by its own name."""
+    return getattr(optimized_attention, "__name__", type(optimized_attention).__name__)

@@ -14,6 +14,7 @@ from ..text.words import phrase_without_clip
 from ..untrusted import require_window
 from .phrases import every_word, is_in
 from .recorder import MOST_PHRASES, Recorder
+from .store import RecordStore
 
 Prompts = tuple[tuple[TextLayout, ...], ...]
 WRITE = "write words of the prompt, one phrase per line."
@@ -26,9 +27,12 @@ class Outputs:
     model: Any
 
 
-def build(node: str, unique_id: str, model: Any, positive: Conditioning, phrases: str, start: float,
-          end: float) -> Outputs:
-    """The model with a recorder, or the model itself where the window is empty. Raises DirectorError."""
+def build(node: str, unique_id: str, model: Any, positive: Conditioning, phrases: str, start: float, end: float,
+          into: RecordStore | None = None) -> Outputs:
+    """The model with a recorder, or the model itself where the window is empty. Raises DirectorError.
+
+    into: where the record goes; None: where readouts look for it.
+    """
     prompts = prompts_of(node, positive)
     lines = [line.strip() for line in phrases.splitlines() if line.strip()]
     chosen = tuple(_found(node, line, prompts, positive) for line in lines)
@@ -40,7 +44,7 @@ def build(node: str, unique_id: str, model: Any, positive: Conditioning, phrases
     if schedule.empty:
         return Outputs(model)
     key = key_of(unique_id, [[row.text for row in rows] for rows in prompts], lines, start, end)
-    return Outputs(install(model, Recorder(key, prompts, chosen, schedule, label=node)))
+    return Outputs(install(model, Recorder(key, prompts, chosen, schedule, label=node, into=into)))
 
 
 def prompts_of(node: str, positive: Conditioning) -> Prompts:

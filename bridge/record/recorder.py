@@ -22,7 +22,7 @@ from ..run.run import Run
 from . import store
 from .phrases import every_word, is_in, without_doubles
 from .recording import MEAN, Recording, Sums, heat_of
-from .store import RunRecord
+from .store import RecordStore, RunRecord
 
 MOST_PHRASES = 64
 MOST_WORDS = 16
@@ -33,7 +33,7 @@ class Recorder:
     """Records the attention of one prompt in the layers where pixels read text.
 
     prompts: the words of each conditioning of the linked positive. chosen: phrases to keep; none: those that
-    the other methods of the chain name.
+    the other methods of the chain name. into: where the record goes; None: where readouts look for it.
     """
 
     key: str
@@ -44,6 +44,7 @@ class Recorder:
     layers: Layers | None = None
     acts_in_joint_layers: ClassVar[bool] = True
     unseen: str = "the sampler's positive is not the prompt that is linked here"
+    into: RecordStore | None = None
 
     @property
     def recording(self) -> bool:
@@ -67,7 +68,7 @@ class Recorder:
             return None
         heats = {r.key: heat_of(recording_of(run.scratch, r.key)) for r in recorders}
         record = RunRecord(frozenset(heats), {key: heat for key, heat in heats.items() if heat.seen}, _left(run))
-        return lambda samples: store.STORE.keep(samples, record)
+        return lambda samples: (store.STORE if self.into is None else self.into).keep(samples, record)
 
     def acts_on(self, rows: Sequence[RowSpan]) -> bool:
         return any(self.reads(span) for span in rows)

@@ -26,10 +26,15 @@ class KnownWords:
 log = logging.getLogger("attention_director")
 
 
+def known_words_of(clip: Any) -> KnownWords | None:
+    """The words of a model that knows few, None for all others."""
+    attachment = getattr(getattr(clip, "patcher", None), "get_attachment", None)
+    return attachment(KNOWN_WORDS) if attachment else None
+
+
 def check_known_words(clip: Any, tag: PromptTag, node: str) -> None:
     """Refuse a prompt of only unknown words, name single ones in the log. Nothing for a clip without a list."""
-    attachment = getattr(getattr(clip, "patcher", None), "get_attachment", None)
-    known: KnownWords | None = attachment(KNOWN_WORDS) if attachment else None
+    known = known_words_of(clip)
     if known is None:
         return
     words = [w.text for row in tag.rows for w in spoken(row.words()) if any(c.isalpha() for c in w.text)]
