@@ -8,7 +8,7 @@ from comfy_api.latest import io, ui
 
 from ..bridge.regions.build import build
 from ..bridge.regions.canvas import parse_canvas
-from ..bridge.regions.presets import PAPER, STRONG, RegionOptions, Share, custom_options
+from ..bridge.regions.presets import PAPER, STRONG, RegionOptions, Share, custom_options, pasted_options
 from ..bridge.regions.region import RegionList
 from ..bridge.regions.wired import wired_shapes
 from .schema import CATEGORY, Regions, canvas_size, editor, known, number, percent, prompt, schema, unique_id
@@ -35,21 +35,31 @@ def custom_inputs(note: str = "") -> list[Any]:
     ]
 
 
+def pasted_input(note: str = "") -> Any:
+    return io.String.Input("settings", default="", multiline=True,
+                           tooltip="Text that Self Check printed for your model: one number a line, such as margin: "
+                                   "8. All else is as in strong." + note)
+
+
 def preset_inputs() -> list[Any]:
     tooltip = ("strong: keeps objects in their places; measured best on the demo model. paper: DenseDiffusion as "
-               "published, gentler. custom: your own numbers.")
+               "published, gentler. custom: your own numbers. pasted: what Self Check found best on your model.")
     if hasattr(io, "DynamicCombo"):
         option = io.DynamicCombo.Option
         return [io.DynamicCombo.Input("preset", tooltip=tooltip, options=[
-            option("strong", []), option("paper", []), option("custom", custom_inputs())])]
-    return [io.Combo.Input("preset", options=["strong", "paper", "custom"], default="strong", tooltip=tooltip),
-            *custom_inputs(" Used only with preset custom.")]
+            option("strong", []), option("paper", []), option("custom", custom_inputs()),
+            option("pasted", [pasted_input()])])]
+    return [io.Combo.Input("preset", options=["strong", "paper", "custom", "pasted"], default="strong",
+                           tooltip=tooltip),
+            *custom_inputs(" Used only with preset custom."), pasted_input(" Used only with preset pasted.")]
 
 
 def chosen_options(preset: Any, values: dict[str, Any]) -> RegionOptions:
     """The options of a preset; newer hosts nest the revealed numbers, older ones pass them flat."""
     nested = preset if isinstance(preset, dict) else {"preset": preset, **values}
     name = nested["preset"]
+    if name == "pasted":
+        return pasted_options(NODE, nested["settings"])
     return {"strong": STRONG, "paper": PAPER}.get(name) or custom_options(NODE, nested)
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from ...core.joint_regions import JointRule, Share
 from ...core.regions import RegionRule
 from ...core.schedule import Schedule
-from ..untrusted import require_number, require_window
+from ..errors import DirectorError
+from ..untrusted import Unreadable, finite, reading, require_number, require_window
 
 Reencode = Literal["", "alone", "rest"]
+Rule = TypeVar("Rule", RegionRule, JointRule)
 
 
 @dataclass(frozen=True)
@@ -67,3 +69,41 @@ def custom_options(node: str, values: Mapping[str, Any]) -> RegionOptions:
     numbers = {name: values[name] for name in ("cross_strength", "self_strength", "size_adaptation")}
     return RegionOptions(RegionRule(**numbers), schedule, "alone" if values["reencode_phrases"] else "",
                          JointOptions(replace(STRONG.joint.rule, **numbers), schedule))
+
+
+# What preset pasted reads, and the largest value of each.
+PASTED = {**MOST, "text_strength": 2.0, "margin": 64.0, "start_percent": 1.0, "end_percent": 1.0}
+
+
+def pasted_options(node: str, text: str) -> RegionOptions:
+    """Preset strong, but for the numbers in a text: one ``name: number`` a line, as a self check prints them.
+
+    They count on models of both kinds. Raises DirectorError for a line that is none.
+    """
+    values = dict(_line(node, number, line) for number, line in enumerate(text.splitlines(), 1)
+                  if line.strip() and not line.lstrip().startswith("#"))
+    if not values:
+        raise DirectorError(node, "settings is empty; paste what a self check printed, or choose another preset.")
+    return replace(STRONG, rule=_with(STRONG.rule, values), schedule=_window(node, STRONG.schedule, values),
+                   joint=replace(STRONG.joint, rule=_with(STRONG.joint.rule, values),
+                                 schedule=_window(node, STRONG.joint.schedule, values)))
+
+
+def _line(node: str, number: int, line: str) -> tuple[str, float]:
+    name, colon, value = (part.strip() for part in line.partition(":"))
+    with reading(node, f'settings line {number} "{line.strip()}" is no setting', "write a line such as margin: 8."):
+        if not colon or name not in PASTED:
+            raise Unreadable(f"the settings are {', '.join(PASTED)}")
+        found = finite(value)
+    require_number(node, name, found, 0, PASTED[name])
+    return name, found
+
+
+def _with(rule: Rule, values: Mapping[str, float]) -> Rule:
+    """The numbers that this kind of rule has."""
+    return replace(rule, **{name: value for name, value in values.items() if hasattr(rule, name)})
+
+
+def _window(node: str, schedule: Schedule, values: Mapping[str, float]) -> Schedule:
+    return require_window(node, values.get("start_percent", schedule.start), values.get("end_percent", schedule.end),
+                          decay_power=values.get("decay_power", schedule.decay_power))

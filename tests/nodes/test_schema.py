@@ -45,12 +45,12 @@ def test_region_prompt_takes_what_was_promised() -> None:
     assert schema.display_name == "Region Prompt (DenseDiffusion)" and "DenseDiffusion" in schema.search_aliases
 
 
-def test_only_custom_reveals_its_numbers() -> None:
+def test_only_custom_and_pasted_reveal_something() -> None:
     schema = nodes()["RegionPrompt"].GET_SCHEMA()
     preset = next(i for i in schema.inputs if i.id == "preset")
     shown = {option.key: [i.id for i in option.inputs] for option in preset.options}
-    assert shown == {"strong": [], "paper": [], "custom": list(CUSTOM)}
-    revealed = {i.id: i.as_dict() for i in preset.options[-1].inputs}
+    assert shown == {"strong": [], "paper": [], "custom": list(CUSTOM), "pasted": ["settings"]}
+    revealed = {i.id: i.as_dict() for i in preset.options[2].inputs}
     for name, expected in CUSTOM.items():
         assert {k: revealed[name][k] for k in expected} == expected
 
