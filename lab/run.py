@@ -1,4 +1,4 @@
-"""The front door: python3 lab/run.py demo | test | serve | bench | train | variants | cards. Standard library only.
+"""The front door: python3 lab/run.py demo | test | serve | check | bench | train | variants | cards. Standard library only.
 
 The first call makes one environment in the user's cache, with the real host in it; later calls start
 at once. Settings of pip (PIP_* variables, pip.conf) hold here as everywhere: an extra index with CPU
@@ -125,9 +125,9 @@ def install(python: Path, folder: Path, what: Sequence[str]) -> None:
         raise SystemExit(f"{tail}\npip could not install {' '.join(what)}; the whole log is {log}")
 
 
-def call(command: Sequence[str | Path], variables: dict[str, str]) -> int:
+def call(command: Sequence[str | Path], variables: dict[str, str], folder: Path = ROOT) -> int:
     """Run to the end. Ctrl+C reaches the child by itself; it is given the time to clean up."""
-    child = subprocess.Popen([str(part) for part in command], cwd=ROOT, env={**os.environ, **variables})
+    child = subprocess.Popen([str(part) for part in command], cwd=folder, env={**os.environ, **variables})
 
     def stop(*_: object) -> None:
         child.terminate()
@@ -175,7 +175,7 @@ def run_tests(python: Path, comfyui: Path, extra: list[str], variables: dict[str
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python3 lab/run.py", description=__doc__)
-    parser.add_argument("command", choices=["demo", "test", "serve", "bench", "train", "variants", "cards"])
+    parser.add_argument("command", choices=["demo", "test", "serve", "check", "bench", "train", "variants", "cards"])
     command, extra = parser.parse_known_args()
     if sys.version_info < (3, 10):  # noqa: UP036  (any Python may start this file)
         raise SystemExit("Attention Director needs Python 3.10 or newer")
@@ -191,7 +191,9 @@ def main() -> int:
     if command.command == "test":
         browser.bring(say)
         return run_tests(python, comfyui, extra, variables)
-    return call([python, LAB / f"{command.command}.py", *extra], variables)
+    # A check names files of a person, who is somewhere else.
+    folder = Path.cwd() if command.command == "check" else ROOT
+    return call([python, LAB / f"{command.command}.py", *extra], variables, folder)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = ("core", "bridge", "nodes")
-HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "folder_paths", "latent_preview", "node_helpers",
-        "server"}
+HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "comfyui_version", "folder_paths", "latent_preview",
+        "node_helpers", "server"}
 STANDARD = set(sys.stdlib_module_names)
 MAY_IMPORT = {
     "core": {"core", "torch"} | STANDARD,
@@ -26,12 +26,13 @@ MAY_IMPORT = {
 # What each room of bridge may import of the others, beside core. A method's room knows no other method's, and what
 # surrounds a run knows no method.
 SHARED = {"errors", "convert", "untrusted", "tensor_files", "files", "pen", "families", "text", "run"}
+METHODS = {"regions", "edit", "inversion", "subject", "sketch", "identity", "record", "demo"}
 ROOMS = {
     "errors": set(), "untrusted": {"errors"}, "tensor_files": {"untrusted"}, "files": {"errors", "untrusted"},
     "convert": {"errors"}, "pen": {"untrusted"},
     "families": {"errors"}, "text": {"errors"}, "run": {"errors", "families", "text"},
-    **{method: SHARED for method in ("regions", "edit", "inversion", "subject", "sketch", "identity", "record",
-                                     "demo")},
+    **{method: SHARED for method in METHODS},
+    "check": SHARED | METHODS,  # it asks all of them what they do
 }
 LANGUAGES = ("en", "zh", "ja")
 MAX_LINES = 300
