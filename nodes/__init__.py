@@ -19,6 +19,7 @@ from .record import AttnDirRecord
 from .region import AttnDirRegion
 from .region_prompt import RegionPrompt
 from .regions_from_boxes import AttnDirRegionsFromBoxes
+from .self_check import AttnDirSaveSelfCheck, AttnDirSelfCheck
 from .shared_subject import SharedSubjectAttention
 from .sketch import AttnDirSketch
 from .sketch_guidance import SketchGuidance
@@ -47,6 +48,8 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     AttnDirReadout,
     AttnDirExampleImage,
     AttnDirLoadDemoModel,
+    AttnDirSelfCheck,
+    AttnDirSaveSelfCheck,
 )
 
 

@@ -18,6 +18,7 @@ Predictor = io.Custom("ATTN_DIR_PREDICTOR")
 Subjects = io.Custom("ATTN_DIR_SUBJECTS")
 Adapters = io.Custom("ATTN_DIR_ADAPTER")
 Bank = io.Custom("ATTN_DIR_BANK")
+SelfCheck = io.Custom("ATTN_DIR_SELF_CHECK")
 
 
 def known(make: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
