@@ -1,23 +1,26 @@
-"""Starters for transformers: a node of ours between the loaders and the sampler of ComfyUI's own template.
+"""Starters for transformers: a method's nodes between the loaders and the sampler of ComfyUI's own template.
 
-Each is derived from the demo of two boxes or of a story and keeps its boxes or scenes. The loaders, files, size,
-sampler, steps, cfg and shift are those of the template that `template` names (comfyui-workflow-templates-json 0.1.27);
-the node stands where the template has CLIP Text Encode.
+Each is derived from the method's example on the demo transformer: its upper row, without what the lower one compares
+with. The loaders, files, size, sampler, steps, cfg and shift are those of the template that `template` names
+(comfyui-workflow-templates-json 0.1.27); the method's nodes stand where the template has CLIP Text Encode.
 """
 
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from templates import example
 from variant_words import CHECKED
-from workflow_edit import Node, Workflow, add, connect, field, of_type, remove, remove_onwards, socket, targets
+from workflow_edit import Workflow, add, connect, field, of_type, remove, remove_onwards, set_widget, socket, targets
 
-METHOD, SUBJECT_METHOD = "Region Prompt", "Shared Subject"
-DIRECTORS = ("RegionPrompt", "SharedSubjectAttention")  # the nodes of these
-PLAIN = 4  # the output of Region Prompt for comparing
+# Of each method that has a starter, the example it is made from.
+EXAMPLES = {"Region Prompt": "Region Prompt - two boxes",
+            "Attention Edit": "Attention Edit - on a transformer"}
 SIDE = 1024  # pixels of each template's picture
 WIDTH = 270  # of a node, and the least of a column
 Wire = tuple[int, int]  # node, output
@@ -30,7 +33,7 @@ class Starter:
     label: the family, as a person names it. texts: files of the text encoders, of this kind in their loader. shift:
     of the noise levels, None for the model's own. negative: None where the template gives zeros. in_parts: it has the
     sampler, noise, guider and scheduler as nodes of their own. shortest: it pads T5's prompts to no length. hint: a
-    sentence for the note.
+    sentence for the note. method: of EXAMPLES.
     """
 
     label: str
@@ -49,11 +52,17 @@ class Starter:
     in_parts: bool = False
     shortest: bool = False
     hint: str = ""
+    method: str = "Region Prompt"
+
+    @property
+    def name(self) -> str:
+        return f"{self.label} - {self.method}"
 
 
+FLUX_1 = Starter("Flux.1", "flux_dev_full_text_to_image", "flux1-dev.safetensors",
+                 ("clip_l.safetensors", "t5xxl_fp16.safetensors"), "flux", "ae.safetensors", "euler", "simple", 20, 1.0)
 STARTERS = (
-    Starter("Flux.1", "flux_dev_full_text_to_image", "flux1-dev.safetensors",
-            ("clip_l.safetensors", "t5xxl_fp16.safetensors"), "flux", "ae.safetensors", "euler", "simple", 20, 1.0),
+    FLUX_1,
     Starter("Flux.2 Klein", "image_flux2_klein_text_to_image", "flux-2-klein-base-4b.safetensors",
             ("qwen_3_4b.safetensors",), "flux2", "flux2-vae.safetensors", "euler", "flux2", 20, 5.0,
             latent="EmptyFlux2LatentImage", negative="", in_parts=True,
@@ -63,11 +72,9 @@ STARTERS = (
     Starter("Chroma", "image_chroma_text_to_image", "Chroma1-HD-fp8mixed.safetensors",
             ("t5xxl_fp8_e4m3fn_scaled.safetensors",), "chroma", "ae.safetensors", "euler", "beta", 26, 3.5, shift=1.0,
             negative="blurry, low quality", in_parts=True, shortest=True),
-)
-SUBJECT_STARTERS = (
-    Starter("Z-Image", "image_z_image_turbo", "z_image_turbo_bf16.safetensors", ("qwen_3_4b.safetensors",),
-            "lumina2", "ae.safetensors", "res_multistep", "simple", 8, 1.0, shift=3.0,
-            hint="Four pictures are generated at once; if memory is short, take scenes away."),
+    replace(FLUX_1, method="Attention Edit",
+            hint="If the old shape stays, lower *self_end_percent*; if too much changes, turn on *mix_words*, among "
+                 "the advanced settings."),
 )
 
 
@@ -80,6 +87,12 @@ class Kind:
     fields: tuple[tuple[str, str], ...] = ()
     outputs: tuple[str, ...] = ()
 
+
+# An edit of a photograph, with settings that are published for large models.
+EDIT = {"text": "a photo of a red fox in the snow", "blend_words": "fox\nwolf\ncat",
+        "targets": "a photo of a grey wolf in the snow\na photo of a red cat in the snow",
+        "cross_end_percent": 0.8, "self_end_percent": 0.3, "blend_threshold": 0.3, "blend_start_percent": 0.2,
+        "mix_words": False}
 
 # What a starter may have besides the demo's nodes.
 KINDS = {
@@ -105,26 +118,24 @@ KINDS = {
 COLUMNS = (("MarkdownNote",),
            ("UNETLoader", "ModelSamplingAuraFlow", "CLIPLoader", "DualCLIPLoader", "T5TokenizerOptions", "VAELoader",
             "EmptySD3LatentImage", "EmptyFlux2LatentImage"),
-           DIRECTORS,
+           ("RegionPrompt",), ("AttentionEdit",),
            ("CLIPTextEncode", "ConditioningZeroOut", "CFGGuider", "RandomNoise", "KSamplerSelect", "BasicScheduler",
             "Flux2Scheduler"),
            ("KSampler", "SamplerCustomAdvanced"), ("VAEDecode",), ("SaveImage",))
 
 
-def starters(demo: Workflow, method: str = METHOD) -> Iterator[tuple[str, Workflow, str]]:
-    """(name, workflow, mark on its thumbnail) of each, from the demo of a method."""
-    for starter in STARTERS if method == METHOD else SUBJECT_STARTERS:
-        yield f"{starter.label} - {method}", derive(demo, starter), starter.label
+def starters() -> Iterator[tuple[str, Workflow, Path, str]]:
+    """(name, workflow, its example's thumbnail, mark on it) of each."""
+    for starter in STARTERS:
+        path = example(EXAMPLES[starter.method])
+        demo = json.loads(path.read_text(encoding="utf-8"))
+        yield starter.name, derive(demo, starter), path.with_suffix(".jpg"), starter.label
 
 
 def derive(demo: Workflow, starter: Starter) -> Workflow:
     """The demo with a family's own loaders and sampler; the demo is not changed."""
     workflow = copy.deepcopy(demo)
-    for plain in of_type(workflow, "AttnDirEncode"):
-        remove_onwards(workflow, plain["id"])
-    for region in of_type(workflow, "RegionPrompt"):
-        for plain, _ in targets(workflow, region["id"], PLAIN):
-            remove_onwards(workflow, plain)
+    keep_upper_row(workflow)
     load(workflow, starter)
     set_up(workflow, starter)
     if starter.negative is None:
@@ -133,6 +144,21 @@ def derive(demo: Workflow, starter: Starter) -> Workflow:
         sample_in_parts(workflow, starter)
     lay_out(workflow)
     return workflow
+
+
+def keep_upper_row(workflow: Workflow) -> None:
+    """Take away a lower sampler, what it feeds, and a prompt that it alone read."""
+    for lower in sorted(of_type(workflow, "KSampler"), key=lambda node: node["pos"][1])[1:]:
+        remove_onwards(workflow, lower["id"])
+    for plain in of_type(workflow, "AttnDirEncode"):
+        remove(workflow, plain["id"])
+
+
+def directing(workflow: Workflow) -> int:
+    """The node of ours whose model and positive the sampler takes."""
+    (sampler,) = of_type(workflow, "KSampler")
+    wire = next(given["link"] for given in sampler["inputs"] if given["name"] == "model")
+    return next(link[1] for link in workflow["links"] if link[0] == wire)
 
 
 def put(workflow: Workflow, kind: str, values: Sequence[Any], **wires: Wire) -> int:
@@ -162,31 +188,23 @@ def load(workflow: Workflow, starter: Starter) -> None:
     remove(workflow, loader["id"])
 
 
-def director_of(workflow: Workflow) -> Node:
-    """The node of ours."""
-    (found,) = (node for kind in DIRECTORS for node in of_type(workflow, kind))
-    return found
-
-
-def reword(director: Node) -> None:
-    """Its text for a model that draws photographs, and its size where it has one."""
-    values = director["widgets_values"]
-    if director["type"] == "RegionPrompt":
-        values[0], values[2:4] = f"a photo of {values[0]}", [SIDE, SIDE]
-    else:
-        values[1] = f"a photo of {values[1]}"  # before every scene
-
-
 def set_up(workflow: Workflow, starter: Starter) -> None:
     """Sizes, texts and sampling on the demo's own nodes."""
-    (latent,), (negative,), (sampler,), (save,), (note,) = (of_type(workflow, kind) for kind in (
-        "EmptyLatentImage", "CLIPTextEncode", "KSampler", "SaveImage", "MarkdownNote"))
+    (latent,), (sampler,), (save,), (note,) = (of_type(workflow, kind) for kind in (
+        "EmptyLatentImage", "KSampler", "SaveImage", "MarkdownNote"))
     latent |= {"type": starter.latent, "properties": {"Node name for S&R": starter.latent},
                "widgets_values": [SIDE, SIDE, 1]}
-    reword(director_of(workflow))
-    negative["widgets_values"] = [starter.negative or ""]
+    for region in of_type(workflow, "RegionPrompt"):
+        region["widgets_values"][0] = f"a photo of {region['widgets_values'][0]}"
+        region["widgets_values"][2:4] = [SIDE, SIDE]
+    for edit in of_type(workflow, "AttentionEdit"):
+        for name, value in EDIT.items():
+            set_widget(edit, name, value)
+    for negative in of_type(workflow, "CLIPTextEncode"):
+        negative["widgets_values"] = [starter.negative or ""]
     sampler["widgets_values"][2:6] = [starter.steps, starter.cfg, starter.sampler, starter.scheduler]
-    save["widgets_values"] = [f"attention_director/{starter.label.lower().replace(' ', '-')}"]
+    name = starter.label if starter.method == "Region Prompt" else starter.name
+    save["widgets_values"] = [f"attention_director/{name.lower().replace(' - ', '-').replace(' ', '-')}"]
     note |= {"size": [300, 420], "widgets_values": [note_of(starter)]}
 
 
@@ -200,18 +218,18 @@ def note_of(starter: Starter) -> str:
 
 def zero_negative(workflow: Workflow) -> None:
     """A distilled model runs at cfg 1, where nobody reads the negative; the template gives zeros."""
-    (negative,), director = of_type(workflow, "CLIPTextEncode"), director_of(workflow)
-    zeros = put(workflow, "ConditioningZeroOut", [], conditioning=(director["id"], 1))
-    for target, name in targets(workflow, negative["id"], 0):
-        connect(workflow, zeros, 0, target, name)
-    remove(workflow, negative["id"])
+    for negative in of_type(workflow, "CLIPTextEncode"):
+        zeros = put(workflow, "ConditioningZeroOut", [], conditioning=(directing(workflow), 1))
+        for target, name in targets(workflow, negative["id"], 0):
+            connect(workflow, zeros, 0, target, name)
+        remove(workflow, negative["id"])
 
 
 def sample_in_parts(workflow: Workflow, starter: Starter) -> None:
     """Guider, noise, sampler and scheduler as nodes, in place of KSampler."""
-    (negative,), (latent,), (old,) = (of_type(workflow, kind) for kind in (
-        "CLIPTextEncode", starter.latent, "KSampler"))
-    director = director_of(workflow)["id"]
+    (negative,), (latent,), (old,) = (of_type(workflow, kind)
+                                      for kind in ("CLIPTextEncode", starter.latent, "KSampler"))
+    director = directing(workflow)
     model = (director, 0)
     guider = put(workflow, "CFGGuider", [starter.cfg], model=model, positive=(director, 1),
                  negative=(negative["id"], 0))

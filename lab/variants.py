@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from starters import METHOD, SUBJECT_METHOD, starters
+from starters import starters
 from templates import FOLDER, example, renumber
 from variant_control import CONTROLLED, with_control_net
 from variant_pictures import mark
@@ -38,8 +38,6 @@ STARTERS = {TWO_BOXES: "Region Prompt",
             "Sketch Guidance - follow a drawing": "Sketch Guidance",
             "Sketch Guidance - train a predictor": "Train Guidance Predictor",
             "Identity Inject - one subject": "Identity Inject"}
-# The same of the starters for transformers (starters.py).
-TRANSFORMERS = {TWO_BOXES: METHOD, "Shared Subject - on a transformer": SUBJECT_METHOD}
 # Widgets in pixels of the drawn picture: node type -> places in widgets_values.
 PIXELS = {"EmptyLatentImage": (0, 1), "RegionPrompt": (2, 3), "AttnDirSketch": (1, 2, 3)}
 
@@ -182,10 +180,7 @@ def variants() -> Iterator[tuple[str, Workflow, Path, str]]:
             for family in families_of(made):
                 yield (f"{family.label} - {made}", derive(made, source, family), path.with_suffix(".jpg"),
                        family.label + more)
-    for name, method in TRANSFORMERS.items():
-        path = example(name)
-        for starter, workflow, words in starters(json.loads(path.read_text(encoding="utf-8")), method):
-            yield starter, workflow, path.with_suffix(".jpg"), words
+    yield from starters()
 
 
 def text_of(workflow: Workflow) -> str:
