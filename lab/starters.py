@@ -20,7 +20,9 @@ from workflow_edit import Workflow, add, connect, field, of_type, remove, remove
 
 # Of each method that has a starter, the example it is made from.
 EXAMPLES = {"Region Prompt": "Region Prompt - two boxes",
-            "Attention Edit": "Attention Edit - on a transformer"}
+            "Attention Edit": "Attention Edit - on a transformer",
+            "Shared Subject": "Shared Subject - on a transformer",
+            "Identity Inject": "Identity Inject - from reference pictures"}
 SIDE = 1024  # pixels of each template's picture
 WIDTH = 270  # of a node, and the least of a column
 Wire = tuple[int, int]  # node, output
@@ -61,20 +63,24 @@ class Starter:
 
 FLUX_1 = Starter("Flux.1", "flux_dev_full_text_to_image", "flux1-dev.safetensors",
                  ("clip_l.safetensors", "t5xxl_fp16.safetensors"), "flux", "ae.safetensors", "euler", "simple", 20, 1.0)
+FLUX_2_KLEIN = Starter("Flux.2 Klein", "image_flux2_klein_text_to_image", "flux-2-klein-base-4b.safetensors",
+                       ("qwen_3_4b.safetensors",), "flux2", "flux2-vae.safetensors", "euler", "flux2", 20, 5.0,
+                       latent="EmptyFlux2LatentImage", negative="", in_parts=True,
+                       hint="The distilled `flux-2-klein-4b.safetensors` takes 4 steps and cfg 1.")
+Z_IMAGE = Starter("Z-Image Turbo", "image_z_image_turbo", "z_image_turbo_bf16.safetensors", ("qwen_3_4b.safetensors",),
+                  "lumina2", "ae.safetensors", "res_multistep", "simple", 8, 1.0, shift=3.0)
+CHROMA = Starter("Chroma", "image_chroma_text_to_image", "Chroma1-HD-fp8mixed.safetensors",
+                 ("t5xxl_fp8_e4m3fn_scaled.safetensors",), "chroma", "ae.safetensors", "euler", "beta", 26, 3.5,
+                 shift=1.0, negative="blurry, low quality", in_parts=True, shortest=True)
 STARTERS = (
-    FLUX_1,
-    Starter("Flux.2 Klein", "image_flux2_klein_text_to_image", "flux-2-klein-base-4b.safetensors",
-            ("qwen_3_4b.safetensors",), "flux2", "flux2-vae.safetensors", "euler", "flux2", 20, 5.0,
-            latent="EmptyFlux2LatentImage", negative="", in_parts=True,
-            hint="The distilled `flux-2-klein-4b.safetensors` takes 4 steps and cfg 1."),
-    Starter("Z-Image Turbo", "image_z_image_turbo", "z_image_turbo_bf16.safetensors", ("qwen_3_4b.safetensors",),
-            "lumina2", "ae.safetensors", "res_multistep", "simple", 8, 1.0, shift=3.0),
-    Starter("Chroma", "image_chroma_text_to_image", "Chroma1-HD-fp8mixed.safetensors",
-            ("t5xxl_fp8_e4m3fn_scaled.safetensors",), "chroma", "ae.safetensors", "euler", "beta", 26, 3.5, shift=1.0,
-            negative="blurry, low quality", in_parts=True, shortest=True),
+    FLUX_1, FLUX_2_KLEIN, Z_IMAGE, CHROMA,
     replace(FLUX_1, method="Attention Edit",
             hint="If the old shape stays, lower *self_end_percent*; if too much changes, turn on *mix_words*, among "
                  "the advanced settings."),
+    replace(Z_IMAGE, label="Z-Image", method="Shared Subject",
+            hint="Four pictures are generated at once; if memory is short, take scenes away."),
+    replace(FLUX_2_KLEIN, method="Identity Inject",
+            hint=f"{FLUX_2_KLEIN.hint} Exchange the two example pictures for Load Image with yours."),
 )
 
 
@@ -118,7 +124,8 @@ KINDS = {
 COLUMNS = (("MarkdownNote",),
            ("UNETLoader", "ModelSamplingAuraFlow", "CLIPLoader", "DualCLIPLoader", "T5TokenizerOptions", "VAELoader",
             "EmptySD3LatentImage", "EmptyFlux2LatentImage"),
-           ("RegionPrompt",), ("AttentionEdit",),
+           ("AttnDirExampleImage", "AttnDirSubject"), ("RegionPrompt",),
+           ("AttentionEdit", "SharedSubjectAttention", "IdentityInject"),
            ("CLIPTextEncode", "ConditioningZeroOut", "CFGGuider", "RandomNoise", "KSamplerSelect", "BasicScheduler",
             "Flux2Scheduler"),
            ("KSampler", "SamplerCustomAdvanced"), ("VAEDecode",), ("SaveImage",))
@@ -197,6 +204,8 @@ def set_up(workflow: Workflow, starter: Starter) -> None:
     for region in of_type(workflow, "RegionPrompt"):
         region["widgets_values"][0] = f"a photo of {region['widgets_values'][0]}"
         region["widgets_values"][2:4] = [SIDE, SIDE]
+    for story in of_type(workflow, "SharedSubjectAttention"):
+        story["widgets_values"][1] = f"a photo of {story['widgets_values'][1]}"  # before every scene
     for edit in of_type(workflow, "AttentionEdit"):
         for name, value in EDIT.items():
             set_widget(edit, name, value)
