@@ -8,12 +8,12 @@ What stands between the two marks of the page stands in the README too.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from .results import RESULTS, Row
-from .tables import KINDS, tables
+from .tables import KINDS, TRANSFORMER_KINDS, tables
 
 ROOT = RESULTS.parent.parent
 TEMPLATE = Path(__file__).with_suffix(".md")
@@ -22,7 +22,8 @@ START, END = "<!-- in short: written by lab/run.py bench tables -->\n", "<!-- en
 BENCHES = ("world", "storybook", "layout", "storybook_layout", "edit", "storybook_edit", "subject", "storybook_subject",
            "sketch", "identity", "storybook_identity", "cost")
 PARTS = ("edit", "picture", "drawing", "images")  # what a row says beside its variant
-ALTERNATIVES = ("unpatched", "schedule-20", "schedule-40", "sdedit-40", "sdedit-60", "sdedit-80")
+ALTERNATIVES = ("unpatched", "schedule-20", "schedule-40", "sdedit-40", "sdedit-60", "sdedit-80", "flow-edit")
+DRAWN_AND_REAL = [f"{kind}/{picture}" for kind in KINDS for picture in ("drawn", "real")]
 
 
 def page(folder: Path = RESULTS) -> str:
@@ -30,9 +31,12 @@ def page(folder: Path = RESULTS) -> str:
     found = {bench: named_rows(json.loads((folder / f"{bench}.json").read_text(encoding="utf-8"))["rows"])
              for bench in BENCHES}
     found["layout"] = with_time_ratios(found["layout"])
-    edit = found["edit"]
-    values: dict[str, Any] = {**found, "tables": tables(found), "best": best_alternatives(edit),
-                              "least_db": min(edit[f"ours/{kind}/drawn"]["psnr_outside"] for kind in KINDS)}
+    edit, storybook = found["edit"], found["storybook_edit"]
+    values: dict[str, Any] = {
+        **found, "tables": tables(found), "best": best_alternatives(edit, DRAWN_AND_REAL),
+        "best_of_transformer": best_alternatives(storybook, TRANSFORMER_KINDS),
+        "least_db": min(edit[f"ours/{kind}/drawn"]["psnr_outside"] for kind in KINDS),
+        "least_db_of_transformer": min(storybook[f"ours/{kind}"]["psnr_outside"] for kind in TRANSFORMER_KINDS)}
     return TEMPLATE.read_text(encoding="utf-8").format(**values)
 
 
@@ -55,10 +59,10 @@ def with_time_ratios(rows: Mapping[str, Row]) -> dict[str, Row]:
     return {name: row | {"time_ratio": float(row["seconds"]) / plain} for name, row in rows.items()}
 
 
-def best_alternatives(rows: Mapping[str, Row]) -> dict[str, float]:
+def best_alternatives(rows: Mapping[str, Row], kinds: Iterable[str]) -> dict[str, float]:
     """"add/real" -> the most that any other way succeeds at it, whatever else it changes."""
-    return {f"{kind}/{picture}": max(float(rows[f"{way}/{kind}/{picture}"]["success"]) for way in ALTERNATIVES)
-            for kind in KINDS for picture in ("drawn", "real")}
+    return {kind: max(float(rows[f"{way}/{kind}"]["success"]) for way in ALTERNATIVES if f"{way}/{kind}" in rows)
+            for kind in kinds}
 
 
 def in_short(text: str) -> str:

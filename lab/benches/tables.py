@@ -173,6 +173,17 @@ EDITS = (("unpatched", "same seed, new prompt"),
          ("ours-placed", "with a Region Prompt box for the added object"),
          ("ours-defaults", "with the defaults (removing: by a weight of -2)"),
          ("ours-blend", "without blend_words"))
+TRANSFORMER_KINDS = {"swap": "another thing", "add": "one more", "remove": "one less", "place": "another place"}
+TRANSFORMER_EDITS = (("unpatched", "same seed, new prompt"),
+                     ("schedule-20", "prompt scheduling, new prompt from 20%"),
+                     ("schedule-40", "new prompt from 40%"),
+                     ("sdedit-40", "image-to-image, denoise 0.4"),
+                     ("sdedit-60", "denoise 0.6"),
+                     ("sdedit-80", "denoise 0.8"),
+                     ("flow-edit", "FlowEdit, 16 steps"),
+                     ("ours", "**Attention Edit**, as its help page advises"),
+                     ("ours-shapes", "without mix_words"),
+                     ("ours-blend", "without blend_words"))
 WEIGHTS = ("-2", "-1", "0", "1", "2", "4")
 INVERSIONS = ("direct", "edit-friendly", "negative-prompt", "ddim", "null-text")
 DRAWINGS = ("clean", "thick", "wobbly", "partial")
@@ -187,6 +198,17 @@ def edits(found: Found, picture: str) -> str:
 
     heading = [f"{name} (n = {found[f'ours/{kind}/{picture}']['edits']:.0f})" for kind, name in KINDS.items()]
     return grid([["", *heading], *([label, *(cell(way, kind) for kind in KINDS)] for way, label in EDITS)])
+
+
+def transformer_edits(found: Found) -> str:
+    """The same on the transformer; n: edits of a kind."""
+    def cells(way: str) -> list[str]:
+        rows = [found[f"{way}/{kind}"] for kind in TRANSFORMER_KINDS]
+        least, most = (pick(float(row["n"]) for row in rows) for pick in (min, max))
+        return [*(f"{row['success']:.0%} / {row['psnr_outside']:.0f}" for row in rows),
+                f"{least:.0f}" if least == most else f"{least:.0f} to {most:.0f}"]
+
+    return grid([["", *TRANSFORMER_KINDS.values(), "n"], *([label, *cells(way)] for way, label in TRANSFORMER_EDITS)])
 
 
 def weights(found: Found) -> str:
@@ -222,6 +244,7 @@ def tables(found: Mapping[str, Found]) -> dict[str, str]:
     crossed: Mapping[str, tuple[Callable[[Found], str], str]] = {
         "edit_generated": (lambda rows: edits(rows, "drawn"), "edit"),
         "edit_real": (lambda rows: edits(rows, "real"), "edit"),
+        "transformer_edits": (transformer_edits, "storybook_edit"),
         "weights": (weights, "edit"), "inversions": (inversions, "edit"), "drawings": (drawings, "sketch")}
     return ({name: table.draw(found[bench]) for name, table, bench in plain}
             | {name: make(found[bench]) for name, (make, bench) in crossed.items()})

@@ -12,7 +12,7 @@ from scene import encode, family, host_encode
 SHARE = {"min": 0.0, "max": 1.0, "step": 0.001}
 ORDER = ["model", "clip", "text", "targets", "negative", "latent_image", "inversion", "edit", "reweight",
          "cross_end_percent", "self_end_percent", "blend_words", "keep_words", "blend_threshold", "blend_start_percent",
-         "cross_start_percent", "self_start_percent", "word_windows", "self_max_grid", "legacy_tail"]
+         "cross_start_percent", "self_start_percent", "word_windows", "self_max_grid", "legacy_tail", "mix_words"]
 ADVANCED = ORDER[12:]
 SETTINGS: dict[str, Any] = {"edit": "auto", "reweight": "", "cross_end_percent": 0.8, "self_end_percent": 0.4,
                             "blend_words": ""}
@@ -55,7 +55,8 @@ def test_takes_what_was_promised() -> None:
         assert_holds(found[name], "FLOAT", default=default, **SHARE)
     assert_holds(found["blend_threshold"], "FLOAT", default=0.3, min=0.0, max=1.0, step=0.01)
     assert_holds(found["self_max_grid"], "INT", default=0, min=0, max=128)
-    assert_holds(found["legacy_tail"], "BOOLEAN", default=False)
+    for name in ("legacy_tail", "mix_words"):
+        assert_holds(found[name], "BOOLEAN", default=False)
     assert found["negative"][0] == "CONDITIONING" and found["inversion"][0] == "ATTN_DIR_INVERSION"
     assert {"negative", "inversion"} == set(types["optional"]) - set(ADVANCED)
     assert [name for name in ORDER if found[name][1].get("advanced")] == ADVANCED
