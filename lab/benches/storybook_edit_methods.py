@@ -98,6 +98,7 @@ class FlowEdit(comfy.samplers.Sampler):
     def sample(self, model_wrap, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None,
                disable_pbar=False) -> torch.Tensor:
         del callback, denoise_mask, disable_pbar, noise
+        assert latent_image is not None
         conds, levels = model_wrap.conds, sigmas.tolist()
         self.generator.manual_seed(self.seed)
 
