@@ -28,14 +28,14 @@ from .method import spans_of
 from .network import LayerAddress
 from .schedule import Schedule
 from .text import Phrase
-from .word_places import marks, places_before
+from .word_places import marks, places_so_far, settled
 
 NEVER = -100.0  # a logit as good as minus infinity, and exact in half precision
 
 
 @dataclass(eq=False)
 class ReferenceState:
-    """What was made last, and of what: the bias changes with the noise level, not from layer to layer."""
+    """What was made last, and of what: after the first noise level the bias is one for all layers of a level."""
 
     of: tuple[object, ...] = ()
     bias: LowRankBias | None = None
@@ -96,7 +96,8 @@ class ReferenceAttention:
             return attend(call)
         state = call.scratch.of(self.key, ReferenceState)
         of = (call.step.sigma, call.keys, call.row_ids, call.q.shape[1], call.q.dtype, call.q.device)
-        if state.bias is None or state.of != of:
+        moving = self.confines and not settled(call.scratch, self.key)
+        if state.bias is None or state.of != of or moving:
             state.of, state.bias = of, self._bias(call)
         return attend(replace(call, bias=state.bias + call.bias))
 
@@ -142,7 +143,7 @@ class ReferenceAttention:
 
     def _shares(self, call: AttentionCall, span: RowSpan) -> torch.Tensor | None:
         """L_r at each pixel of a span's rows: [n, S, pixels]; None where nothing is known yet."""
-        maps = places_before(call.scratch, self.key, call.step.sigma, span, call.grid)
+        maps = places_so_far(call.scratch, self.key, call.step.sigma, span, call.grid)
         if maps is None and not bool(self.given.any()):
             return None
         wide = torch.promote_types(call.q.dtype, torch.float32)

@@ -92,12 +92,21 @@ def marks(call: AttentionCall, key: str, phrases: Sequence[Phrase]) -> torch.Ten
     return out.to(call.q.device, torch.promote_types(call.q.dtype, torch.float32))
 
 
-def places_before(scratch: Scratch, key: str, sigma: float, span: RowSpan, grid: tuple[int, int],
+def places_so_far(scratch: Scratch, key: str, sigma: float, span: RowSpan, grid: tuple[int, int],
                   ) -> torch.Tensor | None:
-    """Maps [n, S, h, w] of the noise levels before ``sigma`` for a span's images; None before any was seen."""
+    """Maps [n, S, h, w] for a span's images: of the noise levels before ``sigma``, in the first of its layers so far.
+
+    None where nothing was seen yet.
+    """
     found = scratch.has(key, PlacesFound)
     if found is None:
         return None
     found.come_to(sigma)
-    maps = found.before.get(span.first)
+    maps = found.before.get(span.first, found.now.get(span.first))
     return None if maps is None or len(maps) != span.count else resized(maps, grid)
+
+
+def settled(scratch: Scratch, key: str) -> bool:
+    """True where places stay the same for the rest of a noise level: those of an earlier one are known."""
+    found = scratch.has(key, PlacesFound)
+    return found is not None and bool(found.before)

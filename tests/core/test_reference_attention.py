@@ -158,19 +158,20 @@ def maps_of(given: AttentionCall, row: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_places_are_the_words_maps_of_the_noise_levels_before(order: int) -> None:
-    """The first level knows none; later ones know the means of those before, whichever stands first in the chain."""
+def test_places_are_the_words_maps_so_far(order: int) -> None:
+    """In the first level those of its layers before, later the means of the levels before: in either order alike."""
     scratch, made = Scratch(), method()
     chain: tuple[Method, ...] = (made, PLACES)[::order]
     maps = torch.zeros(2, 2, PIXELS, dtype=torch.float64)
     for level, sigma in enumerate((1.0, 0.8, 0.6)):
-        layers = [call(seed=10 * level + layer, sigma=sigma, scratch=scratch) for layer in range(2)]
-        for given in layers:
+        now = torch.zeros_like(maps)
+        for layer in range(3):
+            given = call(seed=10 * level + layer, sigma=sigma, scratch=scratch)
             got = Chain(chain).attend(given, innermost)
-            share = shares(maps) if level else torch.ones(2, 2, PIXELS)
+            share = shares(maps) if level else shares(now) if layer else torch.ones_like(maps)
             for row in (1, 2):
                 torch.testing.assert_close(got[row], expected(given, made, row, share[row - 1]), rtol=0, atol=1e-10)
-        now = torch.stack([sum(maps_of(given, row) for given in layers) for row in (1, 2)])
+            now = now + torch.stack([maps_of(given, row) for row in (1, 2)])
         even = now / now.mean(-1, keepdim=True)
         maps = torch.lerp(even, maps, MEMORY) if level else even
 
