@@ -44,13 +44,15 @@ def numbered(stems: Iterable[str]) -> dict[str, str]:
 
 def renumber() -> None:
     """Give every example its number: in its files' names, and in those of the pictures that it saves."""
-    files = {}
+    files, gone = {}, []
     for old, new in numbered(path.stem for path in examples()).items():
         was, becomes = (f"attention_director/{stem.partition(' ')[0]}" for stem in (old, new))
         for ending in (".json", ".jpg"):
             path = FOLDER / (old + ending)
             files[new + ending] = path.read_bytes()
-            path.unlink()
+            gone.append(path)
         files[new + ".json"] = files[new + ".json"].replace(was.encode(), becomes.encode())
+    for path in gone:  # only when every file was there
+        path.unlink()
     for name, data in files.items():
         (FOLDER / name).write_bytes(data)

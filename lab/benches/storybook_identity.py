@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from statistics import median
-from typing import Any
 
 import torch
 from world.draw import World, draw
@@ -16,7 +15,7 @@ from .storybook_identity_cases import Case, sample_case, score
 from .storybook_layout import MODEL, oracle
 from .storybook_layout_methods import NODE, Asked, ours, unpatched
 
-ONE, TWO = 24, 24
+ONE, TWO = 16, 16
 STEPS = 8  # twenty take two and a half times as long
 Ask = Callable[[World, Case, list[torch.Tensor]], Asked]
 
@@ -41,17 +40,17 @@ def plainly(before: Ask) -> Ask:
     return ask
 
 
-def injected(before: Ask, masked: bool = False, **changes: Any) -> Ask:
+def injected(before: Ask, masked: bool = False) -> Ask:
     """IdentityInject behind ``before``, from the first step on. masked: each person has their box as a mask."""
     def ask(world: World, case: Case, pictures: list[torch.Tensor]) -> Asked:
         from attention_director.bridge.identity.build import IdentityOptions, build
         from attention_director.bridge.identity.subject import make_subject
 
         asked = before(world, case, pictures)
-        masks = torch.from_numpy(case.layout.masks).float()[:, None] if masked else [None] * len(pictures)
+        masks = list(torch.from_numpy(case.layout.masks).float()[:, None]) if masked else [None] * len(pictures)
         subjects = tuple(make_subject(NODE, word, picture, 1.0, mask)
                          for word, picture, mask in zip(case.words, pictures, masks, strict=False))
-        options = IdentityOptions(**({"start_percent": 0.0, "localise": 1.0} | changes))
+        options = IdentityOptions(start_percent=0.0, localise=1.0)
         with torch.inference_mode():
             made = build(NODE, "1", asked.model, world.clip, None, asked.positive, subjects, options, vae=world.vae)
         return Asked(made.model, made.positive)
@@ -65,9 +64,9 @@ ALONE: dict[str, Ask] = {
     "ours": injected(words_only),
 }
 TOGETHER: dict[str, Ask] = ALONE | {
-    "ours-everywhere": injected(words_only, localise=0.0),
     "references-boxes": plainly(boxes_only),
-    "ours-boxes": injected(boxes_only, masked=True),
+    "ours-boxes": injected(boxes_only),
+    "ours-masks": injected(boxes_only, masked=True),
 }
 
 

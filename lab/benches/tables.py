@@ -123,9 +123,9 @@ TRANSFORMER_IDENTITY = Table(
     (("unpatched", "words only"),
      ("references", "the pictures as plain reference latents"),
      ("ours", "**Identity Inject**, `localise` 1"),
-     ("ours-everywhere", "the same with `localise` 0"),
      ("references-boxes", "Region Prompt with a box each, plain reference latents"),
-     ("ours-boxes", "**Region Prompt and Identity Inject**, a box and a mask each")))
+     ("ours-boxes", "Region Prompt with a box each, **Identity Inject**"),
+     ("ours-masks", "the same, the boxes also as masks of the people")))
 
 _GUIDED = (("ours", "**Sketch Guidance**, defaults (the paper's 50%)"),
            ("ours-end-0.7", "guided to 70%"),

@@ -23,14 +23,18 @@ from bench import SHORT, Bench, StandIn  # noqa: E402
 
 # Label of a starter -> names of the tiny network and of the tiny text encoder that take the place of its files.
 TINY = {"Flux.1": ("flux-dev", "flux"), "Flux.2 Klein": ("flux-2", "klein"), "Z-Image Turbo": ("zimage", "zimage"),
-        "Chroma": ("chroma", "chroma")}
+        "Chroma": ("chroma", "chroma"), "Z-Image": ("zimage", "zimage")}
 SIZES = {"klein": {"context_in_dim": 3 * WIDTH}}  # Klein reads three layers of its text encoder
 starters = pytest.mark.parametrize("starter", STARTERS, ids=lambda starter: starter.name)
 # Of each method: the line after a run, and what on its node makes it do nothing.
 ACTS = {"Region Prompt": (r"RegionPrompt: active in steps 1-(\d) of {steps}; 2 regions",
                           ("RegionPrompt", {"strength": 0.0})),
         "Attention Edit": (r"AttentionEdit: active in steps 1-(\d) of {steps}; 2 shape, local blend",
-                           ("AttentionEdit", {"targets": "", "blend_words": ""}))}
+                           ("AttentionEdit", {"targets": "", "blend_words": ""})),
+        "Shared Subject": (r"SharedSubjectAttention: active in steps 1-(\d) of {steps}.*; 4 scenes, 1 anchors",
+                           ("SharedSubjectAttention", {"strength": 0.0})),
+        "Identity Inject": (r"IdentityInject: active in steps 1-(\d) of {steps}; 2 subjects",
+                            ("IdentityInject", {"strength": 0.0}))}
 
 
 def files(network: str, encoder: str) -> StandIn:
