@@ -1,4 +1,4 @@
-"""The front door: python3 lab/run.py demo | test | serve | check | bench | train | variants | cards. Standard library only.
+"""The front door: python3 lab/run.py COMMAND, see COMMANDS. Standard library only.
 
 The first call makes one environment in the user's cache, with the real host in it; later calls start
 at once. Settings of pip (PIP_* variables, pip.conf) hold here as everywhere: an extra index with CPU
@@ -27,6 +27,7 @@ import host
 
 ROOT = Path(__file__).resolve().parent.parent
 LAB = ROOT / "lab"
+COMMANDS = ("demo", "test", "serve", "check", "bench", "train", "variants", "cards")
 TORCH = "torch==2.13.0"
 # These would pull another torch, so they come without dependencies; pinned ones keep the host's pin.
 BARE = ("torchvision==0.28.0", "kornia", "kornia_rs", "spandrel", "torchsde", "trampoline")
@@ -175,7 +176,7 @@ def run_tests(python: Path, comfyui: Path, extra: list[str], variables: dict[str
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python3 lab/run.py", description=__doc__)
-    parser.add_argument("command", choices=["demo", "test", "serve", "check", "bench", "train", "variants", "cards"])
+    parser.add_argument("command", choices=COMMANDS)
     command, extra = parser.parse_known_args()
     if sys.version_info < (3, 10):  # noqa: UP036  (any Python may start this file)
         raise SystemExit("Attention Director needs Python 3.10 or newer")

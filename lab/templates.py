@@ -12,7 +12,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent.parent / "workflows"
 METHODS = ("Region Prompt", "Attention Edit", "Attention Readout", "Shared Subject", "Sketch Guidance",
-           "Identity Inject")
+           "Identity Inject", "Self Check")
 
 
 def split(stem: str) -> tuple[int, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from statistics import median_low
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,22 @@ class Budget:
         return Budget(time.monotonic() + part * self.left)
 
 
-@dataclass(eq=False)
 class Pace:
-    """How long a directed picture takes on this card. seconds: a guess that follows what was met."""
+    """How long a directed picture takes on this card: the median of a guess and of what was met.
 
-    seconds: float
+    Loading, and whatever else happens only once, does not stay in a median.
+    """
+
+    def __init__(self, guess: float) -> None:
+        self._met = [guess]
+
+    @property
+    def seconds(self) -> float:
+        return median_low(self._met)
 
     def met(self, pictures: float, seconds: float) -> None:
         """Learn from work of so many pictures."""
-        self.seconds = (self.seconds + seconds / pictures) / 2
+        self._met.append(seconds / pictures)
 
 
 def budget_of(minutes: float) -> Budget:

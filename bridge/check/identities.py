@@ -8,8 +8,10 @@ from typing import Any
 import torch
 
 from ..errors import DirectorError
+from ..families import takes_references
 from ..identity.adapter import DEMO, FILES, Adapter, load_adapter
-from ..identity.build import IdentityOptions, build
+from ..identity.asked import IdentityOptions
+from ..identity.build import build
 from ..identity.subject import make_subject
 from ..text.known_words import known_words_of
 from .case import Case
@@ -31,13 +33,15 @@ def cases(studio: Studio, tools: Any) -> Sequence[Case]:
 
 def compared(studio: Studio, tools: Any) -> Row:
     """A portrait that the model drew itself, taken over into another prompt; plain and injected."""
-    adapter = tools.adapter or found(studio)
-    if adapter is None:
+    referring = takes_references(studio.model, IDENTITY)
+    adapter = None if referring else tools.adapter or found(studio)
+    if adapter is None and not referring:
         return Row(IDENTITY, "", "left out", "there is no adapter for this model's text encoder.")
     person = tools.scenes.person
     portrait = studio.draw(studio.model, studio.encode(person.portrait), OTHER_SEED)
     subjects = (make_subject(IDENTITY, person.word, studio.pictures(portrait.samples), 1.0),)
-    made = build(IDENTITY, "", studio.model, studio.clip, adapter, person.scene, subjects, IdentityOptions())
+    made = build(IDENTITY, "", studio.model, studio.clip, adapter, person.scene, subjects, IdentityOptions(),
+                 vae=studio.vae)
     plain = studio.draw(studio.model, studio.encode(person.scene), SEED)
     ours = studio.draw(made.model, made.positive, SEED)
     before, after = likenesses(studio, person, portrait.samples, (plain.samples, ours.samples))

@@ -78,7 +78,8 @@ def _figure(shot: Shot) -> str:
 def image_of(shot: Shot, side: int = SIDE) -> Image.Image:
     """The picture at a size for a page, its boxes outlined."""
     made = Image.fromarray((shot.picture.clamp(0, 1) * 255).round().to("cpu", torch.uint8).numpy())
-    made.thumbnail((side, side))
+    scale = side / max(made.size)
+    made = made.resize((max(1, round(made.width * scale)), max(1, round(made.height * scale))))
     pen = ImageDraw.Draw(made)
     for left, top, right, bottom in shot.boxes:
         pen.rectangle((left * made.width, top * made.height, right * made.width - 1, bottom * made.height - 1),

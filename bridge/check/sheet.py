@@ -1,8 +1,6 @@
-"""A report as one picture, for the node: a row a part of the check that drew."""
+"""The pictures of a report as one, for the node."""
 
 from __future__ import annotations
-
-from itertools import islice
 
 import numpy as np
 import torch
@@ -11,14 +9,15 @@ from ..record.sheet import Tile, sheet
 from .page import image_of
 from .report import Report, Shot
 
-TILE_PX, MOST_TILES, MOST_ROWS = 256, 6, 24
+TILE_PX, COLUMNS, MOST_TILES = 256, 6, 96
 
 
 def sheet_of(report: Report) -> torch.Tensor:
-    """IMAGE [1, H, W, 3]: the first pictures of every case, captions below; one grey tile where none was drawn."""
-    rows = [[Tile(_square(shot), shot.caption, f"{row.check}, {row.case}" if row.case else row.check)
-             for shot in row.shots[:MOST_TILES]] for row in islice((r for r in report.rows if r.shots), MOST_ROWS)]
-    return sheet(rows or [[Tile(np.full((TILE_PX, TILE_PX, 3), 64, np.uint8), "no picture was drawn")]])
+    """IMAGE [1, H, W, 3]: the first pictures, what they show and what they are of below; a grey tile for none."""
+    tiles = [Tile(_square(shot), shot.caption, f"{row.check}, {row.case}" if row.case else row.check)
+             for row in report.rows for shot in row.shots][:MOST_TILES]
+    tiles = tiles or [Tile(np.full((TILE_PX, TILE_PX, 3), 64, np.uint8), "no picture was drawn")]
+    return sheet([tiles[start:start + COLUMNS] for start in range(0, len(tiles), COLUMNS)])
 
 
 def _square(shot: Shot) -> np.ndarray:

@@ -27,7 +27,7 @@ OTHER_SEED = 19  # of the picture whose lines are the drawing
 HARDLY = 1e-6  # a strength that changes nothing and still looks
 LEAST = 0.02
 STEP_COST = 2.0  # of a training step, in plain steps of a picture
-MOST_TRAINING, PICTURES = 3000, 4
+MOST_TRAINING, PICTURES = 3000, 6
 
 
 def cases(studio: Studio, tools: Any) -> Sequence[Case]:
@@ -86,10 +86,12 @@ def found(studio: Studio) -> Predictor | None:
 
 
 def trained(studio: Studio, tools: Any) -> Predictor | None:
-    """A small one, on pictures that this check drew; None where no time was given for it."""
-    shown = list(tools.drawn.items())
-    if not tools.train_minutes or len(shown) < PICTURES:
+    """A small one, on plain pictures of the model's own; None where no time was given for it."""
+    if not tools.train_minutes:
         return None
+    for layout in tools.scenes.layouts[len(tools.drawn):PICTURES]:
+        tools.keep(layout.text, studio.pictures(studio.draw(studio.model, studio.encode(layout.text)).samples)[0])
+    shown = list(tools.drawn.items())
     steps = int(60.0 * tools.train_minutes / max(1e-3, STEP_COST * studio.plain_step))
     request = Request(studio.model, studio.clip, studio.vae, (torch.stack([picture for _, picture in shown]),),
                       tuple(text for text, _ in shown), steps=max(20, min(MOST_TRAINING, steps)), batch_size=2)

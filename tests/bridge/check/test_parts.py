@@ -50,6 +50,17 @@ def test_likeness_is_of_the_heroes_alone() -> None:
     assert likeness([same], [other], area) > 0.9 > 0.6 > likeness([other], [same], area)
 
 
+@pytest.mark.usefixtures("one_of_each")
+@pytest.mark.parametrize("name", ["sd15", "flux"])
+def test_a_predictor_is_trained_where_time_was_given_for_it(name: str) -> None:
+    """On pictures of the model's own, and then asked how near a drawing came."""
+    with torch.inference_mode():
+        studio, tools = run.begin(request(name, train_minutes=0.01))
+        row, = rows_of(next(check for check in run.CHECKS if check.name == "SketchGuidance"), studio, tools)
+    assert row.verdict in ("works", "fails"), row.says
+    assert {"agreement", "plain_agreement", "seconds_a_step"} <= set(row.numbers) and len(tools.drawn) == 1
+
+
 def test_prompts_are_of_words_that_the_model_knows() -> None:
     assert scenes_for(models("sd15")[1]) is EVERYDAY
     for name, scenes in (("UNet", SHAPES), ("transformer", STORYBOOK)):
