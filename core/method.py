@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 
@@ -13,6 +13,8 @@ from .call import Attend, AttentionCall, RowSpan, Scratch, Step
 from .network import LayerAddress, Network
 from .ruled import with_fixed_rules
 from .schedule import Schedule
+
+Hook = TypeVar("Hook")
 
 
 @runtime_checkable
@@ -102,7 +104,11 @@ class Chain:
 
     def active(self, progress: float, rows: Sequence[RowSpan]) -> Chain:
         """The methods that act at this point of the run on at least one of these rows."""
-        return Chain(tuple(m for m in self.methods if m.schedule.active(progress) and m.acts_on(rows)))
+        return Chain(self.acting(progress, rows))
+
+    def acting(self, progress: float, rows: Sequence[RowSpan]) -> tuple[Method, ...]:
+        """The same without a chain of their own."""
+        return tuple(m for m in self.methods if m.schedule.active(progress) and m.acts_on(rows))
 
     def with_instead(self, method: Method, other: Method) -> Chain:
         """The chain with ``other`` in the place of ``method``, and without the other methods of that key."""
@@ -114,36 +120,55 @@ class Chain:
 
     def selects(self, layer: LayerAddress) -> bool:
         """True where some method changes the attention of the layer."""
-        return any(method.selects(layer) for method in self._changing)
+        return bool(self._at(layer)[0])
 
     def without_observers(self) -> Chain:
         """The chain for a forward at which nobody looks."""
         return Chain(tuple(m for m in self.methods if not isinstance(m, ObservesAttention)))
 
     def observers(self, layer: LayerAddress) -> tuple[ObservesAttention, ...]:
-        return tuple(m for m in self._observing if m.observes(layer))
+        return self._at(layer)[1]
 
     def wanting(self, layer: LayerAddress) -> tuple[Method, ...]:
         """The methods that change or observe the attention of the layer."""
-        return (*(m for m in self._changing if m.selects(layer)), *self.observers(layer))
+        changing, observing = self._at(layer)
+        return (*changing, *observing)
+
+    def having(self, hook: type[Hook]) -> tuple[Hook, ...]:
+        """The methods that have a hook. Asking a protocol is slow, so each is asked once."""
+        if hook not in self._hooks:
+            self._hooks[hook] = tuple(m for m in self.methods if isinstance(m, hook))
+        return self._hooks[hook]
+
+    @cached_property
+    def _hooks(self) -> dict[type, tuple[Any, ...]]:
+        return {}
+
+    @cached_property
+    def _layers(self) -> dict[LayerAddress, tuple[tuple[AttentionMethod, ...], tuple[ObservesAttention, ...]]]:
+        return {}
+
+    def _at(self, layer: LayerAddress) -> tuple[tuple[AttentionMethod, ...], tuple[ObservesAttention, ...]]:
+        """Who changes and who observes the attention of a layer."""
+        found = self._layers.get(layer)
+        if found is None:
+            found = self._layers[layer] = (tuple(m for m in self._changing if m.selects(layer)),
+                                           tuple(m for m in self.having(ObservesAttention) if m.observes(layer)))
+        return found
 
     @cached_property
     def _changing(self) -> tuple[AttentionMethod, ...]:
         """Outermost first: those that replace tokens stand outside those that weigh what is there, in whatever order
-        the nodes are. Asked at every layer, and asking a protocol is slow."""
-        found = [m for m in self.methods if isinstance(m, AttentionMethod)]
-        return tuple(sorted(found, key=lambda m: not (isinstance(m, ReplacesTokens) and m.replaces_tokens)))
-
-    @cached_property
-    def _observing(self) -> tuple[ObservesAttention, ...]:
-        return tuple(m for m in self.methods if isinstance(m, ObservesAttention))
+        the nodes are."""
+        return tuple(sorted(self.having(AttentionMethod),
+                            key=lambda m: not (isinstance(m, ReplacesTokens) and m.replaces_tokens)))
 
     def attend(self, call: AttentionCall, innermost: Attend) -> torch.Tensor:
         """Run the call through every method that selects its layer, then ``innermost``."""
-        call, attend = _observed(self.observers(call.layer), call, innermost)
-        for method in reversed(self._changing):
-            if method.selects(call.layer):
-                attend = _around(method, attend)
+        changing, observing = self._at(call.layer)
+        call, attend = _observed(observing, call, innermost)
+        for method in reversed(changing):
+            attend = _around(method, attend)
         return attend(call)
 
 

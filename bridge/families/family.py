@@ -71,6 +71,10 @@ class LayersMet:
 
 def note(call: ModelCall, layer: LayerAddress, acted: bool) -> None:
     """Count the layer for every method that wants it, and warn once of each that has to stand aside."""
+    call.scratch.once_of(("met", acted), (call.chain, layer), lambda: _note(call, layer, acted))
+
+
+def _note(call: ModelCall, layer: LayerAddress, acted: bool) -> None:
     for method in call.chain.wanting(layer):
         met = call.scratch.of(method.key, LayersMet)
         if not acted and not met.left_out:

@@ -14,6 +14,8 @@ from ...core.call import AttentionCall, LowRankBias
 # Where the host looks for another pack's attention, and joint families put ours.
 OVERRIDE = "optimized_attention_override"
 _EIGHT_BIT_BACKENDS = ("attention_sage", "attention3_sage")
+# Computes the same of heads that are split already; to others memory laid out in another way is another rounding.
+_WITH_HEADS = "attention_pytorch"
 # Queries whose logits are looked at, the range these get, and a bias that regions may well have beside them.
 _ASKED, _SHARP, _LARGE = 8, 12.0, 30.0
 
@@ -40,11 +42,14 @@ def host_kernel(options: dict[str, Any], biased: bool) -> Kernel:
     """The host's attention on [B, H, N, D]."""
     backend = exact(optimized_attention) if biased else optimized_attention
 
+    more = {"attn_precision": options.get("attn_precision"), "transformer_options": options}
+    if OVERRIDE not in options and getattr(backend, "__name__", "") == _WITH_HEADS:
+        more |= {"skip_reshape": True, "skip_output_reshape": True}
+        return lambda q, k, v: backend(q, k, v, q.shape[1], **more)
+
     def kernel(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         heads = q.shape[1]
-        out = backend(join_heads(q), join_heads(k), join_heads(v), heads,
-                      attn_precision=options.get("attn_precision"), transformer_options=options)
-        return split_heads(out, heads)
+        return split_heads(backend(join_heads(q), join_heads(k), join_heads(v), heads, **more), heads)
 
     return kernel
 

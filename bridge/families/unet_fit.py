@@ -15,6 +15,9 @@ from ...core.method import ModelCall
 from ...core.network import LayerAddress
 from ..errors import DirectorError
 
+# Where a dispatcher finds the patches that stood before it, which the host keeps from replacements.
+PATCHES_KEY = "attention_director_patches"
+
 Patches = Mapping[str, Sequence[Callable[..., Any]]]
 _BEFORE = {"self": "attn1_patch", "cross": "attn2_patch"}
 
@@ -28,17 +31,17 @@ def grid_of(options: dict[str, Any], queries: int) -> tuple[int, int] | None:
 
 
 def fits(q: torch.Tensor, k: torch.Tensor, options: dict[str, Any], layer: LayerAddress, call: ModelCall,
-         patches: Patches) -> bool:
+         whole: bool) -> bool:
     """True where methods may act, False where they stand aside: q [B, Nq, C] was regrouped, or k [B, Nk, C] lengthened.
 
-    patches: the host's lists by name. Raises DirectorError for rows that are not the run's, and for lost words.
+    whole: q holds the layer's pixels (``grid_of``). Raises DirectorError for rows that are not the run's, and for lost
+    words.
     """
-    whole = grid_of(options, q.shape[1]) is not None
     rows = call.rows[-1].stop
     if q.shape[0] != rows and not _regrouped(q, options, rows):
-        raise _refusal(call, layer, patches, f"makes {q.shape[0]} rows of the {rows} of the attention at {layer}")
+        raise _refusal(call, layer, options, f"makes {q.shape[0]} rows of the {rows} of the attention at {layer}")
     if layer.kind == "cross" and (words := _longest(call)) > k.shape[1]:
-        raise _refusal(call, layer, patches, f"gives the text attention at {layer} {k.shape[1]} tokens of a prompt of "
+        raise _refusal(call, layer, options, f"gives the text attention at {layer} {k.shape[1]} tokens of a prompt of "
                                              f"{words}")
     return whole and q.shape[0] == rows and (layer.kind == "cross" or k.shape[1] == q.shape[1])
 
@@ -62,10 +65,12 @@ def _regrouped(q: torch.Tensor, options: dict[str, Any], rows: int) -> bool:
 
 def _longest(call: ModelCall) -> int:
     """Tokens of the longest prompt of the call whose places are known."""
-    return max((span.tag.width + span.tag.appended for span in call.rows if span.tag is not None), default=0)
+    return call.scratch.once_of("longest prompt", (call.rows,), lambda: max(
+        (span.tag.width + span.tag.appended for span in call.rows if span.tag is not None), default=0))
 
 
-def _refusal(call: ModelCall, layer: LayerAddress, patches: Patches, what: str) -> DirectorError:
+def _refusal(call: ModelCall, layer: LayerAddress, options: dict[str, Any], what: str) -> DirectorError:
+    patches: Patches = options[PATCHES_KEY]
     names = " and ".join(name_of(patch) for patch in patches.get(_BEFORE[layer.kind], ())) or "another node"
     return DirectorError(label_of(call, layer), f"{names} {what}, so the node cannot act beside it; bypass one of the "
                                                 "two nodes.")

@@ -17,13 +17,10 @@ from ..errors import DirectorError
 from . import unet_foreign as other
 from .family import CALL_KEY, note
 from .kernel import join_heads, split_heads
-from .unet_fit import fits, grid_of, label_of, name_of
+from .unet_fit import PATCHES_KEY, fits, grid_of, label_of, name_of
 
 # (slot of the host's patches_replace, key in it)
 SlotAddress = tuple[str, tuple[str, int, int]]
-
-# Where a dispatcher finds the patches that stood before it, which the host keeps from replacements.
-PATCHES_KEY = "attention_director_patches"
 
 
 def with_slots(options: dict[str, Any], layers: Mapping[SlotAddress, LayerAddress], call: ModelCall) -> dict[str, Any]:
@@ -31,17 +28,28 @@ def with_slots(options: dict[str, Any], layers: Mapping[SlotAddress, LayerAddres
 
     Slots of other layers stay as they are.
     """
-    slots = {which: dict(options.get("patches_replace", {}).get(which, {})) for which in ("attn1", "attn2")}
-    for (which, key), layer in layers.items():
-        if call.chain.selects(layer) or call.chain.observers(layer):
-            found = Dispatcher(layer, slots[which].get(key, slots[which].get(key[:2])))
-            slots[which][key] = call.scratch.once(("dispatcher", layer, id(found.foreign)), lambda made=found: made)
+    foreign = options.get("patches_replace", {})
+    if foreign.get("attn1") or foreign.get("attn2"):
+        slots = _slots(foreign, layers, call)
+    else:
+        made = call.scratch.once_of("slots", (call.chain,), lambda: _slots({}, layers, call))
+        slots = {which: dict(found) for which, found in made.items()}
     patches = dict(options.get("patches", {}))
     for name, patch in _patches(call):
         patches[name] = [*patches.get(name, ()), patch]
-    replacements = {**options.get("patches_replace", {}), **slots}
-    return {**options, "patches_replace": replacements, "patches": patches, CALL_KEY: call,
+    return {**options, "patches_replace": {**foreign, **slots}, "patches": patches, CALL_KEY: call,
             PATCHES_KEY: options.get("patches", {})}
+
+
+def _slots(foreign: Mapping[str, Mapping[Any, other.Foreign]], layers: Mapping[SlotAddress, LayerAddress],
+           call: ModelCall) -> dict[str, dict[Any, Any]]:
+    """The host's slots with a dispatcher where a method wants the layer. foreign: what other packs have put there."""
+    slots: dict[str, dict[Any, Any]] = {which: dict(foreign.get(which, {})) for which in ("attn1", "attn2")}
+    for (which, key), layer in layers.items():
+        if call.chain.wanting(layer):
+            found = Dispatcher(layer, slots[which].get(key, slots[which].get(key[:2])))
+            slots[which][key] = call.scratch.once(("dispatcher", layer, id(found.foreign)), lambda made=found: made)
+    return slots
 
 
 @dataclass(eq=False)
@@ -62,9 +70,10 @@ class Dispatcher:
                  *_args: Any, **_kwargs: Any) -> torch.Tensor:
         model_call: ModelCall = extra_options[CALL_KEY]
         chain = model_call.chain
-        acting = fits(q, k, extra_options, self.layer, model_call, extra_options[PATCHES_KEY])
+        grid = grid_of(extra_options, q.shape[1])
+        acting = fits(q, k, extra_options, self.layer, model_call, grid is not None)
         note(model_call, self.layer, acting)
-        grid = grid_of(extra_options, q.shape[1]) or (1, q.shape[1])
+        grid = grid or (1, q.shape[1])
         call = to_call(q, k, v, extra_options, self.layer, grid, model_call)
         if not acting:
             return join_heads(self._without_us(call, extra_options))
@@ -120,15 +129,12 @@ def to_call(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, options: dict[str
 
 def _patches(call: ModelCall) -> list[tuple[str, Callable[..., Any]]]:
     """(name of the host's list, patch) for the hooks that see hidden states, in the chain's order."""
-    found: list[tuple[str, Callable[..., Any]]] = []
-    for method in call.chain.methods:
-        if isinstance(method, ReadsFeatures) and (place := method.features_wanted(call)):
-            found.append(("output_block_patch", _features_patch(method, place, call)))
-        if isinstance(method, EditsOutputs):
-            found.append(("attn1_output_patch", _outputs_patch(method, call)))
-        if isinstance(method, ReadsInputs):
-            found.append(("attn1_patch", _inputs_patch(method, call)))
-    return found
+    chain = call.chain
+    features = [("output_block_patch", _features_patch(method, place, call)) for method in chain.having(ReadsFeatures)
+                if (place := method.features_wanted(call))]
+    outputs = [("attn1_output_patch", _outputs_patch(method, call)) for method in chain.having(EditsOutputs)]
+    inputs = [("attn1_patch", _inputs_patch(method, call)) for method in chain.having(ReadsInputs)]
+    return [*features, *outputs, *inputs]
 
 
 def _features_patch(method: ReadsFeatures, place: str, call: ModelCall) -> Callable[..., Any]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from ...core.call import RowSpan
 from ...core.hooks import AddsForwards, BeginsCall, EditsOutputs, ReadsFeatures, ReadsInputs
 from ...core.method import Chain, ModelCall, ObservesAttention
 from ...core.network import LayerAddress
@@ -20,21 +19,6 @@ RUN_KEY = "attention_director_run"
 _SEES_THE_NETWORK = (AddsForwards, EditsOutputs, ReadsFeatures, ReadsInputs, ObservesAttention)
 
 
-def rows_of(options: dict[str, Any], batch_rows: int, tags: dict[tuple[bool, Any], Any]) -> tuple[RowSpan, ...]:
-    """Who the rows of a model call are, by the uuid of each chunk.
-
-    tags: (from the first list of the call, uuid) -> tag. A conditioning copied into the negative
-    list keeps its uuid, so the list index decides there.
-    """
-    uuids: Sequence[Any] = options.get("uuids") or ()
-    lists: Sequence[int] = options.get("cond_or_uncond") or ()
-    if not uuids or len(uuids) != len(lists):
-        return (RowSpan(0, batch_rows, None),)
-    size = batch_rows // len(uuids)
-    return tuple(RowSpan(i * size, (i + 1) * size, tags.get((lists[i] == 0, uuid)))
-                 for i, uuid in enumerate(uuids))
-
-
 def apply_model(executor: Any, x: torch.Tensor, t: torch.Tensor, c_concat: Any = None, c_crossattn: Any = None,
                 control: Any = None, transformer_options: dict[str, Any] | None = None, **kwargs: Any) -> torch.Tensor:
     """APPLY_MODEL wrapper: let methods act in this one model call, on a copy of its options."""
@@ -42,10 +26,10 @@ def apply_model(executor: Any, x: torch.Tensor, t: torch.Tensor, c_concat: Any =
     run = options.get(RUN_KEY)
     if run is None or not run.owns(executor.class_obj):
         return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
-    step = run.step_at(float(t.flatten()[0]), executor.class_obj)
-    rows = rows_of(options, x.shape[0], run.tags)
-    call = ModelCall(rows, step, run.chain.active(step.progress, rows), run.scratch)
-    acts = changes_model(call.chain, run.layers)
+    step = run.step_at(run.sigma_of_call(t, options), executor.class_obj)
+    rows = run.rows(options, x.shape[0])
+    call = ModelCall(rows, step, run.active(step, rows), run.scratch)
+    acts = run.scratch.once_of("changes the model", (call.chain,), lambda: changes_model(call.chain, run.layers))
     if not is_area(run, options):
         refuse_tiles(run, x, call.chain.methods)
     if acts:
@@ -55,9 +39,8 @@ def apply_model(executor: Any, x: torch.Tensor, t: torch.Tensor, c_concat: Any =
     inputs = inputs_of(x, c_crossattn, kwargs.get("ref_latents"), rows)
     if not acts and inputs.filled is None:
         return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
-    for method in call.chain.methods:
-        if isinstance(method, BeginsCall):
-            method.begin_call(call)
+    for method in call.chain.having(BeginsCall):
+        method.begin_call(call)
     with _without_compiled_graphs(options), run.family.padding(network, inputs):
         for extra in extra_calls(call):
             its_options = run.family.install(network, options, extra, inputs)
@@ -68,16 +51,14 @@ def apply_model(executor: Any, x: torch.Tensor, t: torch.Tensor, c_concat: Any =
 
 def changes_model(chain: Chain, layers: Sequence[LayerAddress]) -> bool:
     """False where every method at work does so outside the model's forward, and none observes it."""
-    return (any(isinstance(m, _SEES_THE_NETWORK) for m in chain.methods)
-            or any(chain.selects(layer) for layer in layers))
+    return any(map(chain.having, _SEES_THE_NETWORK)) or any(chain.selects(layer) for layer in layers)
 
 
 def extra_calls(call: ModelCall) -> list[ModelCall]:
     """A call for each extra forward that a method asks for; nobody observes there."""
     return [ModelCall(call.rows, call.step, call.chain.with_instead(method, stand_in).without_observers(),
                       call.scratch, extra=True)
-            for method in call.chain.methods if isinstance(method, AddsForwards)
-            for stand_in in method.forwards(call)]
+            for method in call.chain.having(AddsForwards) for stand_in in method.forwards(call)]
 
 
 def copy_of_control(control: dict[str, list[Any]] | None) -> dict[str, list[Any]] | None:

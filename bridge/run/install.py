@@ -12,11 +12,10 @@ from ...core.hooks import ActsInJointLayers
 from ...core.method import Chain, Method
 from ..families import family_of
 from .dispatch import apply_model
-from .run import CHAIN_KEY
+from .run import CHAIN_KEY, WRAPPER_KEY
 from .store import fingerprint
 from .wrappers import calc_cond_batch, outer_sample, predict_noise, sampler_sample
 
-WRAPPER_KEY = "attention_director"
 _WRAPPERS = (
     (WrappersMP.OUTER_SAMPLE, outer_sample),
     (WrappersMP.SAMPLER_SAMPLE, sampler_sample),

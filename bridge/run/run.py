@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
+
+import torch
 
 from ...core.call import RowSpan, Scratch, Step
 from ...core.hooks import part_of
@@ -16,9 +19,12 @@ from ...core.schedule import step_number
 from ...core.text import PromptTag
 from ..families.family import Family, FamilyNetwork
 from ..text.prompt import TAG_KEY
-from .progress import progress_at
+from .known_sigmas import ordinary, sigma_of
+from .progress import on_cpu, progress_at
 
 CHAIN_KEY = "attention_director_chain"
+WRAPPER_KEY = "attention_director"
+_WRAPPERS = {WRAPPER_KEY, "torch.compile"}  # that leave the noise level of a model call as it is
 
 
 @dataclass(eq=False)
@@ -26,7 +32,8 @@ class Run:
     """State of one run; made when its sampler starts, dropped when it ends.
 
     images: in the batch. areas: uuids of conditionings that the host evaluates on a part of the picture.
-    calls: (time, number of the step, the parts at work) of each call of the model.
+    calls: (time, number of the step, the parts at work) of each call of the model. asked: the noise level and the
+    tensor that the sampler asks a prediction at. wrapped: another pack's function is around each call of the model.
     """
 
     chain: Chain
@@ -42,6 +49,8 @@ class Run:
     calls: list[tuple[float, int, frozenset[tuple[str, str]]]] = field(default_factory=list)
     first_progress: float | None = None
     seen_keys: set[str] = field(default_factory=set)
+    asked: tuple[float, torch.Tensor] | None = None
+    wrapped: bool = False
 
     @cached_property
     def layers(self) -> tuple[LayerAddress, ...]:
@@ -54,15 +63,65 @@ class Run:
 
     def step_at(self, sigma: float, model: Any) -> Step:
         """Progress by the noise level itself, so that second-order samplers come out right."""
-        return Step(sigma, self.scratch.once(("progress", sigma), lambda: progress_at(model.model_sampling, sigma)))
+        def make() -> Step:
+            sampling = self.scratch.once_of("sampling", (model,), lambda: on_cpu(model.model_sampling))
+            return Step(sigma, progress_at(sampling, sigma))
 
-    def record(self, step: Step, rows: Sequence[RowSpan], active: Chain) -> None:
+        return self.scratch.once(("step", sigma), make)
+
+    @contextmanager
+    def at(self, timestep: torch.Tensor) -> Iterator[tuple[float, torch.Tensor]]:
+        """(noise level, timestep) while a sampler asks for a prediction at levels [B]; read back once at most."""
+        before, self.asked = self.asked, (sigma_of(timestep), ordinary(timestep))
+        try:
+            yield self.asked
+        finally:
+            self.asked = before
+
+    def sigma_of(self, timestep: Any) -> float:
+        """The noise level of a tensor that may be the one which the sampler asked at."""
+        return self.asked[0] if self.asked and timestep is self.asked[1] else sigma_of(timestep)
+
+    def sigma_of_call(self, t: torch.Tensor, options: dict[str, Any]) -> float:
+        """The noise level of a model call [B]: the one asked for, where no other pack can have changed it on the way."""
+        others = options.get("wrappers", {}).get("apply_model", {}).keys() - _WRAPPERS
+        untouched = self.asked and options.get("sigmas") is self.asked[1] and not others and not self.wrapped
+        return self.asked[0] if self.asked and untouched else sigma_of(t)
+
+    def rows(self, options: dict[str, Any], batch_rows: int) -> tuple[RowSpan, ...]:
+        """Who the rows of a model call are; the same object for the same rows, all through the run."""
+        key = "rows", batch_rows, *(options.get("uuids") or ()), *(options.get("cond_or_uncond") or ())
+        return self.scratch.once(key, lambda: rows_of(options, batch_rows, self.tags))
+
+    def active(self, step: Step, rows: tuple[RowSpan, ...]) -> Chain:
+        """The methods that act in a model call; the same object for the same methods, so that what is known of
+        a chain is found out once."""
+        methods = self.chain.acting(step.progress, rows)
+        return self.scratch.once_of("active", methods, lambda: Chain(methods))
+
+    def record(self, step: Step, rows: tuple[RowSpan, ...], active: Chain) -> None:
         """Note which methods acted in this call, for the line after the run."""
         if self.first_progress is None:
             self.first_progress = step.progress
-        number = step_number(self.sigmas, step.sigma)
-        self.calls.append((time.perf_counter(), number, frozenset(map(part_of, active.methods))))
-        self.seen_keys.update(m.key for m in self.chain.methods if m.acts_on(rows))
+        parts = self.scratch.once_of("parts", (active,), lambda: frozenset(map(part_of, active.methods)))
+        self.calls.append((time.perf_counter(), step_number(self.sigmas, step.sigma), parts))
+        self.seen_keys |= self.scratch.once_of("seen", (self.chain, rows), lambda: frozenset(
+            m.key for m in self.chain.methods if m.acts_on(rows)))
+
+
+def rows_of(options: dict[str, Any], batch_rows: int, tags: dict[tuple[bool, Any], Any]) -> tuple[RowSpan, ...]:
+    """Who the rows of a model call are, by the uuid of each chunk.
+
+    tags: (from the first list of the call, uuid) -> tag. A conditioning copied into the negative
+    list keeps its uuid, so the list index decides there.
+    """
+    uuids: Sequence[Any] = options.get("uuids") or ()
+    lists: Sequence[int] = options.get("cond_or_uncond") or ()
+    if not uuids or len(uuids) != len(lists):
+        return (RowSpan(0, batch_rows, None),)
+    size = batch_rows // len(uuids)
+    return tuple(RowSpan(i * size, (i + 1) * size, tags.get((lists[i] == 0, uuid)))
+                 for i, uuid in enumerate(uuids))
 
 
 def chain_of(model_options: dict[str, Any]) -> Chain | None:

@@ -28,6 +28,7 @@ from .hooks import (
     RunArguments,
     SamplerCall,
 )
+from .known_sigmas import known
 from .parts import refuse_tiles
 from .run import Run, areas_of, chain_of, tags_of
 from .status import report
@@ -68,6 +69,8 @@ def sampler_sample(executor: Any, guider: Any, sigmas: torch.Tensor, extra_args:
         return _sample(executor, call)
     check_run(chain, guider, options, noise.shape[0])
     run = _start(chain, call)
+    run.wrapped = "model_function_wrapper" in options
+    call = replace(call, sigmas=known(call.sigmas, run.sigmas))
     transformer_options = {**options.get("transformer_options", {}), RUN_KEY: run}
     call = replace(call, extra_args={
         **extra_args, "model_options": {**options, "transformer_options": transformer_options}})
@@ -118,11 +121,13 @@ def predict_noise(executor: Any, x: torch.Tensor, timestep: torch.Tensor, model_
                   seed: int | None = None) -> torch.Tensor:
     """PREDICT_NOISE wrapper: let methods edit the denoised prediction, first in the chain first."""
     options = model_options or {}
-    denoised = executor(x, timestep, options, seed)
     run = run_of(options)
-    editors = [m for m in run.chain.methods if isinstance(m, EditsDenoised)] if run else []
-    if run is not None and editors:
-        step = run.step_at(float(timestep.flatten()[0]), run.model)
+    if run is None:
+        return executor(x, timestep, options, seed)
+    with run.at(timestep) as (sigma, timestep):
+        denoised = executor(x, timestep, options, seed)
+    if editors := run.chain.having(EditsDenoised):
+        step = run.step_at(sigma, run.model)
         for method in editors:
             if method.schedule.active(step.progress):
                 denoised = method.edit_denoised(run, x, denoised, step)
@@ -135,9 +140,9 @@ def calc_cond_batch(executor: Any, model: Any, conds: Any, x: torch.Tensor, time
     run = run_of(model_options)
     call = CondCall(model, conds, x, timestep, model_options)
     evaluate = partial(_evaluate, executor)
-    methods = [m for m in run.chain.methods if isinstance(m, AroundConds)] if run and run.owns(model) else []
+    methods = run.chain.having(AroundConds) if run and run.owns(model) else ()
     if run is not None and methods:
-        step = run.step_at(float(timestep.flatten()[0]), model)
+        step = run.step_at(run.sigma_of(timestep), model)
         acting = [method for method in methods if method.schedule.active(step.progress)]
         refuse_tiles(run, x, acting)
         for method in reversed(acting):
