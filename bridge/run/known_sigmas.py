@@ -62,14 +62,19 @@ def _writes(name: str) -> bool:
 
 
 def _for_each_row(made: torch.Tensor, first: Any, second: Any) -> torch.Tensor:
-    """The product of a level and a one for each row, knowing the level."""
-    level, rows = (first, second) if isinstance(first, KnownSigmas) else (second, first)
-    if level.ndim or not level.numbers or not isinstance(rows, torch.Tensor) or rows.ndim != 1:
+    """The product of a level and a one for each row, or a one of Python's, knowing the level."""
+    level, ones = (first, second) if isinstance(first, KnownSigmas) else (second, first)
+    if level.ndim or not level.numbers or made.dtype != level.dtype:  # or rounded
         return made
-    if made.dtype != level.dtype:  # rounded
-        return made
-    if not any(rows is ones for ones in level.ones):
-        if not bool((rows == 1).all()):
-            return made
-        level.ones[:] = [rows]
-    return known(made, level.numbers, level.ones)
+    return known(made, level.numbers, level.ones) if _is_one(ones, level.ones) else made
+
+
+def _is_one(factor: Any, seen: list[torch.Tensor]) -> bool:
+    """seen: what was looked at before; a run's samplers have one such tensor."""
+    if not isinstance(factor, torch.Tensor):
+        return factor == 1
+    if factor.ndim != 1 or any(factor is ones for ones in seen):
+        return factor.ndim == 1
+    if bool((factor == 1).all()):
+        seen[:] = [factor]
+    return bool(seen) and seen[0] is factor

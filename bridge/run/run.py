@@ -83,7 +83,7 @@ class Run:
         return self.asked[0] if self.asked and timestep is self.asked[1] else sigma_of(timestep)
 
     def sigma_of_call(self, t: torch.Tensor, options: dict[str, Any]) -> float:
-        """The noise level of a model call [B]: the one asked for, where no other pack can have changed it on the way."""
+        """The noise level of a model call [B]: the one asked for, unless another pack may have changed it."""
         others = options.get("wrappers", {}).get("apply_model", {}).keys() - _WRAPPERS
         untouched = self.asked and options.get("sigmas") is self.asked[1] and not others and not self.wrapped
         return self.asked[0] if self.asked and untouched else sigma_of(t)
