@@ -20,7 +20,8 @@ import torch
 
 from .network import LayerAddress
 from .range_rule import RangeRule, Share
-from .regions import Columns, Geometry, RegionAttention, RegionRule, shared_regions
+from .region_columns import Columns, Geometry, shared_regions
+from .regions import RegionAttention, RegionRule
 from .sequence import Block, Kind
 from .text import PromptTag
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -13,8 +13,6 @@ from .call import Attend, AttentionCall, RowSpan, Scratch, Step
 from .network import LayerAddress, Network
 from .ruled import with_fixed_rules
 from .schedule import Schedule
-
-Hook = TypeVar("Hook")
 
 
 @runtime_checkable
@@ -134,7 +132,7 @@ class Chain:
         changing, observing = self._at(layer)
         return (*changing, *observing)
 
-    def having(self, hook: type[Hook]) -> tuple[Hook, ...]:
+    def having(self, hook: type) -> tuple[Any, ...]:
         """The methods that have a hook. Asking a protocol is slow, so each is asked once."""
         if hook not in self._hooks:
             self._hooks[hook] = tuple(m for m in self.methods if isinstance(m, hook))

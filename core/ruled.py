@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
 
 import torch
 
@@ -10,18 +15,61 @@ from .attention import Kernel, attend_with_bias, extremes, log_mass, row_extreme
 from .call import AttentionCall, LowRankBias
 from .range_rule import RangeRule
 
+log = logging.getLogger("attention_director")
+
+# GPUs for which Triton could not compile: asked once, not in every layer.
+_WITHOUT: set[torch.device] = set()
+
 
 def attend(call: AttentionCall, kernel: Kernel, mask: torch.Tensor | None = None) -> torch.Tensor:
     """softmax of the call's logits, with its rules, bias and mask, times v: [B, H, Nq, D].
 
-    kernel: attention without bias that masks by itself; mask: the same as ``score_parts`` takes it.
+    kernel: attention without bias that masks by itself; mask: the same as ``score_parts`` takes it. The way that fits
+    the device is taken; all give the same. By columns on ``kernel`` is the one that every device and gradients have.
     """
-    if not call.rules:
-        return attend_with_bias(call.q, call.k, call.v, call.bias, kernel, mask)
-    if call.q.device.type == "cpu" and not (torch.is_grad_enabled() and call.q.requires_grad):
-        return _beside_the_logits(call, kernel, mask)
+    if not call.rules and call.bias is None:
+        return kernel(call.q, call.k, call.v)
+    if not (torch.is_grad_enabled() and call.q.requires_grad):
+        if call.q.device.type == "cpu" and call.rules:
+            return _beside_the_logits(call, kernel, mask)
+        if (out := _in_one_launch(call, mask)) is not None:
+            return out
+    return by_columns(call, kernel, mask)
+
+
+def by_columns(call: AttentionCall, kernel: Kernel, mask: torch.Tensor | None = None) -> torch.Tensor:
+    """The same on ``kernel``, whatever it is."""
     fixed = with_fixed_rules(call)
     return attend_with_bias(fixed.q, fixed.k, fixed.v, fixed.bias, kernel, mask)
+
+
+def _in_one_launch(call: AttentionCall, mask: torch.Tensor | None) -> torch.Tensor | None:
+    """By the Triton kernel; None where there is none for this call."""
+    device = call.q.device
+    fused = fused_attention() if device.type == "cuda" and device not in _WITHOUT else None
+    if fused is None or not fused.takes(call):
+        return None
+    try:
+        return fused.attention(call, mask)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # Triton raises what it likes: no compiler on this machine, a GPU that it does not know
+        _WITHOUT.add(device)
+        log.warning("Attention Director: Triton cannot compile for %s (%s); regions take a slower way.",
+                    device, (str(error) or type(error).__name__).splitlines()[0][:200])
+        return None
+
+
+@cache
+def fused_attention() -> Any:
+    """The module of the kernel, None where Triton is not installed."""
+    if find_spec("triton") is None:
+        return None
+    try:
+        return import_module(".fused_attention", __package__)
+    except ImportError as error:
+        log.warning("Attention Director: Triton does not load (%s); regions take a slower way.", error)
+        return None
 
 
 def _beside_the_logits(call: AttentionCall, kernel: Kernel, mask: torch.Tensor | None) -> torch.Tensor:

@@ -20,7 +20,7 @@ from ...core.method import ModelCall
 from ...core.network import LayerAddress, Layers, SubjectLayers
 from ...core.padding import without_padding
 from ...core.rotary import Rotary
-from ...core.ruled import attend, with_fixed_rules
+from ...core.ruled import attend, by_columns, with_fixed_rules
 from ...core.sequence import Axis, Segment
 from ..errors import DirectorError
 from .family import CALL_KEY, note, note_evicted
@@ -190,13 +190,14 @@ class Override:
 
         if call.bias is None and not call.rules:
             return kernel(self._host(func), call.q, call.k, call.v)
-        own = partial(kernel, self._host(exact(func)))
-        if self.foreign is not None:
-            call = with_fixed_rules(call)
-            if not (fits_kernel(call.q, call.bias) and self._keeps_bias(own, call)):
-                note_evicted(self.call, call.layer)
-                own = partial(kernel, exact(func))
-        return attend(call, own, _as_scores(mask))
+        own, mask = partial(kernel, self._host(exact(func))), _as_scores(mask)
+        if self.foreign is None:
+            return attend(call, own, mask)
+        call = with_fixed_rules(call)
+        if not (fits_kernel(call.q, call.bias) and self._keeps_bias(own, call)):
+            note_evicted(self.call, call.layer)
+            own = partial(kernel, exact(func))
+        return by_columns(call, own, mask)
 
     def _unpadded(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], call: AttentionCall) -> torch.Tensor:
         """Each row without the keys that are padding. The models that need it give their attention no mask."""

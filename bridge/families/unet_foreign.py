@@ -11,7 +11,7 @@ import torch
 
 from ...core.attention import attend_with_bias, fits_kernel
 from ...core.call import Attend, AttentionCall
-from ...core.ruled import attend, with_fixed_rules
+from ...core.ruled import attend, by_columns, with_fixed_rules
 from ..errors import DirectorError
 from .kernel import OVERRIDE, host_kernel, join_heads, split_heads
 from .unet_fit import name_of
@@ -66,8 +66,8 @@ def attend_self(foreign: Foreign, original: AttentionCall, options: dict[str, An
     be widened by, or for some of the rows only, what it adds is added instead.
     """
     def around(inner: AttentionCall) -> torch.Tensor:
-        inner = with_fixed_rules(inner)
         same_layout = inner.k.shape[:3] == original.k.shape[:3]
+        inner = with_fixed_rules(inner)
         if not same_layout or not fits_kernel(inner.q, inner.bias):
             return own_attention(inner, options)
 
@@ -81,7 +81,6 @@ def attend_self(foreign: Foreign, original: AttentionCall, options: dict[str, An
 
 def own_attention(call: AttentionCall, options: dict[str, Any]) -> torch.Tensor:
     """The host's attention with our bias, and what an additive patch of another pack adds to it."""
-    if OVERRIDE in options:  # the host's attention is another pack's, which sees what is done to the logits
-        call = with_fixed_rules(call)
-    out = attend(call, host_kernel(options, biased=call.bias is not None or bool(call.rules)))
+    way = by_columns if OVERRIDE in options else attend  # another pack's attention is asked, whatever it is
+    out = way(call, host_kernel(options, biased=call.bias is not None or bool(call.rules)))
     return out if call.residual is None else out + call.residual()
