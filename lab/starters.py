@@ -75,8 +75,8 @@ CHROMA = Starter("Chroma", "image_chroma_text_to_image", "Chroma1-HD-fp8mixed.sa
 STARTERS = (
     FLUX_1, FLUX_2_KLEIN, Z_IMAGE, CHROMA,
     replace(FLUX_1, method="Attention Edit",
-            hint="If the old shape stays, turn *self_end_percent* down; if too much changes, turn on *mix_words*, among "
-                 "the advanced settings."),
+            hint="If the old shape stays, turn *self_end_percent* down; if too much changes, turn on *mix_words*, "
+                 "among the advanced settings."),
     replace(Z_IMAGE, label="Z-Image", method="Shared Subject",
             hint="Four pictures are generated at once; if memory is short, take scenes away."),
     replace(FLUX_2_KLEIN, method="Identity Inject",
