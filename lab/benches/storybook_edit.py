@@ -18,7 +18,7 @@ from .storybook_edit_cases import KINDS, kept_db, look, sample_edit, source_is_r
 from .storybook_edit_methods import MAIN, VARIANTS, drawn
 
 MODEL = "transformer"
-EDITS, EDITS_OF_ALL = 12, 3  # of each kind
+EDITS, EDITS_OF_ALL = 12, 4  # of each kind
 TRIES = 4  # the plain model misses some captions; so many scenes are tried for each edit wanted
 
 Scores = dict[str, tuple[bool, float, float]]

@@ -201,14 +201,16 @@ def edits(found: Found, picture: str) -> str:
 
 
 def transformer_edits(found: Found) -> str:
-    """The same on the transformer; n: edits of a kind."""
+    """The same on the transformer, of the ways that were tried on every kind; n: edits of a kind."""
     def cells(way: str) -> list[str]:
         rows = [found[f"{way}/{kind}"] for kind in TRANSFORMER_KINDS]
         least, most = (pick(float(row["n"]) for row in rows) for pick in (min, max))
         return [*(f"{row['success']:.0%} / {row['psnr_outside']:.0f}" for row in rows),
                 f"{least:.0f}" if least == most else f"{least:.0f} to {most:.0f}"]
 
-    return grid([["", *TRANSFORMER_KINDS.values(), "n"], *([label, *cells(way)] for way, label in TRANSFORMER_EDITS)])
+    tried = [(way, label) for way, label in TRANSFORMER_EDITS if all(f"{way}/{kind}" in found
+                                                                     for kind in TRANSFORMER_KINDS)]
+    return grid([["", *TRANSFORMER_KINDS.values(), "n"], *([label, *cells(way)] for way, label in tried)])
 
 
 def weights(found: Found) -> str:
