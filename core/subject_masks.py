@@ -30,6 +30,12 @@ def masks_from_maps(maps: torch.Tensor, grid: tuple[int, int], apart: bool = Fal
     return masks & F.one_hot(largest, masks.shape[1]).movedim(-1, 1).bool()
 
 
+def grown(masks: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """Masks [I, N] with every cell next to one of theirs: a subject's edge lies in cells that its words miss."""
+    wide = F.max_pool2d(masks.unflatten(-1, grid).float(), 3, 1, 1)
+    return wide.flatten(1) > 0
+
+
 def dropped(masks: torch.Tensor, probability: float, seed: int) -> torch.Tensor:
     """The paper's mask dropout: each pixel of each image leaves all masks with this probability.
 

@@ -125,5 +125,6 @@ def bank_group(use: BankUse, at: int | None, level: LevelMasks, stride: int,
         return Sharing((group,), unshared_rows(set(ours), rows), BankedKeys(use, at, kinds, inside))
     numbers = subjects.to(masks.device).int().argmax(1) * apart
     places = placing.places(anchored(use.bank, at, numbers, masks.device), members)
-    group = replace(group, readers=placing.readers(members), places=places)
+    here = placing.here(members) if apart else None
+    group = replace(group, readers=placing.readers(members), places=places, here=here)
     return Sharing((group,), unshared_rows(set(ours), rows), BankedTokens(use.bank, at, kinds, inside))

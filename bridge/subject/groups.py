@@ -82,6 +82,6 @@ def _group(level: LevelMasks, anchors: tuple[int, ...], members: list[int], span
         torch.tensor(sources, device=level.masks.device),
         torch.cat([level.positions[a] for a in anchors]),
         torch.cat([level.subjects(a) for a in anchors]) if apart else None,
-        level.masks[members].transpose(1, 2) if apart else None,
+        (placing.here(members) if placing else level.masks[members].transpose(1, 2)) if apart else None,
         placing.readers(members) if placing else None,
         placing.places(placing.anchored(anchors), members) if placing else None)

@@ -15,6 +15,7 @@ import torch
 from ...core.correspondence import Link
 from ...core.rotary import cells_of
 from ...core.shared_keys import Readers
+from ...core.subject_masks import grown
 from ...core.subject_places import boxes, by_boxes
 from .levels import LevelMasks
 
@@ -70,10 +71,16 @@ class Placing:
         return boxes(self._masks, self._cells)
 
     def readers(self, members: Sequence[int]) -> Readers:
-        """The pixels of these images that read shared keys: those of any subject."""
-        inside = self.level.masks[list(members)].any(1)
+        """The pixels of these images that read shared keys: those of any subject, and those beside them."""
+        inside = self.here(members).any(2)
         counts = inside.sum(1).tolist()
         return Readers(inside, min(counts), max(counts))
+
+    def here(self, members: Sequence[int]) -> torch.Tensor:
+        """Whose keys each pixel reads: bool [G, N, S]; a pixel of a subject reads no other's."""
+        masks = self.level.masks[list(members)]
+        taken = masks.any(1, keepdim=True) & ~masks
+        return (grown(masks.flatten(0, 1), self.grid).view_as(masks) & ~taken).transpose(1, 2)
 
     def anchored(self, anchors: Sequence[int]) -> Anchored:
         """The kept pixels of some anchors, one anchor after the other."""

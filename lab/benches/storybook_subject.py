@@ -17,8 +17,8 @@ from .storybook_subject_cases import sample_story, story_scores
 from .storybook_subject_methods import MAIN, VARIANTS
 
 MODEL = "transformer"
-STORIES, STORIES_OF_ALL = 8, 3
-SETTINGS = Settings(12, 4.0, "euler", "simple")
+STORIES, STORIES_OF_ALL = 9, 3
+SETTINGS = Settings(8, 4.0, "euler", "simple")
 
 Values = dict[str, list[float]]
 

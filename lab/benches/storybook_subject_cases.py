@@ -77,14 +77,12 @@ def stand(found: Found) -> np.ndarray:
 
 
 def story_scores(pictures: Sequence[Seen], story: Story) -> dict[str, list[float]]:
-    """Every metric's values of one story. same_subject: of each pair of scenes, 0 where one lacks the subject;
-    likeness: the cosine of the looks of those that show it; spread: how differently they stand."""
+    """Every metric's values of one story. same_subject: the cosine of the looks of each pair of scenes, 0 where one
+    lacks the subject; same_look: is it above the border? spread: how differently they stand."""
     found = [subject_of(seen, story.subject) for seen in pictures]
-    likeness = [float(a.look @ b.look) for a, b in combinations(filter(None, found), 2)]
-    pairs = len(found) * (len(found) - 1) // 2
-    same = [float(cosine > SAME_LOOK) for cosine in likeness]
+    likeness = [max(0.0, float(a.look @ b.look)) if a and b else 0.0 for a, b in combinations(found, 2)]
     apart = [float(np.linalg.norm(stand(a) - stand(b))) for a, b in combinations(filter(None, found), 2)]
-    return {"same_subject": same + [0.0] * (pairs - len(same)), "likeness": likeness, "spread": apart,
-            "drawn": [float(one is not None) for one in found],
+    return {"same_subject": likeness, "same_look": [float(cosine > SAME_LOOK) for cosine in likeness],
+            "spread": apart, "drawn": [float(one is not None) for one in found],
             "obedience": [obeyed(seen, scene, story.subject)
                           for seen, scene in zip(pictures, story.scenes, strict=True)]}

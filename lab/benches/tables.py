@@ -83,7 +83,7 @@ SUBJECT = Table(
      ("ours-paper-dropout", "the defaults without their dropout")))
 
 TRANSFORMER_SUBJECT = Table(
-    (Column("same subject", "same_subject", "{:.0%}"), Column("likeness where both show it", "likeness", "{:.2f}"),
+    (Column("similarity", "same_subject", "{:.2f}"), Column("surely the same", "same_look", "{:.0%}"),
      Column("subject shown", "drawn", "{:.0%}"), Column("rest of the prompt", "obedience", "{:.0%}"),
      Column("variety", "diversity", "{:.2f}"), Column("time of a run", "time_ratio", "{:.2f}x"),
      Column("n", "n", "{:.0f}")),

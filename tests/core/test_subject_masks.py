@@ -10,6 +10,7 @@ from attention_director.core.heat import pixel_maps
 from attention_director.core.network import LayerAddress
 from attention_director.core.subject_masks import (
     dropped,
+    grown,
     masks_from_maps,
     otsu_threshold,
     subject_probe,
@@ -84,3 +85,12 @@ def test_maps_average_a_phrase_over_all_its_copies(biased: bool) -> None:
             for p in positions:
                 wanted += probabilities[1 + image, :, p] / len(positions)
             torch.testing.assert_close(found[image, s].flatten(), wanted, rtol=0, atol=1e-10)
+
+
+def test_masks_grow_by_one_cell() -> None:
+    masks = torch.zeros(2, 4, 5, dtype=torch.bool)
+    masks[0, 1, 1] = True
+    found = grown(masks.flatten(1), (4, 5)).unflatten(-1, (4, 5))
+    wanted = torch.zeros(4, 5, dtype=torch.bool)
+    wanted[0:3, 0:3] = True
+    assert torch.equal(found[0], wanted) and not found[1].any()

@@ -48,11 +48,12 @@ def test_scores_count_what_is_missing_as_another() -> None:
             Seen(scenes[1].place, (found(story.subject, (1, 0), there), found(beside, (0, 1)))),
             Seen("nowhere", (found(story.subject, (1, 0), sure=False),))]
     scores = story_scores(seen, story)
-    assert scores["same_subject"] == [1.0, 0.0, 0.0] and scores["likeness"] == [1.0] and scores["drawn"] == [1, 1, 0]
+    assert scores["same_subject"] == scores["same_look"] == [1.0, 0.0, 0.0] and scores["drawn"] == [1, 1, 0]
     assert scores["obedience"] == [1.0, 1.0, 0.0]
     assert scores["spread"] == [pytest.approx(np.linalg.norm((0.625, 0.125, 0.25)))]
-    unlike = [seen[0], Seen(scenes[1].place, (found(story.subject, (0, 1)),)), seen[0]]
-    assert story_scores(unlike, story)["same_subject"] == [0.0, 1.0, 0.0]
+    unlike = [seen[0], Seen(scenes[1].place, (found(story.subject, (0.8, 0.6)),)), seen[0]]
+    scores = story_scores(unlike, story)
+    assert scores["same_subject"] == pytest.approx([0.8, 1.0, 0.8]) and scores["same_look"] == [0.0, 1.0, 0.0]
     assert obeyed(unlike[1], scenes[1], story.subject) == 0.5
 
 
@@ -78,7 +79,7 @@ def test_the_border_between_looks_parts_renders() -> None:
 
 def test_rows_compare_with_the_same_stories() -> None:
     def values(spread: float, seconds: float) -> dict[str, list[float]]:
-        return {"same_subject": [1.0, 0.0], "spread": [spread], "seconds": [seconds], "likeness": [0.9],
+        return {"same_subject": [1.0, 0.0], "spread": [spread], "seconds": [seconds], "same_look": [1.0],
                 "drawn": [1.0], "obedience": [1.0]}
 
     both = {variant: values(0.2, 3.0) for variant in VARIANTS} | {"unpatched": values(0.4, 1.0)}
