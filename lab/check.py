@@ -79,8 +79,9 @@ def check(own: argparse.Namespace) -> int:
         print(f"{minutes:g} minutes at {sampling}", flush=True)
         report = Report({}, ())
         try:
-            for so_far in run(request, tell):
+            for so_far in run(request):
                 report = so_far
+                tell(report.rows[-1])
         except KeyboardInterrupt:
             report = replace(report, interrupted=True)
     print(f"\n{report.as_text()}\n")

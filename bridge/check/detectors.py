@@ -11,9 +11,9 @@ import comfy.sd
 import folder_paths
 import torch
 
-from ..errors import DirectorError
+from .case import attempt
+from .report import Row
 from .scenes import Box, Thing
-from .studio import NODE
 
 # Folders of the host, and what the files are called that its own templates take.
 PLACES = (("diffusion_models", re.compile(r"rt.?detr", re.IGNORECASE), "RT-DETR"),
@@ -33,17 +33,15 @@ class Detector:
         return [max((iou(box, thing.box) for box in self.find(picture[None], thing)), default=0.0) for thing in things]
 
 
-def detector() -> Detector | None:
-    """The first that a person has. Raises DirectorError where its file is there and the host cannot load it."""
+def detector() -> tuple[Detector | None, str]:
+    """(the first that a person has, why the one that is there is not to be had)."""
     for folder, name_like, name in PLACES:
         for file in folder_paths.get_filename_list(folder):
             if name_like.search(file):
-                try:
-                    return LOADERS[name](folder_paths.get_full_path_or_raise(folder, file))
-                except Exception as error:
-                    raise DirectorError(NODE, f"{name} is there and could not be loaded ({type(error).__name__}); the "
-                                              "regions are judged without it.") from error
-    return None
+                found = attempt(name, "", lambda name=name, folder=folder, file=file: LOADERS[name](
+                    folder_paths.get_full_path_or_raise(folder, file)))
+                return (None, f"{name} is there and could not be loaded") if isinstance(found, Row) else (found, "")
+    return None, ""
 
 
 def rt_detr(path: str) -> Detector:
@@ -62,6 +60,8 @@ def sam_3(path: str) -> Detector:
     from comfy_extras.nodes_sam3 import SAM3_Detect
 
     model, clip, *_ = comfy.sd.load_checkpoint_guess_config(path, output_vae=False, output_clip=True)
+    if clip is None:
+        raise ValueError("the file has no text encoder")
 
     def find(picture: torch.Tensor, thing: Thing) -> list[Box]:
         asked = clip.encode_from_tokens_scheduled(clip.tokenize(thing.phrase))

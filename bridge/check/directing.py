@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,8 +52,3 @@ def told(studio: Studio, story: Story, strength: float = 1.0) -> Directed:
     made = share(SUBJECT, "", studio.model, studio.clip, "\n".join(story.scenes), "", "", story.subject,
                  studio.latent(), None, SubjectOptions(anchors=min(2, len(story.scenes)), strength=strength))
     return Directed(made.model, made.positive, made.latent)
-
-
-def plain_rows(studio: Studio, lines: Sequence[str]) -> Conditioning:
-    """The same prompts without any method."""
-    return studio.encode(*lines)

@@ -10,7 +10,7 @@ import torch
 
 from ..convert import MOST_DB, psnr
 from .case import Case
-from .directing import EDIT, edited, plain_rows
+from .directing import EDIT, edited
 from .looking import look
 from .regions import cost_of
 from .report import Row, Shot
@@ -21,14 +21,14 @@ CHANGED = 35.0  # dB below which an area looks changed
 
 
 def cases(studio: Studio, tools: Any) -> Sequence[Case]:
-    return [Case(f"edit {number}", 3.0, lambda number=number, change=change: compared(studio, change, number))
+    return [Case(f"edit {number}", 4.0, lambda number=number, change=change: compared(studio, change, number))
             for number, change in enumerate(tools.scenes.edits, 1)]
 
 
 def compared(studio: Studio, change: Edit, number: int) -> Row:
     """Source and target in a batch of two, both ways."""
     directed = edited(studio, change)
-    prompts = plain_rows(studio, (change.source, change.target))
+    prompts = studio.encode(change.source, change.target)
     plain = studio.draw(studio.model, prompts, latent=studio.latent(2, same_noise=True))
     ours = studio.draw(directed.model, directed.positive, latent=directed.latent, negative=directed.negative)
     asked, kept = studio.pictures(plain.samples), studio.pictures(ours.samples)

@@ -24,7 +24,7 @@ EXACT = 40.0  # dB
 def cases(studio: Studio, tools: Any) -> Sequence[Case]:
     """The pictures whose names are captions."""
     names = [name for name in example_names() if "depth" not in name]
-    return [Case(f"picture {number}", 1.5 * len(METHODS),
+    return [Case(f"picture {number}", 1.0 * len(METHODS),
                  lambda number=number, name=name: inverted(studio, name, number)) for number, name in
             enumerate(names, 1)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import torch
 
 from ..families.checkpoint import family, fingerprint
 from ..families.kernel import backend_name
+from .case import attempt
+from .report import Row
 from .studio import MEGABYTE, Studio
 
 PYPROJECT = Path(__file__).resolve().parent.parent.parent / "pyproject.toml"
@@ -21,20 +24,30 @@ UNKNOWN = "unknown"
 
 
 def facts(studio: Studio) -> dict[str, str | float]:
-    """By what each is called on the page."""
+    """By what each is called on the page; what cannot be found out is left out."""
+    found = {name: attempt("machine", name, tell) for name, tell in _facts(studio).items()}
+    return {name: value for name, value in found.items() if not isinstance(value, Row)}
+
+
+def _facts(studio: Studio) -> dict[str, Callable[[], str | float]]:
     device = comfy.model_management.get_torch_device()
-    network = studio.model.model.diffusion_model
+    model = studio.model
     return {
-        "model": family(studio.model), "checkpoint": fingerprint(studio.model),
-        "parameters, millions": sum(p.numel() for p in network.parameters()) / 1e6,
-        "weights": str(studio.model.model_dtype()).removeprefix("torch."),
-        "computed in": str(_computed_in(studio)).removeprefix("torch."),
-        "attention": backend_name(), "card": comfy.model_management.get_torch_device_name(device),
-        "card's memory, MB": comfy.model_management.get_total_memory(device) / MEGABYTE,
-        **{name: value for name, value in studio.sampling.facts().items()},
-        "ComfyUI": host_version(), "frontend": _installed(FRONTEND), "torch": torch.__version__,
-        "Python": platform.python_version(), "system": platform.system(), "Attention Director": own_version(),
+        "model": lambda: family(model), "checkpoint": lambda: fingerprint(model),
+        "parameters, millions": lambda: sum(p.numel() for p in model.model.diffusion_model.parameters()) / 1e6,
+        "weights": lambda: str(model.model_dtype()).removeprefix("torch."),
+        "computed in": lambda: str(_computed_in(studio)).removeprefix("torch."),
+        "attention": backend_name, "card": lambda: comfy.model_management.get_torch_device_name(device),
+        "card's memory, MB": lambda: _memory(device) / MEGABYTE,
+        **{name: lambda value=value: value for name, value in studio.sampling.facts().items()},
+        "ComfyUI": host_version, "frontend": lambda: _installed(FRONTEND), "torch": lambda: str(torch.__version__),
+        "Python": platform.python_version, "system": platform.system, "Attention Director": own_version,
     }
+
+
+def _memory(device: torch.device) -> float:
+    found: Any = comfy.model_management.get_total_memory(device)
+    return float(found)
 
 
 def _computed_in(studio: Studio) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from .case import Case
+from .detectors import Detector
 from .directing import REGIONS, placed
 from .looking import look
 from .report import Row, Shot
@@ -23,7 +24,7 @@ AT_ALL = 0.2  # intersection over union from which a detector's box counts as in
 def cases(studio: Studio, tools: Any) -> Sequence[Case]:
     """Every layout at the first seed, then at the second."""
     layouts = tools.scenes.layouts
-    return [Case(f"layout {number}, seed {seed}", 1.5,
+    return [Case(f"layout {number}, seed {seed}", 2.0,
                  lambda number=number, layout=layout, seed=seed: compared(studio, tools, layout, number, seed))
             for seed in SEEDS for number, layout in enumerate(layouts, 1)]
 
@@ -33,11 +34,11 @@ def compared(studio: Studio, tools: Any, layout: Layout, number: int, seed: int)
     directed, prompt = placed(studio, layout), studio.encode(layout.text)
     plain = studio.draw(studio.model, prompt, seed)
     placed_now = studio.draw(directed.model, directed.positive, seed)
-    tools.keep(layout.text, studio.pictures(plain.samples)[0])
     phrases, masks = [t.phrase for t in layout.things], torch.stack([t.mask for t in layout.things])
     before, after = (look(studio, drawn.samples, prompt, phrases).landings(masks)[0].tolist()
                      for drawn in (plain, placed_now))
     pictures = [studio.pictures(drawn.samples)[0] for drawn in (plain, placed_now)]
+    tools.keep(layout.text, pictures[0])
     numbers = {"landing": fmean(after), "plain_landing": fmean(before), **costs([plain], [placed_now])}
     says = "; ".join(f'"{phrase}" {a:.0%} in its region, plain {b:.0%}'
                      for phrase, a, b in zip(phrases, after, before, strict=True))
@@ -48,10 +49,12 @@ def compared(studio: Studio, tools: Any, layout: Layout, number: int, seed: int)
     return Row(REGIONS, f"layout {number}, seed {seed}", "told", f"{says}.", numbers, shots)
 
 
-def verdict_of(detector: Any, layout: Layout, pictures: Sequence[torch.Tensor], numbers: dict[str, float]) -> str:
-    """A detector's words, its numbers added to the others; "" without one."""
+def verdict_of(found: tuple[Detector | None, str], layout: Layout, pictures: Sequence[torch.Tensor],
+               numbers: dict[str, float]) -> str:
+    """A detector's words, its numbers added to the others. found: with why there is none, "" where nobody has one."""
+    detector, without = found
     if detector is None:
-        return ""
+        return without and f"; {without}"
     before, after = (detector.fits(picture, layout.things) for picture in pictures)
     numbers |= {"detector_iou": fmean(after), "plain_detector_iou": fmean(before)}
     seen = [sum(fit >= AT_ALL for fit in fits) for fits in (after, before)]

@@ -17,7 +17,7 @@ from ..text.prompt import encode
 from ..untrusted import require_number
 from . import edits, identities, inversions, promises, regions, sketches, subjects, sweep
 from .budget import Budget, Pace, budget_of
-from .case import Check, attempt, rows_of
+from .case import Check, rows_of
 from .detectors import Detector, detector
 from .directing import EDIT, IDENTITY, REGIONS, SKETCH, SUBJECT
 from .machine import facts
@@ -68,45 +68,43 @@ class Tools:
     adapter: Adapter | None
     train_minutes: float
     drawn: dict[str, torch.Tensor] = field(default_factory=dict)
-    looked_for: list[Detector | None] = field(default_factory=list)
+    detectors: list[tuple[Detector | None, str]] = field(default_factory=list)
 
     def keep(self, text: str, picture: torch.Tensor) -> None:
         """Keep a plain picture, for a training."""
         self.drawn.setdefault(text, picture)
 
-    def detector(self) -> Detector | None:
-        """The person's, loaded once."""
-        if not self.looked_for:
-            self.looked_for.append(None)
-            self.looked_for[0] = detector()
-        return self.looked_for[0]
+    def detector(self) -> tuple[Detector | None, str]:
+        """The person's, loaded once, or why not."""
+        if not self.detectors:
+            self.detectors.append(detector())
+        return self.detectors[0]
 
 
 Tell = Callable[[Row], None]
 
 
-def run(request: Request, tell: Tell = lambda row: None) -> Iterator[Report]:
+def run(request: Request) -> Iterator[Report]:
     """The report so far, after each row; the last one is whole. Raises DirectorError for what cannot begin."""
     studio, tools = begin(request)
     bar, budget = comfy.utils.ProgressBar(PROGRESS), studio.budget
     rows: list[Row] = []
-    machine = attempt("machine", "", lambda: facts(studio))
-    machine = {} if isinstance(machine, Row) else machine
+    machine = facts(studio)
     whole_time = 60.0 * (request.minutes + request.train_minutes + request.sweep_minutes)
     for check, time in _timed(budget, request.sweep_minutes):
         for row in rows_of(check, studio.within(time), tools):
             rows.append(row)
-            tell(row)
             bar.update_absolute(min(PROGRESS - 1, int(PROGRESS * budget.spent / max(1.0, whole_time))), PROGRESS)
             yield Report(machine, tuple(rows), budget.spent)
     bar.update_absolute(PROGRESS, PROGRESS)
-    yield Report(machine, tuple(rows), budget.spent)
 
 
 def whole(request: Request, tell: Tell = lambda row: None) -> Report:
-    """The last report of a run."""
-    *_, last = run(request, tell)
-    return last
+    """The last report of a run; ``tell`` hears of every row at once."""
+    report = Report({}, ())
+    for report in run(request):
+        tell(report.rows[-1])
+    return report
 
 
 def begin(request: Request) -> tuple[Studio, Tools]:

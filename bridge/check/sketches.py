@@ -32,7 +32,7 @@ MOST_TRAINING, PICTURES = 3000, 6
 
 def cases(studio: Studio, tools: Any) -> Sequence[Case]:
     extra = 60.0 * tools.train_minutes / max(1e-9, studio.plain_step * studio.sampling.steps * 3.0)
-    return [Case("drawing", 5.0 + (extra if tools.train_minutes else 0.0), lambda: compared(studio, tools))]
+    return [Case("drawing", 6.0 + (extra if tools.train_minutes else 0.0), lambda: compared(studio, tools))]
 
 
 def compared(studio: Studio, tools: Any) -> Row:

@@ -93,8 +93,7 @@ def seen(studio: Studio, layout: Layout, values: Mapping[str, float] | None) -> 
     model, positive = studio.model, prompt
     if values is not None:
         lines = "\n".join(f"{name}: {value:g}" for name, value in values.items())
-        options = pasted_options(REGIONS, lines) if lines else None
-        directed = placed(studio, layout, **({"options": options} if options else {}))
+        directed = placed(studio, layout, options=pasted_options(REGIONS, lines) if lines else STRONG)
         model, positive = directed.model, directed.positive
     drawn = studio.draw(model, positive, SEED)
     found = look(studio, drawn.samples, prompt, [thing.phrase for thing in layout.things])

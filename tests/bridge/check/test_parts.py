@@ -15,7 +15,7 @@ from attention_director.bridge.check.case import Check, rows_of
 from attention_director.bridge.check.detectors import Detector, boxes, detector, iou
 from attention_director.bridge.check.loading import clip_type_of, load
 from attention_director.bridge.check.looking import likeness
-from attention_director.bridge.check.regions import compared
+from attention_director.bridge.check.regions import compared, verdict_of
 from attention_director.bridge.check.sampling import DEMOS, OF_A_FLOW, TEMPLATES, sampling_of
 from attention_director.bridge.check.scenes import EVERYDAY, SHAPES, STORYBOOK, scenes_for
 from attention_director.bridge.errors import DirectorError
@@ -169,11 +169,14 @@ def test_the_hosts_detector_is_called_as_it_wants(monkeypatch: pytest.MonkeyPatc
     assert detectors.rt_detr("x").find(torch.zeros(1, 32, 64, 3), cat) == [(0.0, 0.0, 0.5, 1.0)]
 
 
-def test_a_detector_that_cannot_be_loaded_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folder_paths, "get_filename_list", lambda folder: ["sam3.safetensors"])
+def test_a_detector_that_cannot_be_loaded_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"diffusion_models": [], "checkpoints": ["sam3.safetensors"]}
+    monkeypatch.setattr(folder_paths, "get_filename_list", lambda folder: files[folder])
     monkeypatch.setattr(folder_paths, "get_full_path_or_raise", lambda folder, file: "/nowhere/sam3.safetensors")
-    with pytest.raises(DirectorError, match="SAM 3 is there and could not be loaded"):
-        detector()
+    found, without = detector()
+    assert found is None and without == "SAM 3 is there and could not be loaded"
+    assert verdict_of((found, without), EVERYDAY.layouts[0], (), {}) == f"; {without}"
+    assert verdict_of((None, ""), EVERYDAY.layouts[0], (), {}) == ""
 
 
 def test_a_diffusion_model_is_loaded_with_the_clip_type_of_its_name(tmp_path: Path,
