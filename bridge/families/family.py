@@ -147,6 +147,10 @@ class Family(Protocol):
         """What must hold around a forward whose rows have texts of unequal length."""
         ...
 
+    def unguided(self, network: Any) -> dict[str, Any]:
+        """What a conditioning says so that a network with a guidance put into it runs without any."""
+        ...
+
     def recomputed(self, network: Any) -> list[torch.nn.Module]:
         """The parts worth computing twice where memory is short: many activations, one input."""
         ...

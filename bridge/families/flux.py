@@ -76,6 +76,10 @@ class FluxFamily:
         finally:
             hook.remove()
 
+    def unguided(self, network: Any) -> dict[str, Any]:
+        """Chroma was distilled too, but is always given 0."""
+        return {"guidance": 1.0} if isinstance(network, Flux) and network.params.guidance_embed else {}
+
     def recomputed(self, network: Any) -> list[torch.nn.Module]:
         return [*network.double_blocks, *network.single_blocks]
 

@@ -98,6 +98,9 @@ class NextDiTFamily:
         finally:
             hook.remove()
 
+    def unguided(self, network: Any) -> dict[str, Any]:
+        return {}
+
     def recomputed(self, network: Any) -> list[torch.nn.Module]:
         return list(network.layers)
 

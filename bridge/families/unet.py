@@ -181,6 +181,9 @@ class UNetFamily:
     def padding(self, network: Any, inputs: Inputs) -> AbstractContextManager[Any]:
         return nullcontext()  # prompts are repeated
 
+    def unguided(self, network: Any) -> dict[str, Any]:
+        return {}
+
     def recomputed(self, network: Any) -> list[torch.nn.Module]:
         return [part for part in network.modules() if isinstance(part, (ResBlock, SpatialTransformer))]
 

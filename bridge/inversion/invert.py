@@ -16,7 +16,8 @@ from ...core.noise import FLOW
 from ..convert import psnr, require_pictures
 from ..errors import DirectorError
 from ..families import family_of
-from ..families.checkpoint import family, fingerprint
+from ..families.checkpoint import family as family_name
+from ..families.checkpoint import fingerprint
 from ..families.differentiable_attention import with_differentiable_attention
 from ..run.gradients import gradients, normal
 from ..run.noise_law import noise_law
@@ -59,23 +60,22 @@ class Inverted:
 def invert(node: str, model: Any, clip: Any, vae: Any, image: torch.Tensor, caption: str | Conditioning,
            settings: InversionSettings) -> Inverted:
     """Invert the first picture of ``image`` [B, H, W, C]. Raises DirectorError; inputs are left as they are."""
-    joint = family_of(model, node, joint=True).joint
-    _check_method(node, settings.method, noise_law(model.get_model_object("model_sampling")) is FLOW, joint)
+    family = family_of(model, node, joint=True)
+    _check_method(node, settings.method, noise_law(model.get_model_object("model_sampling")) is FLOW, family.joint)
     if vae is None:
         raise DirectorError(node, "the vae input is empty; if the checkpoint contains no VAE, use Load VAE.")
     require_number(node, "steps", settings.steps, 2, MOST_STEPS)
     require_number(node, "cfg", settings.cfg, 0, MOST_CFG)
     require_pictures(node, "image", image)
     positive, text = _caption(clip, caption, node)
-    if joint:  # models that were distilled with a guidance put into them are inverted without it
-        positive = [[cond, {**values, "guidance": 1.0}] for cond, values in positive]
+    positive = [[cond, values | family.unguided(model.model.diffusion_model)] for cond, values in positive]
     unconditional = encode(clip, "", node)
     samples = vae.encode(image[:1, ..., :3])
     bar = comfy.utils.ProgressBar(ROUNDS.get(settings.method, 2) * settings.steps)
     sigmas = _levels(node, model, settings)
     found = _run(model, positive, unconditional, settings.guidance, _Inverter(node, settings, bar), sigmas, samples)
     inversion = Inversion(
-        settings.method, fingerprint(model), family(model), tuple(sigmas.tolist()), positive=positive,
+        settings.method, fingerprint(model), family_name(model), tuple(sigmas.tolist()), positive=positive,
         unconditional=unconditional, text=text, steps=settings.steps, scheduler=settings.scheduler,
         cfg=settings.guidance, **found)
     replayed = reconstruct(node, model, inversion, bar)

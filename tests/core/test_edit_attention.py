@@ -247,6 +247,18 @@ def test_marks_of_an_observer_are_mixed_as_values_are() -> None:
     torch.testing.assert_close((seen[0][3] + seen[1][0])[..., :3], out[3][..., :3], rtol=0, atol=EXACT)
 
 
+@pytest.mark.parametrize("kind", ["cross", "self"])
+def test_what_a_row_reads_by_its_sources_map_is_counted_for_the_row(kind: str) -> None:
+    """The inner methods see the source's words and image, an observer whose output it is."""
+    call = make_call(kind, (4, 4), (RowSpan(0, 1, None), RowSpan(1, 3, tag(*SWAP))))
+    entered: list[AttentionCall] = []
+    Chain().append(method(edit(*SWAP, "replace"), self_window=ALWAYS)).attend(
+        call, lambda inner: entered.append(inner) or innermost(inner))
+    assert entered[0].read_by == call.rows
+    assert [image for span in entered[0].rows[1:] for image in span.images] == [0, 0]
+    assert [image for span in entered[0].take((2, 1)).read_by for image in span.images] == [1, 0]
+
+
 def test_a_batch_that_is_no_multiple_of_the_prompts() -> None:
     made = method(edit(*SWAP, "replace"), edit(*SWAP, "replace"))
     with pytest.raises(ValueError, match="1 latent for 3 prompts; connect this node's latent output to the sampler"):

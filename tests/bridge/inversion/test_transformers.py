@@ -76,15 +76,16 @@ def test_one_fixed_noise_asks_the_model_nothing_and_is_the_seeds() -> None:
     torch.testing.assert_close(states[2], (1 - middle) * states[4] + middle * states[0], rtol=0, atol=1e-5)
 
 
-def test_a_model_with_a_guidance_of_its_own_is_inverted_without() -> None:
-    """Flux.1 dev reads 3.5 where nothing is said."""
+@pytest.mark.parametrize("name, guidance", [("flux-dev", 1.0), ("chroma", 0.0)])
+def test_a_model_with_a_guidance_of_its_own_is_inverted_without(name: str, guidance: float) -> None:
+    """Flux.1 dev reads 3.5 where nothing is said; Chroma is always given 0."""
     seen: list[float] = []
-    network = tiny_joint.model("flux-dev").model.diffusion_model
+    network = tiny_joint.model(name).model.diffusion_model
     hook = network.register_forward_pre_hook(lambda _m, _a, given: seen.append(float(given["guidance"][0])),
                                              with_kwargs=True)
-    made("flux-dev", "direct", steps=3)
+    made(name, "direct", steps=3)
     hook.remove()
-    assert set(seen) == {1.0}
+    assert set(seen) == {guidance}
 
 
 @pytest.mark.parametrize("name", ["flux-dev", "zimage"])
