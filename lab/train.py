@@ -40,12 +40,18 @@ def train_world(arguments: argparse.Namespace) -> None:
 
 
 def train_predictor(arguments: argparse.Namespace) -> None:
-    """A guidance predictor for the demo model, on pictures that the world renders."""
+    """A guidance predictor for a demo model, on pictures that its world renders; the transformer's reads edges."""
+    from storybook.train_predictor import train_predictor as train_of_tokens
     from world.train_predictor import train_predictor as train
 
-    path = Path(arguments.predictor_out or ASSETS / f"demo_{arguments.predictor_maps}.safetensors")
-    print("wrote", train(path, arguments.predictor_maps, arguments.predictor_scenes, arguments.predictor_steps,
-                         arguments.seed))
+    own = arguments.predictor_out and Path(arguments.predictor_out)
+    if arguments.model == "transformer":
+        path = train_of_tokens(own or ASSETS / "storybook_edges.safetensors", arguments.predictor_scenes or 48,
+                               arguments.predictor_steps or 45, arguments.seed)
+    else:
+        path = train(own or ASSETS / f"demo_{arguments.predictor_maps}.safetensors", arguments.predictor_maps,
+                     arguments.predictor_scenes or 800, arguments.predictor_steps or 1000, arguments.seed)
+    print("wrote", path)
 
 
 def main() -> None:
@@ -78,9 +84,11 @@ def main() -> None:
     parser.add_argument("--from", dest="begin", metavar="FILE",
                         help="begin with the weights of a finished checkpoint and keep its VAE")
     parser.add_argument("--predictor-maps", choices=["edges", "depth"], default="edges", help="what it is to read")
+    parser.add_argument("--model", choices=["unet", "transformer"], default="unet",
+                        help="the demo model that the predictor is for")
     parser.add_argument("--predictor-out", help="by default the file of those maps in assets/")
-    parser.add_argument("--predictor-scenes", type=int, default=800, help="pictures to train the predictor on")
-    parser.add_argument("--predictor-steps", type=int, default=1000)
+    parser.add_argument("--predictor-scenes", type=int, help="pictures to train the predictor on")
+    parser.add_argument("--predictor-steps", type=int)
     arguments = parser.parse_args()
     engine.enter()
     {"world": train_world, "predictor": train_predictor}[arguments.what](arguments)

@@ -18,7 +18,8 @@ class AttnDirLoadPredictor(io.ComfyNode):
             display_name="Load Guidance Predictor",
             category=CATEGORY,
             description="Loads the network with which Sketch Guidance reads the lines, or another map, of an "
-                        "unfinished picture. demo_edges and demo_depth are for the demo model.",
+                        "unfinished picture. demo_edges and demo_depth are for the demo model that is a UNet, "
+                        "storybook_edges for the transformer.",
             search_aliases=["latent guidance predictor", "LGP", "edge predictor", "sketch guided"],
             inputs=[io.Combo.Input("predictor_name", options=FILES.names(),
                                    tooltip="Files of models/guidance_predictors and output/guidance_predictors; press "

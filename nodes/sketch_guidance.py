@@ -20,7 +20,8 @@ class SketchGuidance(io.ComfyNode):
             display_name="Sketch Guidance",
             category=CATEGORY,
             description="Makes the picture follow a drawing, with any sampler. Needs a predictor for your model "
-                        "family: one for the demo model is included, and Train Guidance Predictor makes others.",
+                        "family: those for the two demo models are included, and Train Guidance Predictor makes "
+                        "others.",
             search_aliases=["sketch guided", "latent guidance predictor", "LGP", "latent edge predictor", "scribble",
                             "line art", "draw", "edges"],
             hidden=[io.Hidden.unique_id],

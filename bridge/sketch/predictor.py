@@ -25,7 +25,8 @@ from ..tensor_files import Shaped, opened, require_finite
 from ..untrusted import Unreadable, parse_json, reading, whole
 
 FORMAT = "guidance predictor 1"
-FILES = ModelFolder("guidance_predictors", (".safetensors",), ("demo_edges.safetensors", "demo_depth.safetensors"))
+FILES = ModelFolder("guidance_predictors", (".safetensors",),
+                    ("demo_edges.safetensors", "demo_depth.safetensors", "storybook_edges.safetensors"))
 LOADER, SAVER = "AttnDirLoadPredictor", "AttnDirSavePredictor"
 MAX_LINE_PX = 64
 MOST_FACTS = 100_000  # characters

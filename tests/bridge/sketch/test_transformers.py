@@ -288,3 +288,39 @@ def test_a_batch_of_unequal_texts_is_read_as_each_text_alone() -> None:
             alone = features_of("node", model, x[row:row + 1], sigma[row:row + 1], examples, [number], taps)
             for found, own in zip(together, alone, strict=True):
                 torch.testing.assert_close(found[row:row + 1], own, rtol=0, atol=1e-4)
+
+
+@two
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_model_in_half_precision(name: str, dtype: torch.dtype) -> None:
+    """The first step goes the way it goes in float32, as nearly as the model itself does."""
+    model, half = s.model(name), tiny_joint.model.__wrapped__(name, 0)
+    half.model.diffusion_model.to(dtype)
+    half.model.diffusion_model.dtype = dtype
+    half.model.model_config.set_inference_dtype(dtype, None)
+
+    def change(chosen: Any) -> torch.Tensor:
+        moved = sample(s.sketch(chosen, pred=s.predictor(model)), name, steps=1, cfg=1.0)
+        return (moved - sample(chosen, name, steps=1, cfg=1.0)).flatten()
+
+    assert float(torch.cosine_similarity(change(half), change(model), dim=0)) > 0.9
+
+
+@pytest.mark.parametrize("checkpointing", ["off", "on"])
+def test_a_control_net_adds_to_the_blocks_and_keeps_its_residuals(checkpointing: str) -> None:
+    import node_helpers
+    from comfy.controlnet import ControlBase
+
+    class Fake(ControlBase):
+        def get_control(self, x_noisy, t, cond, batched_number, transformer_options):
+            assert not (x_noisy.requires_grad or torch.is_grad_enabled())
+            residual = torch.linspace(-2, 2, 64).expand(x_noisy.shape[0], 16, 64)
+            return {"input": [residual, residual], "output": [residual] * 3}
+
+    model = s.model("flux")
+    positive = node_helpers.conditioning_set_values(
+        encode_by_hand(PROMPT), {"control": Fake(), "control_apply_to_uncond": True})
+    guided = sample(s.sketch(model, checkpointing=checkpointing), "flux", positive=positive)
+    assert_differs(guided, sample(model, "flux", positive=positive), least=0.05)
+    assert_differs(guided, sample(s.sketch(model), "flux"), least=0.05)
+    near(guided, sample(s.sketch(model), "flux", positive=positive))
