@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -41,7 +41,7 @@ def apply_model(executor: Any, x: torch.Tensor, t: torch.Tensor, c_concat: Any =
         return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
     for method in call.chain.having(BeginsCall):
         method.begin_call(call)
-    with _without_compiled_graphs(options), run.family.padding(network, inputs):
+    with without_compiled_graphs(options), run.family.padding(network, inputs):
         for extra in extra_calls(call):
             its_options = run.family.install(network, options, extra, inputs)
             executor(x, t, c_concat, c_crossattn, copy_of_control(control), its_options, **kwargs)
@@ -71,7 +71,7 @@ def _uncompiled(network: Any) -> Any:
     return getattr(network, "_orig_mod", network)
 
 
-def _without_compiled_graphs(options: dict[str, Any]):
+def without_compiled_graphs(options: dict[str, Any]) -> AbstractContextManager[Any]:
     """torch.compile's host wrapper ignores patches set after its first trace; run such calls eagerly."""
     compiled = options.get("wrappers", {}).get("apply_model", {}).get("torch.compile")
     if not compiled:

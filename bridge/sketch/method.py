@@ -21,6 +21,7 @@ from ..errors import DirectorError
 from ..families.differentiable_attention import backend_without_gradient
 from ..families.foreign_patches import replaces_attention
 from ..run.checks import require_one_gpu
+from ..run.dispatch import without_compiled_graphs
 from ..run.hooks import CondCall, Evaluate, RunArguments, Sample, SamplerCall
 from ..run.noise_law import noise_law
 from ..run.run import Run
@@ -105,7 +106,8 @@ class SketchGuidanceMethod:
         if positive is None or tuple(images) in state.pending or not self._due(run, step):
             return evaluate(call)
         forward = self._forward(run, call, step, images, positive)
-        outputs = evaluate(replace(call, options=forward.options(call.options)))
+        with without_compiled_graphs(call.options.get("transformer_options", {})):
+            outputs = evaluate(replace(call, options=forward.options(call.options)))
         if forward.gradient is None and forward.regrouped:
             raise DirectorError(self.label, "another node regroups the images before the model sees them, so the "
                                             "drawing's cannot be told; bypass one of the two nodes.")
