@@ -57,6 +57,7 @@ function createEditor(node) {
       const text = widgetOf(node, "text");
       if (text) setWidget(node, "text", inserted(String(text.value ?? ""), phrase));
     },
+    run: () => app.queuePrompt?.(0, 1),
     type: (text) => setWidget(node, "text", text),
     background: backdrop.choose,
     eye: backdrop.toggle,

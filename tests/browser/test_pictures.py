@@ -107,6 +107,19 @@ def small(picture: Image.Image) -> bytes:
     return data
 
 
+# What the help page of Region Prompt shows of the canvas: a box, a lasso, brush strokes, and words of a longer prompt.
+STORY = "an old man with a red hat and his brown dog in front of a mountain lake, golden hour"
+FOUR = {"version": 1, "regions": [
+    {"number": 1, "phrase": "red hat", "boxes": [[0.34, 0.08, 0.55, 0.31]]},
+    {"number": 2, "phrase": "old man", "polygons": [
+        [[0.36, 0.27], [0.52, 0.27], [0.6, 0.56], [0.66, 0.97], [0.24, 0.97], [0.28, 0.56]]]},
+    {"number": 3, "phrase": "brown dog", "locked": True, "strokes": [{"width": 0.2, "erase": False, "points": [
+        [0.8, 0.68], [0.84, 0.8], [0.88, 0.82]]}]},
+    {"number": 4, "phrase": "mountain lake", "boxes": [[0, 0.03, 1, 0.46]]}]}
+WIDE = "() => app.graph.nodes.find((n) => n.type === 'RegionPrompt').setSize([480, 900])"  # all chips in one row
+CANVAS = "[data-attention-director=regions]"
+
+
 def is_blank(picture: Image.Image) -> bool:
     """Bare ground, or a box without text: within its outline hardly any pixel differs from its neighbour."""
     inner = slice(2 * MARGIN, -2 * MARGIN)
@@ -120,6 +133,26 @@ def test_a_blank_picture_is_seen_as_one() -> None:
     assert is_blank(ground)
     ground.paste((60, 60, 60), (12, 12, 288, 188))
     assert is_blank(ground), "a node without a word on it"
+
+
+def canvas_of_four(editor: Editor) -> bytes:
+    """The canvas alone, with a region selected by its chip."""
+    editor.demo(json.dumps(FOUR))
+    editor.set_widget("text", STORY)
+    editor.page.evaluate(WIDE)
+    editor.rest("RegionPrompt")
+    editor.find(".ad-region").filter(has_text="old man").click()
+    editor.page.mouse.move(VIEW["width"] // 2, VIEW["height"] - 5)
+    editor.rest("RegionPrompt")
+    shot = editor.page.locator(CANVAS).first.screenshot(timeout=120_000)
+    return small(Image.open(io.BytesIO(shot)).convert("RGB"))
+
+
+def test_the_canvas_shows_itself(classic: Editor) -> None:
+    data = canvas_of_four(classic)
+    assert len(data) <= MAX_BYTES and not is_blank(Image.open(io.BytesIO(data)).convert("RGB"))
+    if FOLDER:
+        (ROOT / FOLDER / "region_canvas.png").write_bytes(data)
 
 
 @pytest.mark.parametrize("path", SHOWN, ids=lambda path: path.stem)

@@ -13,6 +13,7 @@ import { bounds, pointsOf } from "./shapes.js";
  * @property {number} selected index, or -1
  * @property {number} hovered index, or -1
  * @property {string[]} labels a region's label
+ * @property {string[]} scores what follows it, whole
  * @property {boolean[]} stale its words are not in the prompt
  * @property {boolean[]} missed its thing did not land there
  * @property {HTMLImageElement | null} background
@@ -145,7 +146,8 @@ function paintLabel(to, w, h, unit, region, i, scene) {
   to.textBaseline = "middle";
   to.textAlign = "left";
   const wide = Math.max(size * 2, Math.min(w, Math.max((box[2] - box[0]) * w, size * 9)));
-  const words = shortened(to, `${scene.stale[i] ? "⚠ " : ""}${scene.labels[i]}`, wide - size * 0.8);
+  const score = scene.scores[i];
+  const words = shortened(to, `${scene.stale[i] ? "⚠ " : ""}${scene.labels[i]}`, wide - size * 0.8 - to.measureText(score).width) + score;
   const width = to.measureText(words).width + size * 0.8;
   const height = size * 1.5;
   const x = Math.min(box[0] * w, w - width);

@@ -3,7 +3,9 @@ import { completions, find, splitOccurrence } from "../shared/words.js";
 import { createChips } from "./chips.js";
 import { make } from "../shared/dom.js";
 import { bound, reordered, weighted } from "./edits.js";
+import { MAX_STRENGTH } from "./drawing.js";
 import { createInspector } from "./inspector.js";
+import { isMissed, scoresOf } from "./landing.js";
 import { createNotice } from "./notice.js";
 import { inner } from "./phrase_field.js";
 import { createPromptStrip } from "./prompt_strip.js";
@@ -38,6 +40,12 @@ export function createPanels(store, on, around) {
     notice: createNotice({
       keep: () => store.set(committed(store.get(), refitted({ ...store.get().drawing, size: drawnSize(store.get()) }, store.get().size))),
       stretch: () => store.set(committed(store.get(), { ...store.get().drawing, size: store.get().size })),
+      again: () => {
+        const { drawing, landing, value } = store.get();
+        const missed = scoresOf(landing, value, drawing.regions).map(isMissed);
+        store.set(committed(store.get(), { ...drawing, regions: drawing.regions.map((own, i) => (missed[i] ? { ...own, strength: MAX_STRENGTH } : own)) }));
+        on.run();
+      },
       use: (index, phrase) => store.set(committed(store.get(), bound(store.get().drawing, index, phrase))),
     }),
   };
@@ -131,5 +139,5 @@ export function showPanels({ prompt: field, toolbar, strip, chips, inspector, no
   inspector.show(selectedRegion(state), !!stale[selected], prompt.editable && !prompt.note);
   const lost = stale[selected] ? selected : stale.indexOf(true);
   notice.show({ drawing, selected, wired: state.wired.length, editable: prompt.editable, stale, lost, instead: lost < 0 ? "" : replacement(state, spans, lost), uncertain, partly: isPart(state, lost),
-    problem: state.problem, said: state.said, alarmed: state.alarmed, waiting: state.waiting, turned: turnedSizes(state) });
+    scores: scoresOf(state.landing, state.value, drawing.regions), problem: state.problem, said: state.said, alarmed: state.alarmed, waiting: state.waiting, turned: turnedSizes(state) });
 }

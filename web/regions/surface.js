@@ -127,11 +127,6 @@ function finished(state, gesture) {
   return committed({ ...state, waiting: more ? "" : state.waiting }, result.drawing, result.selected);
 }
 
-/** @param {import("./drawing.js").Region} region @param {number | null} score */
-function labelOf({ number, phrase }, score) {
-  return `${number} ${phrase || t("no words yet")}${score === null ? "" : ` ${Math.round(100 * score)}%`}`;
-}
-
 /** @param {State} state @param {Hand} hand @param {SurfaceEvents["arrivals"]} arrivals @param {() => void} ghosts @returns {import("./paint.js").Scene} */
 function sceneOf(state, hand, arrivals, ghosts) {
   const drawing = shownDrawing(state);
@@ -141,7 +136,8 @@ function sceneOf(state, hand, arrivals, ghosts) {
   const hint = state.waiting ? t('Drag a box for "{words}".', { words: state.waiting }) : help;
   return {
     drawing, selected: state.selected, hovered: hand.hovered, background: hand.background, ghosts,
-    labels: drawing.regions.map((region, i) => labelOf(region, scores[i])),
+    labels: drawing.regions.map((region) => `${region.number} ${region.phrase || t("no words yet")}`),
+    scores: scores.map((score) => (score === null ? "" : ` ${Math.round(100 * score)}%`)),
     stale: staleOf(state, spansOf(state)), missed: scores.map(isMissed),
     brush: isBrushing(state) ? hand.at : null, brushWidth: state.brushWidth,
     grid: snapping ? [state.size[0] / CELL_PX, state.size[1] / CELL_PX] : null,

@@ -20,6 +20,7 @@ import { t } from "../shared/texts.js";
  * @property {(value: string) => void} change a finished edit
  * @property {(command: "undo" | "redo") => void} history
  * @property {(phrase: string) => void} insert put words into the prompt
+ * @property {() => void} run
  * @property {(text: string) => void} type make this the prompt
  * @property {(choice: string) => void} background
  * @property {() => void} eye show or hide the picture behind the regions

@@ -97,6 +97,7 @@ export interface Extension {
 }
 
 export interface App {
+  queuePrompt?(number: number, batch?: number): Promise<unknown>;
   graph: Graph;
   rootGraph?: Graph;
   canvas: {

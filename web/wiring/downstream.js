@@ -8,11 +8,13 @@ import { having, reached, sources, targets } from "./trace.js";
 const CARRIED = ["MODEL", "CONDITIONING"];
 const TO_SAMPLERS = [...CARRIED, "GUIDER"];
 const LATENT = "LATENT";
+const READOUT = "AttnDirReadout"; // what comes out of it is a chart of the run, no result
 
-/** All nodes that a node's model or prompt reaches, itself left out. @param {GraphNode} node @param {string[] | null} types
+/** All nodes that a node's model or prompt reaches, itself left out, and not what lies behind a readout. @param {GraphNode} node @param {string[] | null} types
  * of the links to follow; null for any @returns {GraphNode[]} */
 export function behind(node, types = null) {
   const onward = (/** @type {GraphNode} */ at) => {
+    if (at.type === READOUT) return [];
     const followed = at === node ? CARRIED : types;
     return targets(at, (type) => !followed || at.type === "Reroute" || followed.includes(type));
   };

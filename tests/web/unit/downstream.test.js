@@ -71,6 +71,13 @@ test("the last result is the picture that came last behind the node", () => {
   expect(["p", "q"]).toContain(resultNode(app("p", "q"), node, "v").id);
 });
 
+test("a chart that a readout makes is no result", () => {
+  const nodes = { ...NODES, r: ["AttnDirReadout", ["IMAGE"], ["IMAGE"]], k: ["SaveImage", ["IMAGE"], []] };
+  const node = graph(nodes, [...WIRES, ["d", 0, "r", 0], ["r", 0, "k", 0]])("o");
+  const image = { images: [{ filename: "a.png" }] };
+  expect(resultNode({ nodeOutputs: { k: image, p: image } }, node, "k").id).toBe("p");
+});
+
 test("what was chosen before there was a last result stays chosen", () => {
   expect(choiceOf({})).toEqual({ choice: "result", hidden: false });
   expect(choiceOf({ properties: { attention_director_background: "" } })).toEqual({ choice: "result", hidden: true });

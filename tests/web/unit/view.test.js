@@ -10,7 +10,7 @@ function editor(value = "", prompt = PROMPT) {
   const seen = { changes: [], inserted: [], history: [], clip: "", unlinked: 0, pictures: [], pressed: [] };
   const view = createView({
     change: (text) => seen.changes.push(text), history: (which) => seen.history.push(which),
-    insert: (phrase) => seen.inserted.push(phrase), background: () => {}, eye: () => seen.pressed.push("eye"), power: () => seen.pressed.push("power"), upload: () => {}, pictures: () => [["node:1", EVIL]],
+    insert: (phrase) => seen.inserted.push(phrase), background: () => {}, eye: () => seen.pressed.push("eye"), run: () => seen.pressed.push("run"), power: () => seen.pressed.push("power"), upload: () => {}, pictures: () => [["node:1", EVIL]],
     masks: async (from) => (seen.from = from, seen.pictures), unlink: () => { seen.unlinked = seen.changes.length + 1; },
     graph: () => {}, clipboard: { get: () => seen.clip, set: (text) => { seen.clip = text; } },
   });
@@ -274,4 +274,19 @@ test("wired regions are shown, and copied behind the drawn ones with their wire 
   expect(now()).toHaveLength(63);
   expect(shownText(root, ".ad-notice")).toContain("can have 64 regions");
   expect(seen.unlinked).toBe(1);
+});
+
+test("a thing that did not land is said, and one button runs again with more strength there", () => {
+  const { view, root, seen, now } = editor(saved("red hat", "dog"));
+  view.setLanding({ value: view.getValue(), scores: { "red hat": 0.9, dog: 0.23 } });
+  expect(shownText(root, ".ad-notice")).toContain("Region 1 did not land: 23% of its attention is there.");
+  const again = [...root.querySelectorAll(".ad-notice .ad-link")].find((link) => link.textContent === "Try again, stronger");
+  expect(again.hidden).toBe(false);
+  again.click();
+  expect(now().map((region) => region.strength)).toEqual([1, 2]);
+  expect(seen.pressed).toEqual(["run"]);
+  expect(shownText(root, ".ad-notice")).not.toContain("did not land"); // of another drawing
+  view.setLanding({ value: view.getValue(), scores: { dog: 0.2 } });
+  expect(shownText(root, ".ad-notice")).toContain("Try another seed");
+  expect(again.hidden).toBe(true);
 });
