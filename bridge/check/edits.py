@@ -13,7 +13,7 @@ from .case import Case
 from .directing import EDIT, edited
 from .looking import look
 from .regions import cost_of
-from .report import Row, Shot
+from .report import Row, shot_of
 from .scenes import Edit
 from .studio import Studio, costs
 
@@ -38,7 +38,7 @@ def compared(studio: Studio, change: Edit, number: int) -> Row:
                **costs([plain], [ours])}
     says = (f"{numbers['outside_db']:.1f} dB outside, {numbers['inside_db']:.1f} dB inside of the words' area; asked "
             f"anew {numbers['plain_outside_db']:.1f} dB outside.")
-    shots = tuple(Shot(caption, picture) for caption, picture in (
+    shots = tuple(shot_of(caption, picture) for caption, picture in (
         (change.source, kept[0]), (f"{change.target}: edited", kept[1]), (f"{change.target}: asked anew", asked[1])))
     return Row(EDIT, f"edit {number}", "told", says, numbers, shots)
 

@@ -18,7 +18,7 @@ from .case import Case
 from .directing import IDENTITY
 from .looking import likeness, look
 from .regions import cost_of
-from .report import Row, Shot
+from .report import Row, shot_of
 from .scenes import Person
 from .studio import SEED, Studio, costs
 
@@ -47,7 +47,7 @@ def compared(studio: Studio, tools: Any) -> Row:
     before, after = likenesses(studio, person, portrait.samples, (plain.samples, ours.samples))
     numbers = {"likeness": after, "plain_likeness": before, **costs([plain], [ours])}
     says = f"likeness to the portrait {after:.2f}, plain {before:.2f}; {cost_of(numbers)}."
-    shots = tuple(Shot(caption, studio.pictures(drawn.samples)[0]) for caption, drawn in (
+    shots = tuple(shot_of(caption, studio.pictures(drawn.samples)[0]) for caption, drawn in (
         (person.portrait, portrait), (f"{person.scene}: plain", plain), (f"{person.scene}: injected", ours)))
     return Row(IDENTITY, "", "works" if after >= before + LEAST else "fails", says, numbers, shots)
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from ..demo.examples import example_names, load_example
 from ..inversion.invert import InversionSettings, invert
 from .case import Case
-from .report import Row, Shot
+from .report import Row, shot_of
 from .studio import Studio
 
 NODE = "AttnDirInversion"
@@ -39,7 +39,7 @@ def inverted(studio: Studio, name: str, number: int) -> Row:
         for method in METHODS}
     numbers = {f"{method}_db": one.psnr for method, one in found.items()}
     says = f"direct {numbers['direct_db']:.1f} dB, by the start noise alone (ddim) {numbers['ddim_db']:.1f} dB."
-    shots = (Shot(name, image[0]), *(Shot(f"{name}: {method}", _picture(one.reconstruction))
+    shots = (shot_of(name, image[0]), *(shot_of(f"{name}: {method}", _picture(one.reconstruction))
                                      for method, one in found.items()))
     return Row(NODE, f"picture {number}", "told", says, numbers, shots)
 

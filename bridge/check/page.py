@@ -7,7 +7,6 @@ import io
 from collections.abc import Iterable, Sequence
 from html import escape
 
-import torch
 from PIL import Image, ImageDraw
 
 from .report import Report, Row, Shot, rounded
@@ -77,7 +76,7 @@ def _figure(shot: Shot) -> str:
 
 def image_of(shot: Shot, side: int = SIDE) -> Image.Image:
     """The picture at a size for a page, its boxes outlined."""
-    made = Image.fromarray((shot.picture.clamp(0, 1) * 255).round().to("cpu", torch.uint8).numpy())
+    made = Image.fromarray(shot.picture.numpy())
     scale = side / max(made.size)
     made = made.resize((max(1, round(made.width * scale)), max(1, round(made.height * scale))))
     pen = ImageDraw.Draw(made)

@@ -12,7 +12,7 @@ from .case import Case
 from .detectors import Detector
 from .directing import REGIONS, placed
 from .looking import look
-from .report import Row, Shot
+from .report import Row, shot_of
 from .scenes import Layout
 from .studio import Studio, costs
 
@@ -44,7 +44,7 @@ def compared(studio: Studio, tools: Any, layout: Layout, number: int, seed: int)
                      for phrase, a, b in zip(phrases, after, before, strict=True))
     says += verdict_of(tools.detector(), layout, pictures, numbers)
     boxes = tuple(thing.box for thing in layout.things)
-    shots = tuple(Shot(f"{layout.text}: {what}", picture, boxes)
+    shots = tuple(shot_of(f"{layout.text}: {what}", picture, boxes)
                   for what, picture in zip(("plain", "directed"), pictures, strict=True))
     return Row(REGIONS, f"layout {number}, seed {seed}", "told", f"{says}.", numbers, shots)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import torch
+import torch.nn.functional as F
 
 from ..errors import MOST_SENTENCE, readable, shortened
 from ..untrusted import Unreadable, finite, parse_json
@@ -19,6 +20,7 @@ from ..untrusted import Unreadable, finite, parse_json
 Verdict = Literal["works", "fails", "told", "refused", "left out", "broke"]
 FORMAT = 1
 MOST_CHARACTERS = 200_000
+SHOT_PX = 384
 MOST_ROWS, MOST_FACTS, MOST_NAME = 200, 40, 80
 DIGITS = 4
 _KINDS = r"\.(?:safetensors|sft|ckpt|pt|pth|bin|gguf|json|png|jpe?g|webp|py)\b"
@@ -29,11 +31,20 @@ _PIECE = re.compile(r"""[^\s"'()]+""")
 
 @dataclass(frozen=True, eq=False)
 class Shot:
-    """A picture of the page. picture: [H, W, 3] in 0..1. boxes: what was asked for where, in shares of its sides."""
+    """A picture of the page. picture: uint8 [H, W, 3]. boxes: what was asked for where, in shares of its sides."""
 
     caption: str
     picture: torch.Tensor
     boxes: tuple[tuple[float, float, float, float], ...] = ()
+
+
+def shot_of(caption: str, picture: torch.Tensor, boxes: tuple[tuple[float, float, float, float], ...] = ()) -> Shot:
+    """A shot no larger than a page wants. picture: [H, W, 3] in 0..1."""
+    shrink = min(1.0, SHOT_PX / max(picture.shape[:2]))
+    if shrink < 1.0:
+        small = F.interpolate(picture.movedim(-1, 0)[None], scale_factor=shrink, mode="area")
+        picture = small[0].movedim(0, -1)
+    return Shot(caption, (picture.clamp(0, 1) * 255).round().to("cpu", torch.uint8), boxes)
 
 
 @dataclass(frozen=True, eq=False)

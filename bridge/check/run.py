@@ -71,8 +71,9 @@ class Tools:
     detectors: list[tuple[Detector | None, str]] = field(default_factory=list)
 
     def keep(self, text: str, picture: torch.Tensor) -> None:
-        """Keep a plain picture, for a training."""
-        self.drawn.setdefault(text, picture)
+        """Keep a plain picture, if one is wanted for a training."""
+        if self.train_minutes:
+            self.drawn.setdefault(text, picture)
 
     def detector(self) -> tuple[Detector | None, str]:
         """The person's, loaded once, or why not."""

@@ -20,7 +20,7 @@ from ..sketch.train_node import Request, run
 from .case import Case
 from .directing import SKETCH
 from .regions import cost_of
-from .report import Row, Shot
+from .report import Row, shot_of
 from .studio import NODE, SEED, Drawing, Studio, costs
 
 OTHER_SEED = 19  # of the picture whose lines are the drawing
@@ -51,8 +51,8 @@ def compared(studio: Studio, tools: Any) -> Row:
     undirected = studio.draw(studio.model, prompt)
     numbers = {"agreement": after, "plain_agreement": before, **costs([undirected], [ours])}
     says = f"agreement with the drawing {after:.2f}, plain {before:.2f}; {cost_of(numbers)}."
-    shots = (Shot("the drawing", sheet[0]), Shot(f"{text}: plain", studio.pictures(plain.samples)[0]),
-             Shot(f"{text}: guided", studio.pictures(ours.samples)[0]))
+    shots = (shot_of("the drawing", sheet[0]), shot_of(f"{text}: plain", studio.pictures(plain.samples)[0]),
+             shot_of(f"{text}: guided", studio.pictures(ours.samples)[0]))
     return Row(SKETCH, "", "works" if after >= before + LEAST else "fails", says, numbers, shots)
 
 

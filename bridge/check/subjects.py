@@ -9,7 +9,7 @@ from .case import Case
 from .directing import SUBJECT, told
 from .looking import likeness, look
 from .regions import cost_of
-from .report import Row, Shot
+from .report import Row, shot_of
 from .studio import Studio, costs
 
 LEAST = 0.02
@@ -32,7 +32,7 @@ def compared(studio: Studio, story: Any) -> Row:
     numbers = {"likeness": likeness(together.features, apart.features, heroes[1]),
                "plain_likeness": likeness(apart.features, together.features, heroes[0]), **costs([plain], [ours])}
     says = f"likeness of the heroes {numbers['likeness']:.2f}, plain {numbers['plain_likeness']:.2f}"
-    shots = tuple(Shot(f"{scene}: {what}", picture) for what, batch in pictures.items()
+    shots = tuple(shot_of(f"{scene}: {what}", picture) for what, batch in pictures.items()
                   for scene, picture in zip(story.scenes, batch, strict=True))
     works = numbers["likeness"] >= numbers["plain_likeness"] + LEAST
     return Row(SUBJECT, "", "works" if works else "fails", f"{says}; {cost_of(numbers)}.", numbers, shots)

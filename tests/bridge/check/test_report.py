@@ -14,7 +14,7 @@ import torch
 from attention_director.bridge.check.compare import compare, read
 from attention_director.bridge.check.files import write, write_numbered
 from attention_director.bridge.check.page import page
-from attention_director.bridge.check.report import MOST_CHARACTERS, Report, Row, Shot, from_json, shareable, to_json
+from attention_director.bridge.check.report import MOST_CHARACTERS, Report, Row, from_json, shareable, shot_of, to_json
 from attention_director.bridge.check.sheet import sheet_of
 from attention_director.bridge.errors import DirectorError
 
@@ -23,7 +23,7 @@ MACHINE: dict[str, str | float] = {"model": "SDXL", "card": "cuda:0 NVIDIA GeFor
 
 
 def report(**more: Any) -> Report:
-    shot = Shot("a cat: plain", torch.rand(96, 64, 3), ((0.1, 0.2, 0.5, 0.9),))
+    shot = shot_of("a cat: plain", torch.rand(96, 64, 3), ((0.1, 0.2, 0.5, 0.9),))
     rows = (Row("RegionPrompt", "layout 1", "told", "it landed.", {"landing": 0.51239}, (shot,)),
             Row("RegionPrompt", "", "works", "all in all.", {"landing": 0.5, "n": 1.0}))
     return replace(Report(MACHINE, rows, 61.5), **more)
@@ -71,7 +71,7 @@ class Elements(HTMLParser):
 
 
 def test_the_page_is_one_file_and_runs_nothing() -> None:
-    shot = Shot(NASTY, torch.rand(32, 32, 3))
+    shot = shot_of(NASTY, torch.rand(32, 32, 3))
     rows = (Row(NASTY, NASTY, "told", NASTY, {}, (shot,), paste=NASTY), Row(NASTY, "", "broke", NASTY))
     found = Elements(page(Report({NASTY: NASTY}, rows))).found
     assert {tag for tag, _ in found} <= {"html", "meta", "title", "style", "h1", "h2", "p", "b", "span", "table", "tr",
@@ -81,6 +81,12 @@ def test_the_page_is_one_file_and_runs_nothing() -> None:
     assert pictures[0]["alt"] == NASTY
     named = {name for _, values in found for name in values}
     assert not {name for name in named if name.startswith("on") or name == "href"}
+
+
+def test_a_picture_is_kept_no_larger_than_a_page_wants() -> None:
+    kept = shot_of("a cat", torch.full((1024, 512, 3), 0.5)).picture
+    assert kept.shape == (384, 192, 3) and kept.dtype is torch.uint8 and set(kept.unique().tolist()) == {128}
+    assert shot_of("a cat", torch.rand(64, 96, 3)).picture.shape == (64, 96, 3)
 
 
 def test_the_page_tells_verdicts_numbers_and_the_machine() -> None:
