@@ -149,7 +149,7 @@ def shapes_alone(world: World, edit: Edit, source: Source) -> np.ndarray:
     """Without the paper's mixing of words: the source's image queries and keys for as long as that mixed."""
     from attention_director.core.schedule import Schedule
 
-    window = Schedule(0.0, 0.13 if edit.kind == "add" else 0.3)
+    window = Schedule(0.0, {"add": 0.13, "remove": 0.5}.get(edit.kind, 0.3))
     return attend(mixes_words=False, self_window=window)(world, edit, source)
 
 
@@ -158,6 +158,8 @@ def advice(edit: Edit) -> dict[str, Any]:
     from attention_director.core.schedule import Schedule
 
     first, new = (thing.phrase if thing else "" for thing in (edit.first, edit.new))
+    if edit.kind == "remove":
+        return {"self_window": Schedule(0.0, 0.5), "blend_words": first, "blend_start": 0.5, "blend_threshold": 0.5}
     told = {"mixes_words": True, "cross_window": Schedule(0.0, 0.4), "blend_start": 0.5, "blend_threshold": 0.5,
             "self_window": Schedule(0.0, 0.0 if edit.kind == "add" else 0.13)}
     if edit.kind == "place":
