@@ -64,7 +64,8 @@ class SharedKeys:
     pixels there; both None where the keys come from a bank. subjects: bool [K, S] and here: bool
     [G, N, S], whose keys and pixels these are, where subjects are kept apart; None where shared by all.
     readers: the pixels that read them, None for every query. places: [G, K, 2], the cell (y, x) of each image where a
-    key belongs, fractions too; None where keys carry no position.
+    key belongs, fractions too; None where keys carry no position. gains: [G], how many of an image's pixels a key
+    stands for, where the subject is larger than in the keys' own image; None for one.
     """
 
     rows: tuple[int, ...]
@@ -75,6 +76,7 @@ class SharedKeys:
     here: torch.Tensor | None = None
     readers: Readers | None = None
     places: torch.Tensor | None = None
+    gains: torch.Tensor | None = None
 
     def gather(self, x: torch.Tensor, start: int = 0) -> torch.Tensor:
         """The keys' entries of x [B, H or 1, N, D], for every row of the group: [U G, H, K, D].
@@ -194,18 +196,19 @@ def _bias(call: AttentionCall, picked: AttentionCall, group: SharedKeys, shared:
 
 
 def _own_bias(picked: AttentionCall, group: SharedKeys, shared: int, strength: float) -> LowRankBias | None:
-    """ln w on the shared keys; where subjects are kept apart, silence for those of another subject."""
-    if group.subjects is None and strength == 1.0:
+    """ln (w gain) on the shared keys; where subjects are kept apart, silence for those of another subject."""
+    if group.subjects is None and group.gains is None and strength == 1.0:
         return None
     rows, heads, queries, _ = picked.q.shape
     wide = torch.promote_types(picked.q.dtype, torch.float32)
-    gain = math.log(strength)
+    gain = torch.full((1, 1, 1), math.log(strength), device=picked.q.device, dtype=wide)
+    if group.gains is not None:
+        gain = gain + group.gains.to(wide).log()[:, None, None]
     if group.subjects is None or group.here is None:
-        left = torch.full((1, 1, 1, 1), gain, device=picked.q.device, dtype=wide)
+        left = gain.repeat(rows // len(gain), 1, 1)[:, None]
         members = torch.ones(shared, 1, device=picked.q.device, dtype=wide)
     else:
-        loud, silent = (torch.full((), x, device=picked.q.device, dtype=wide) for x in (gain, SILENCE))
-        left = torch.where(group.here, loud, silent)
+        left = torch.where(group.here, gain, torch.full((), SILENCE, device=picked.q.device, dtype=wide))
         left = left.repeat(rows // len(left), 1, 1)[:, None]
         if picked.asked is not None:
             image, = picked.queries.of("image")

@@ -124,7 +124,7 @@ def bank_group(use: BankUse, at: int | None, level: LevelMasks, stride: int,
     if placing is None:
         return Sharing((group,), unshared_rows(set(ours), rows), BankedKeys(use, at, kinds, inside))
     numbers = subjects.to(masks.device).int().argmax(1) * apart
-    places = placing.places(anchored(use.bank, at, numbers, masks.device), members)
-    here = placing.here(members) if apart else None
-    group = replace(group, readers=placing.readers(members), places=places, here=here)
+    keys = anchored(use.bank, at, numbers, masks.device)
+    group = replace(group, readers=placing.readers(members), places=placing.places(keys, members),
+                    gains=placing.gains(keys, members), here=placing.here(members) if apart else None)
     return Sharing((group,), unshared_rows(set(ours), rows), BankedTokens(use.bank, at, kinds, inside))

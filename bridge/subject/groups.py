@@ -84,4 +84,5 @@ def _group(level: LevelMasks, anchors: tuple[int, ...], members: list[int], span
         torch.cat([level.subjects(a) for a in anchors]) if apart else None,
         (placing.here(members) if placing else level.masks[members].transpose(1, 2)) if apart else None,
         placing.readers(members) if placing else None,
-        placing.places(placing.anchored(anchors), members) if placing else None)
+        placing.places(placing.anchored(anchors), members) if placing else None,
+        placing.gains(placing.anchored(anchors), members) if placing else None)

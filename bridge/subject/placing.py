@@ -16,7 +16,7 @@ from ...core.correspondence import Link
 from ...core.rotary import cells_of
 from ...core.shared_keys import Readers
 from ...core.subject_masks import grown
-from ...core.subject_places import boxes, by_boxes
+from ...core.subject_places import SCALES, boxes, by_boxes
 from .levels import LevelMasks
 
 
@@ -97,6 +97,13 @@ class Placing:
     def places(self, keys: Anchored, members: Sequence[int]) -> torch.Tensor:
         """Where the keys belong in these images: [G, K, 2]."""
         return torch.stack([self._place(keys, image) for image in members])
+
+    def gains(self, keys: Anchored, members: Sequence[int]) -> torch.Tensor:
+        """How many pixels of each image a key stands for, by the boxes' areas: [G]. A subject that is larger there
+        reads as much of the anchor as of itself."""
+        own = keys.boxes[:, 2:].prod(1).mean()
+        there = torch.stack([self._boxes[image][keys.subjects][:, 2:].prod(1).mean() for image in members])
+        return (there / own).clamp(1.0, SCALES[1] ** 2)
 
     def _place(self, keys: Anchored, image: int) -> torch.Tensor:
         if self.placed == "own":

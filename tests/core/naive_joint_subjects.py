@@ -34,16 +34,17 @@ def affine(cell: tuple[float, float], source: list[tuple[int, int]],
 
 def shared_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, stand: torch.Tensor, turn: tuple,
                      image: slice, masks: torch.Tensor, kept: torch.Tensor, grid: tuple[int, int], anchors: int,
-                     strength: float) -> torch.Tensor:
+                     strength: float, gains: list[float] | None = None) -> torch.Tensor:
     """q, k, v [I, H, L, D] before any rope, at positions stand [I, L, axes]; turn: (axes, theta). masks, kept (what
     dropout leaves of them): bool [I, N] of the image tokens. A row in its image's mask also reads the kept keys of the
-    other anchors at the places where they belong; ln strength is added to these.
+    other anchors at the places where they belong; ln (strength gain) is added to these, a gain for each image.
     """
     images, heads, length, width = q.shape
     out = torch.zeros_like(v)
     cells = [(y, x) for y in range(grid[0]) for x in range(grid[1])]
     inside = [[cell for n, cell in enumerate(cells) if masks[i, n]] for i in range(images)]
     for b in range(images):
+        gain = gains[b] if gains else 1.0
         own_q, own_k = (rope(x[b], stand[b], *turn) for x in (q, k))
         more_k, more_v = [], []
         for a in range(anchors):
@@ -60,7 +61,8 @@ def shared_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, stand: t
                 scores = [float(own_q[h, i] @ own_k[h, j]) / math.sqrt(width) for j in range(length)]
                 values = list(v[b, h])
                 if reads:
-                    scores += [float(own_q[h, i] @ key[h]) / math.sqrt(width) + math.log(strength) for key in more_k]
+                    scores += [float(own_q[h, i] @ key[h]) / math.sqrt(width) + math.log(strength * gain)
+                               for key in more_k]
                     values += [value[h] for value in more_v]
                 weights = torch.softmax(torch.tensor(scores, dtype=q.dtype), 0)
                 out[b, h, i] = (weights[:, None] * torch.stack(values)).sum(0)

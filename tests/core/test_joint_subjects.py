@@ -87,6 +87,17 @@ def alone(groups: list[SharedKeys], rows: int) -> tuple[int, ...]:
     return tuple(set(range(rows)) - {row for group in groups for row in group.rows})
 
 
+@pytest.mark.parametrize("strength", [1.0, 0.4])
+def test_a_key_stands_for_as_many_pixels_as_it_gains(strength: float) -> None:
+    call, plain = scene(1)
+    gains = [1.0, 2.5, 4.0]
+    groups = [replace(group, gains=torch.tensor([gains[row] for row in group.rows])) for group in groups_of(call, 2)]
+    found = attend_shared(call, attend, groups, alone(groups, len(call.q)), strength)
+    wanted = naive.shared_attention(*plain, stand(), (ROTARY.axes, ROTARY.theta), IMAGE, *masks(), GRID, 2, strength,
+                                    gains)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("anchors", [1, 2, 3])
 @pytest.mark.parametrize("strength", [1.0, 0.4, 2.0])
 def test_turned_and_gathered_is_roped_anew_and_masked(anchors: int, strength: float) -> None:

@@ -48,3 +48,13 @@ def test_a_rim_reads_too_but_no_other_subjects_keys() -> None:
     assert here[1, :3, 3].all() and not here[1, :2, 1].any()
     readers = placing.readers([0, 1])
     assert (readers.least, readers.most) == (12, 30) and torch.equal(readers.inside[0], here.any(0).flatten())
+
+
+def test_a_key_stands_for_more_pixels_where_its_subject_is_larger() -> None:
+    """4 cells of a square and 2 of a bar: there 16 and 4, which is less than four times as many together."""
+    placing = Placing(level(), GRID, True)
+    mean_there, mean_own = (4 * 16 + 2 * 4) / 6, (4 * 4 + 2 * 2) / 6
+    assert placing.gains(placing.anchored([0]), [0, 1]).tolist() == [1.0, pytest.approx(mean_there / mean_own)]
+    assert placing.gains(placing.anchored([1]), [0]).tolist() == [1.0], "a smaller one reads no less"
+    together = Placing(level(), GRID, False)
+    assert together.gains(together.anchored([0]), [1]).tolist() == [pytest.approx(20 / 6)]
