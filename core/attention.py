@@ -110,6 +110,8 @@ def explicit_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: 
     """
     out = torch.empty((*q.shape[:3], v.shape[-1]), device=q.device, dtype=v.dtype)
     for heads, part, scores in score_parts(q, k, bias, mask):
+        if scores.shape[:3] == q.shape[:3]:  # all at once
+            return torch.softmax(scores, dim=-1).to(v.dtype) @ v
         out[:, heads, part] = torch.softmax(scores, dim=-1).to(v.dtype) @ _of_heads(v, heads)
     return out
 

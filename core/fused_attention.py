@@ -8,7 +8,8 @@ Imported where it is used only (``core.ruled``), for Triton is not everywhere.
 """
 
 # Kernels are a language of their own, and Triton is not on every machine.
-# pyright: reportPossiblyUnbound=false, reportArgumentType=false, reportMissingImports=false
+# pyright: reportPossiblyUnboundVariable=false, reportArgumentType=false, reportMissingImports=false
+# pyright: reportIndexIssue=false
 
 from __future__ import annotations
 
@@ -278,9 +279,10 @@ def _columns(bias: LowRankBias | None, rows: int, heads: int, dtype: torch.dtype
         return 0, (None, 0, 0, 0, None, 0, 0)
     width = _fitting(bias.left.shape[-1])
     spare = (0, width - bias.left.shape[-1])
-    left, right = F.pad(bias.left.float(), spare), F.pad(bias.right.to(dtype), spare).contiguous()
-    each = right.expand(rows, heads, -1, -1)
-    return width, (left, *left.stride()[:3], right, *each.stride()[:2])
+    once = bias.left[:, :1] if bias.left.stride(1) == 0 else bias.left  # the same for all heads
+    left, right = F.pad(once.float(), spare).contiguous(), F.pad(bias.right.to(dtype), spare).contiguous()
+    of_heads, of_keys = (x.expand(rows, heads, -1, -1).stride() for x in (left, right))
+    return width, (left, *of_heads[:3], right, *of_keys[:2])
 
 
 def _mask(mask: torch.Tensor | None) -> tuple[Any, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -83,7 +84,11 @@ class LocaliseSubjects:
         return replace(self, mapped=network.words(latent_grid[0] * latent_grid[1] // 4))
 
     def selects(self, layer: LayerAddress) -> bool:
-        return layer.reads("image", "text") and (len(self.phrases) > 1 or bool(self.given.any()))
+        return layer.reads("image", "text") and (len(self.phrases) > 1 or self._masked)
+
+    @cached_property
+    def _masked(self) -> bool:
+        return bool(self.given.any())
 
     def acts_on(self, rows: Sequence[RowSpan]) -> bool:
         return bool(spans_of(self.key, rows))
@@ -94,17 +99,18 @@ class LocaliseSubjects:
 
     def __call__(self, call: AttentionCall, attend: Attend) -> torch.Tensor:
         spans = spans_of(self.key, call.rows)
-        tokens = call.scratch.once(("localise tokens", self, call.keys, call.row_ids, call.q.device),
-                                   lambda: self._tokens(call, spans))
+        tokens, last, has = call.scratch.once_of(("localise tokens", call.q.device), (self, call.keys, call.rows),
+                                                 lambda: self._tokens(call, spans))
         if self.mapped is None or call.layer in self.mapped:
-            self._map(call, spans, tokens)
+            self._map(call, spans, last, has)
         left = self._left_of_step(call, spans)
         if left is None:
             return attend(call)
         return attend(replace(call, bias=LowRankBias(left, tokens.to(left.dtype)) + call.bias))
 
-    def _tokens(self, call: AttentionCall, spans: Sequence[RowSpan]) -> torch.Tensor:
-        """Which columns are each subject's: [B, 1, Nk, S] of 0 and 1."""
+    def _tokens(self, call: AttentionCall, spans: Sequence[RowSpan]) -> tuple[torch.Tensor, ...]:
+        """Which columns are each subject's, [B, 1, Nk, S] of 0 and 1; the last of them, [B, S]; and 1 where a row has
+        the subject, [B, S, 1]."""
         out = torch.zeros(call.q.shape[0], 1, call.k.shape[2], len(self.phrases))
         text, = call.keys.of("text")
         for span in spans:
@@ -112,19 +118,19 @@ class LocaliseSubjects:
             for row, image in enumerate(span.images, span.start):
                 for s, phrase in enumerate(self.phrases):
                     out[row, 0, list(columns(span.tag, image % len(span.tag.rows), phrase, text)), s] = 1
-        return out.to(call.q.device)
+        steps = torch.arange(1, call.k.shape[2] + 1)
+        last = (out[:, 0] * steps[:, None]).argmax(1)
+        return tuple(t.to(call.q.device) for t in (out, last, out[:, 0].amax(1)[..., None]))
 
-    def _map(self, call: AttentionCall, spans: Sequence[RowSpan], tokens: torch.Tensor) -> None:
+    def _map(self, call: AttentionCall, spans: Sequence[RowSpan], last: torch.Tensor, has: torch.Tensor) -> None:
         """Note where each subject's last word gets attention in this layer, head mean."""
         seen = call.scratch.of(self.key, LocaliseState).maps
         size = (max(1, call.latent_grid[0] // 2), max(1, call.latent_grid[1] // 2))
         for span in spans:
             ours = slice(span.start, span.stop)
-            steps = torch.arange(1, call.k.shape[2] + 1, device=call.q.device)
-            last = (tokens[ours, 0] * steps[:, None]).argmax(1)
             bias = call.bias and call.bias.rows(ours)
-            found = column_probabilities(call.q[ours], call.k[ours], last, bias).mean(1).transpose(1, 2)
-            found = found * tokens[ours, 0].amax(1)[..., None]  # a row may lack a subject
+            found = column_probabilities(call.q[ours], call.k[ours], last[ours], bias).mean(1).transpose(1, 2)
+            found = found * has[ours]
             maps = F.interpolate(found.unflatten(-1, call.grid), size=size, mode="bilinear").flatten(2)
             before = seen.get(span.first)
             seen[span.first] = maps if before is None else torch.lerp(maps, before, MEMORY)
@@ -132,7 +138,7 @@ class LocaliseSubjects:
     def _left_of_step(self, call: AttentionCall, spans: Sequence[RowSpan]) -> torch.Tensor | None:
         """The bias of this grid, made once a step: the maps change little from layer to layer."""
         kept = call.scratch.of(self.key, LocaliseState).biases
-        of = (call.step.sigma, call.q.shape[1], call.q.dtype, call.q.device, call.row_ids)
+        of = (call.step.sigma, call.q.shape[1], call.q.dtype, call.q.device, call.rows)
         if call.grid not in kept or kept[call.grid][0] != of:
             left = self._left(call, spans)
             if left is None:
@@ -149,7 +155,7 @@ class LocaliseSubjects:
         known = False
         for span in spans:
             maps = seen.get(span.first)
-            if maps is None and not bool(self.given.any()):
+            if maps is None and not self._masked:
                 continue
             known = True
             if maps is None:

@@ -208,4 +208,4 @@ def _observed(observers: Sequence[ObservesAttention], call: AttentionCall, atten
             observer.observe(looked_at, part)
         return attend(replace(inner, probe=None))
 
-    return replace(call, probe=torch.cat(probes, -1)), seen
+    return replace(call, probe=torch.cat(probes, -1) if len(probes) > 1 else probes[0]), seen

@@ -16,12 +16,13 @@ from .ruled import with_fixed_rules
 
 def without_padding(call: AttentionCall, attend: Attend) -> torch.Tensor:
     """``attend`` of the rows that leave out the same keys, without them; a gather, no mask."""
-    if call.padding is None or not any(padding.unread for padding in call.padding):
+    paddings = call.padding
+    if paddings is None or not any(padding.unread for padding in paddings):
         return attend(call)
     call = with_fixed_rules(call)
     out = torch.empty((*call.q.shape[:3], call.v.shape[-1]), device=call.q.device, dtype=call.q.dtype)
-    for unread in dict.fromkeys(padding.unread for padding in call.padding):
-        rows = tuple(row for row, padding in enumerate(call.padding) if padding.unread == unread)
+    for unread in dict.fromkeys(padding.unread for padding in paddings):
+        rows = tuple(row for row, padding in enumerate(paddings) if padding.unread == unread)
         out[call.index(rows)] = attend(_without(call.take(rows), unread)).to(out.dtype)
     return out
 

@@ -104,11 +104,18 @@ def _rule(scores: torch.Tensor, rule: RangeRule, part: slice) -> None:
         level = amount * rule.flatten
         block.mul_((1.0 - level)[..., None]).add_((level * low)[..., None])
     bias = amount[..., None] * ((high - low)[..., None] * left + rule.margin * foremost)
-    block += bias @ rule.right[:, None].transpose(-1, -2)
+    _add_product(block, bias, rule.right)
     if before is not None:
         block += before - block.logsumexp(-1, keepdim=True)
     elif rule.share == "lower":
         block -= (amount * (high - low + rule.margin))[..., None]
+
+
+def _add_product(scores: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> None:
+    """scores [n, H, Nq, Nk] += left [n, H, Nq, C] right^T, right [n or 1, Nk, C], without holding the product."""
+    rows, heads = scores.shape[:2]
+    columns = right.transpose(1, 2)[:, None].expand(rows, heads, -1, -1)
+    scores.flatten(0, 1).baddbmm_(left.flatten(0, 1), columns.flatten(0, 1))
 
 
 def with_fixed_rules(call: AttentionCall) -> AttentionCall:

@@ -86,8 +86,8 @@ class Recorder:
     def probe(self, call: AttentionCall) -> torch.Tensor:
         """Marks of the phrases' tokens, and one layer counted for the images whose prompt has them."""
         recording = recording_of(call.scratch, self.key)
-        place = ("probe", self.key, call.keys, call.row_ids)
-        probe, has = call.scratch.once(place, lambda: self._make_probe(call, recording))
+        probe, has = call.scratch.once_of(("probe", call.q.device, call.q.dtype), (self, call.keys, call.rows),
+                                          lambda: self._make_probe(call, recording))
         if call.scratch.recording:  # not where a block is only computed again
             self._sums(call, recording).counts.add_(has)
         return probe
