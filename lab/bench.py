@@ -22,6 +22,8 @@ def main() -> None:
     parser.add_argument("what", nargs="?", default="all", choices=[*BENCHES, "all", "tables"])
     parser.add_argument("--limit", type=int, help="a trial of so many captions, layouts or edits, for runs/trial")
     parser.add_argument("--publish", action="store_true", help="keep a trial's table in results all the same")
+    parser.add_argument("--device", choices=["cpu", "cuda"], help="of cost: rows by model, for lab/results/cost-DEVICE")
+    parser.add_argument("--size", choices=["full", "toy"], default="full", help="of cost with --device")
     arguments = parser.parse_args()
     if arguments.what == "tables":
         measured.write()
@@ -33,6 +35,10 @@ def main() -> None:
     from world.draw import Settings
 
     print(f"every picture is drawn with {Settings()}", flush=True)
+    if arguments.what == "cost" and arguments.device:
+        rows = importlib.import_module("benches.cost_device").run(arguments.device, arguments.size == "toy")
+        publish(f"cost-{arguments.device}", rows, TRIAL if arguments.size == "toy" else RESULTS)
+        return
     for name in BENCHES if arguments.what == "all" else (arguments.what,):
         rows = importlib.import_module(f"benches.{name}").run(arguments.limit)
         if rows:

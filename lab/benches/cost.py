@@ -21,6 +21,7 @@ from world.draw import load_world
 from world.render import render
 from world.scene import Scene, Thing
 
+from .cost_models import random_model
 from .memory import peak_bytes
 from .results import Row
 
@@ -30,13 +31,6 @@ HALF_GUIDED = 4  # steps of a run whose first two lie in the first half of the t
 PROMPT = "a red circle and a blue square"
 TARGET, LONGER = "a green circle and a blue square", "a red circle with a hat and a blue square"
 NODE = "bench"
-UNET = {
-    "image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": 320, "num_res_blocks": [2, 2, 2, 2],
-    "channel_mult": [1, 2, 4, 4], "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0],
-    "transformer_depth_output": [1] * 9 + [0] * 3, "transformer_depth_middle": 1, "context_dim": 768,
-    "use_spatial_transformer": True, "use_linear_in_transformer": False, "adm_in_channels": None,
-    "use_temporal_attention": False, "num_heads": 8, "num_head_channels": -1, "legacy": False,
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,37 +40,6 @@ class Way:
     images: int
     make: Callable[[Any, Any], tuple[Any, Any]]
     steps: int = 0
-
-
-def random_model() -> tuple[Any, Any]:
-    """MODEL and CLIP of SD1.5's sizes; the text encoder is short, for it is not timed."""
-    import comfy.model_management
-    import comfy.model_patcher
-    import comfy.sd
-    import comfy.supported_models
-
-    kind = type("Random", (comfy.supported_models.SD15,), {"unet_config": {}})
-    config = kind(dict(UNET))
-    cpu, device = torch.device("cpu"), comfy.model_management.get_torch_device()
-    config.set_inference_dtype(torch.float16 if device.type == "cuda" else torch.float32, None)
-    network = config.get_model({}, "", device=cpu)
-    torch.manual_seed(0)
-    for name, p in network.diffusion_model.named_parameters():
-        p.requires_grad_(False)
-        if p.ndim > 1:
-            p.normal_(std=p[0].numel() ** -0.5)
-        else:
-            p.fill_(1.0 if name.endswith("weight") else 0.0)
-    sizes = {"num_hidden_layers": 1}
-    clip = comfy.sd.CLIP(config.clip_target(state_dict={}), model_options={
-        "clip_l_model_config": _clip_config(sizes), "dtype": torch.float32})
-    for p in clip.cond_stage_model.parameters():
-        p.requires_grad_(False).normal_(std=0.02)
-    return comfy.model_patcher.ModelPatcher(network, load_device=device, offload_device=cpu), clip
-
-
-def _clip_config(changes: dict[str, Any]) -> dict[str, Any]:
-    return {"hidden_size": 768, "intermediate_size": 1024, "num_attention_heads": 12, **changes}
 
 
 def plain(model: Any, clip: Any) -> tuple[Any, Any]:

@@ -5,7 +5,8 @@ A fast GPU waits for both. Operations that only look at memory in another way (v
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from statistics import median
 from time import process_time
 from typing import Any
@@ -42,3 +43,29 @@ def interleaved(works: dict[str, Callable[[], Any]], rounds: int) -> dict[str, f
             if turn:  # the first warms up
                 found[name].append(process_time() - started)
     return {name: median(times) for name, times in found.items()}
+
+
+@contextmanager
+def as_on_a_gpu() -> Iterator[None]:
+    """On a CPU: region rules ask of the device what they ask of a GPU that has the kernel, and do nothing; and what the
+    processor works out for itself on a GPU too, a noise level's progress, is known."""
+    from attention_director.bridge.run import run
+    from attention_director.core import ruled
+
+    before = ruled._beside_the_logits, run.progress_at
+    ruled._beside_the_logits = lambda call, kernel, _mask: kernel(call.q, call.k, call.v)
+    run.progress_at = lambda _sampling, _sigma: 0.2  # inside every window
+    try:
+        yield
+    finally:
+        ruled._beside_the_logits, run.progress_at = before
+
+
+def busy(work: Callable[[], Any]) -> tuple[float, int]:
+    """(seconds in which a GPU computes, operations launched) while ``work`` runs."""
+    activities = [torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=activities) as record:
+        work()
+        torch.cuda.synchronize()
+    events = [event for event in record.events() or () if event.device_type.name == "CUDA"]
+    return sum(event.time_range.elapsed_us() for event in events) / 1e6, len(events)
