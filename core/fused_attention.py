@@ -3,11 +3,9 @@
 For each tile of queries it goes over the keys of each rule's block for the range of the logits (and, where the share of
 the block is kept, for their mass before and after), then once over all keys for the softmax and its product with v, as
 FlashAttention (arXiv 2205.14135) does. Rows and queries without a rule go over the keys once. No backward.
-
-Imported where it is used only (``core.ruled``), for Triton is not everywhere.
+Imported where it is used only (core/ruled.py): Triton is not everywhere, and a language of its own to a type checker.
 """
 
-# Kernels are a language of their own, and Triton is not on every machine.
 # pyright: reportPossiblyUnboundVariable=false, reportArgumentType=false, reportMissingImports=false
 # pyright: reportIndexIssue=false
 
