@@ -6,13 +6,14 @@ import { KEY, parse } from "../readout/data.js";
 
 const LEAST = 0.5; // else most of the attention was elsewhere
 
-/** By phrase, of the image where it is worst; null where the output is none of a readout with regions.
+/** By phrase, in the last step that was recorded: in earlier ones the regions force what is measured. Of the image where
+ * it is worst; null where the output is none of a readout with regions.
  * @param {unknown} output what a node sent after a run @returns {Record<string, number> | null} */
 export function scoresIn(output) {
   const places = parse(/** @type {any} */ (output)?.[KEY]?.at?.(-1))?.heat?.places ?? [];
   /** @type {Record<string, number>} */
   const scores = {};
-  for (const { phrase, scores: [mean] } of places) scores[phrase] = Math.min(mean, scores[phrase] ?? 1);
+  for (const place of places) scores[place.phrase] = Math.min(place.scores[place.scores.length - 1], scores[place.phrase] ?? 1);
   return places.length ? scores : null;
 }
 
