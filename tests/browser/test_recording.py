@@ -36,8 +36,8 @@ GET = "(name) => app.extensionManager.setting.get(name)"
 READOUT = "[data-attention-director=readout]"
 
 
-def scene() -> Workflow:
-    """Region Prompt with an empty canvas beside Attention Readout; all that is between them is out of sight."""
+def scene(canvas: str = "") -> Workflow:
+    """Region Prompt with this drawing beside Attention Readout; all that is between them is out of sight."""
     workflow = json.loads(example("Attention Readout - heat maps").read_text(encoding="utf-8"))
     regions = json.loads(example("Region Prompt - two boxes").read_text(encoding="utf-8"))
     (region,), (encode,), (loader,), (record,), (sampler,), (readout,), (note,) = (
@@ -51,7 +51,7 @@ def scene() -> Workflow:
     for node in workflow["nodes"]:
         node["pos"] = [node["pos"][0], node["pos"][1] + 3000]
     region |= {"id": 50, "pos": [0, 0], "size": [440, 800]}
-    region["widgets_values"][1] = ""
+    region["widgets_values"][1] = canvas
     workflow["nodes"].append(region)
     for source, slot, target, name in ((loader["id"], 0, 50, "model"), (loader["id"], 1, 50, "clip"),
                                        (50, 0, record["id"], "model"), (50, 1, record["id"], "positive"),

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from editor import PAD, TWO, Editor
+from test_recording import BOXES, scene
 
+SCORED = """() => [...document.querySelectorAll(".ad-region")]
+    .every(({ title }) => title.includes("% of its attention"))"""
 OPEN = "document.querySelectorAll('.ad-large').length"
 
 
@@ -53,6 +58,18 @@ def test_a_locked_region_stays_where_it_is(drawn: Editor) -> None:
     drawn.page.keyboard.press("h")
     assert drawn.regions()[0] == {**before[0], "hidden": True}
     assert drawn.find(".ad-region.ad-unseen").count() == 1
+
+
+def test_regions_show_how_much_of_the_attention_was_there_until_they_change(renderer: Editor) -> None:
+    regions = [{"phrase": phrase, "boxes": [box]} for phrase, box in BOXES.items()]
+    renderer.load(scene(json.dumps({"version": 1, "regions": regions})))
+    assert renderer.queue() == "execution_success"
+    renderer.page.wait_for_function(SCORED)
+    renderer.find(".ad-region").first.click()
+    renderer.page.locator(PAD).focus()
+    renderer.page.keyboard.press("ArrowLeft")
+    renderer.frame()
+    assert not renderer.page.evaluate(SCORED), "of another drawing"
 
 
 def test_the_large_window_holds_the_editor_and_gives_it_back(drawn: Editor) -> None:

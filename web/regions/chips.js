@@ -1,6 +1,7 @@
 // The regions as a row of chips, front first; a click selects, a drag moves one to another place in the depth.
 import { css } from "../shared/colours.js";
 import { fading, make } from "../shared/dom.js";
+import { isMissed } from "./landing.js";
 import { icon } from "../shared/icons.js";
 import { t } from "../shared/texts.js";
 
@@ -15,10 +16,10 @@ export function createChips(on) {
   const fade = fading(element);
   return {
     element,
-    /** @param {Region[]} regions @param {number} selected @param {boolean[]} stale */
-    show: (regions, selected, stale) => {
+    /** @param {Region[]} regions @param {number} selected @param {boolean[]} stale @param {(number | null)[]} scores of landing */
+    show: (regions, selected, stale, scores) => {
       element.hidden = !regions.length;
-      const chips = regions.map((region, i) => chipOf(region, i === selected, stale[i]));
+      const chips = regions.map((region, i) => chipOf(region, i === selected, stale[i], scores[i]));
       chips.forEach((chip, i) => followDrag(chip, i, element, { ...on, select: () => on.select(i === selected ? -1 : i) }));
       element.replaceChildren(...chips);
       const mine = chips[selected];
@@ -28,12 +29,18 @@ export function createChips(on) {
   };
 }
 
-/** @param {Region} region @param {boolean} mine @param {boolean} stale */
-function chipOf(region, mine, stale) {
+/** @param {Region} region @param {boolean} stale @param {number | null} score */
+function titleOf({ phrase }, stale, score) {
+  if (stale) return t('"{phrase}" is not in the prompt', { phrase });
+  return score === null ? phrase : t("{phrase}: {share} of its attention was here", { phrase, share: `${Math.round(100 * score)}%` });
+}
+
+/** @param {Region} region @param {boolean} mine @param {boolean} stale @param {number | null} score */
+function chipOf(region, mine, stale, score) {
   return make("button", {
     type: "button", "aria-pressed": mine, style: { borderColor: css(region.number) },
-    className: `ad-region${mine ? " ad-mine" : ""}${stale ? " ad-stale" : ""}${region.off ? " ad-switched-off" : ""}${region.hidden ? " ad-unseen" : ""}`,
-    title: stale ? t('"{phrase}" is not in the prompt', { phrase: region.phrase }) : region.phrase,
+    className: `ad-region${mine ? " ad-mine" : ""}${stale ? " ad-stale" : ""}${region.off ? " ad-switched-off" : ""}${region.hidden ? " ad-unseen" : ""}${isMissed(score) ? " ad-missed" : ""}`,
+    title: titleOf(region, stale, score),
   }, make("span", { className: "ad-chip", style: { background: css(region.number) } }, String(region.number)), ...(region.locked ? [icon("lock")] : []),
   `${stale ? "⚠ " : ""}${region.phrase || t("no words yet")}`);
 }

@@ -134,10 +134,11 @@ export function showPanels({ prompt: field, toolbar, strip, chips, inspector, no
   field.show(state);
   toolbar.show(state);
   strip.show({ text: state.text, tokens: state.tokens, selected, ...boundIn(state, spans), empty: t(prompt.note) || t("Type a prompt above; its words appear here.") });
-  chips.show(drawing.regions, selected, stale);
+  const scores = scoresOf(state.landing, state.value, drawing.regions);
+  chips.show(drawing.regions, selected, stale, scores);
   inspector.element.hidden = !drawing.regions.length;
   inspector.show(selectedRegion(state), !!stale[selected], prompt.editable && !prompt.note);
   const lost = stale[selected] ? selected : stale.indexOf(true);
   notice.show({ drawing, selected, wired: state.wired.length, editable: prompt.editable, stale, lost, instead: lost < 0 ? "" : replacement(state, spans, lost), uncertain, partly: isPart(state, lost),
-    scores: scoresOf(state.landing, state.value, drawing.regions), problem: state.problem, said: state.said, alarmed: state.alarmed, waiting: state.waiting, turned: turnedSizes(state) });
+    scores, problem: state.problem, said: state.said, alarmed: state.alarmed, waiting: state.waiting, turned: turnedSizes(state) });
 }
