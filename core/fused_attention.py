@@ -229,10 +229,10 @@ def attention(call: AttentionCall, mask: torch.Tensor | None = None) -> torch.Te
     known = {"WHOLE": whole, "N": len(call.rules), "C": columns, "CB": bias_width, "D": width, "BM": bm, "BN": bn,
              "BD": max(_NARROWEST, triton.next_power_of_2(width)), "SPLIT": q.dtype == torch.bfloat16,
              "WIDE": q.device.type == "cpu", "MASKED": 0 if mask is None else 2 if mask.dtype == torch.bool else 1}
-    _kernel[(triton.cdiv(queries, bm), rows * heads)](
-        q, k, v, out, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *out.stride()[:3], heads, queries, k.shape[2],
-        width ** -0.5, *_mask(mask), *bias, *(argument for rule in rules for argument in rule.arguments),
-        *(rule.share for rule in rules), **known, num_warps=warps, num_stages=stages)
+    launch: Any = _kernel[(triton.cdiv(queries, bm), rows * heads)]
+    launch(q, k, v, out, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *out.stride()[:3], heads, queries,
+           k.shape[2], width ** -0.5, *_mask(mask), *bias, *(argument for rule in rules for argument in rule.arguments),
+           *(rule.share for rule in rules), **known, num_warps=warps, num_stages=stages)
     return out
 
 

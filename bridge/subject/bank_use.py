@@ -120,7 +120,8 @@ def bank_group(use: BankUse, at: int | None, level: LevelMasks, stride: int,
     masks = level.masks[members]
     group = SharedKeys(ours, len(members), None, None, subjects.to(masks.device) if apart else None,
                        masks.transpose(1, 2) if apart else None)
-    kinds, inside = tuple(kind for _, kind in kept), masks.any(1).repeat(len(kept), 1)
+    kinds: tuple[Kind, ...] = tuple(kind for _, kind in kept)
+    inside = masks.any(1).repeat(len(kept), 1)
     if placing is None:
         return Sharing((group,), unshared_rows(set(ours), rows), BankedKeys(use, at, kinds, inside))
     numbers = subjects.to(masks.device).int().argmax(1) * apart

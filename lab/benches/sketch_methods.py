@@ -15,7 +15,7 @@ from world.draw import Conditioning, Settings, World, start_noise
 NODE = "bench"
 STRENGTHS, ENDS = (0.4, 0.8, 1.2, 1.6, 2.0), (0.3, 0.5, 0.7)
 STRENGTH, END = 1.6, 0.5  # the node's defaults, which stand in both sweeps as "ours"
-LONGER = {"strength": 1.2, "end": 0.8}
+LONGER: dict[str, Any] = {"strength": 1.2, "end": 0.8}
 DENOISE = (0.6, 0.75, 0.9)
 
 
