@@ -15,6 +15,7 @@ from attention_director.bridge.sketch.build import SketchOptions, build
 from attention_director.bridge.sketch.method import SketchRun
 from attention_director.bridge.sketch.predictor import Predictor
 from attention_director.core.edge_predictor import EdgePredictor, guidance_predictor
+from families import ENTRIES, encode_by_hand
 
 
 class Vae:
@@ -42,6 +43,7 @@ def vae_of(model: Any) -> Vae:
     return Vae(channels, 16 if channels == 128 else 8)
 
 
+PROMPT = "a red hat and a dog"  # of transformers
 MARGIN = 1000.0  # the features of the tiny models move a unit by a hundred or two
 
 
@@ -174,3 +176,12 @@ def gradients_in(patched: Any, positive: list, negative: list, **options: Any) -
     finally:
         guided_forward.gradient_of = real
     return len(taken)
+
+
+def sample_joint(model: Any, name: str, **more: Any) -> torch.Tensor:
+    """A short run of a tiny transformer whose prompt's words are known."""
+    size, text = more.pop("size", (8, 8)), more.pop("text", PROMPT)
+    positive = more.pop("positive", None) or encode_by_hand(text, lines="\n" in text)
+    latent = {"samples": torch.zeros(more.pop("batch", 1), model.model.latent_format.latent_channels, *size)}
+    return tiny.sample(model, positive, ENTRIES[name].plain(more.pop("negative", "")), latent=latent,
+                       **({"steps": 2, "cfg": 3.0, "scheduler": "simple"} | more))
