@@ -12,17 +12,21 @@ from world.caption import plain_caption
 from world.draw import World, draw, draw_captions, load_world
 from world.scene import sample_scene
 
+from . import storybook_layout
 from .layout import Layout, sample_layout
 from .layout_methods import VARIANTS
 from .results import PICTURES, RESULTS, Row
+from .storybook_layout_methods import VARIANTS as STORYBOOK_VARIANTS
 
+SIDE_PX = 256  # of a picture on a sheet
 SCALE = 2
 PAPER_WHITE = 255
 TEXT_PX = 26
 
 
 def _upscaled(picture: np.ndarray) -> np.ndarray:
-    return np.repeat(np.repeat(picture, SCALE, axis=0), SCALE, axis=1)
+    scale = max(1, SIDE_PX // picture.shape[0])
+    return np.repeat(np.repeat(picture, scale, axis=0), scale, axis=1)
 
 
 def outlined(picture: np.ndarray, boxes: np.ndarray) -> np.ndarray:
@@ -35,7 +39,7 @@ def outlined(picture: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 
 
 def captioned(picture: np.ndarray, text: str) -> np.ndarray:
-    """A picture at twice its size with a line of text under it, cut to fit."""
+    """A picture with a line of text under it, cut to fit."""
     big = _upscaled(picture)
     strip = np.full((TEXT_PX, big.shape[1], 3), PAPER_WHITE, np.uint8)
     cv2.putText(strip, text[:48], (4, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.36, (40, 40, 40), 1, cv2.LINE_AA)
@@ -91,6 +95,18 @@ def pair(world: World, number: int) -> tuple[Layout, np.ndarray, np.ndarray]:
     return layout, pictures[0], pictures[1]
 
 
+def strip(world: World, count: int) -> np.ndarray:
+    """The first layouts of the storybook world, none picked: plain, and the same seed with the boxes that were drawn."""
+    cells = []
+    for number in range(count):
+        layout = storybook_layout.sample_layout(number)
+        asked = [STORYBOOK_VARIANTS[variant](world, layout) for variant in ("unpatched", "ours")]
+        plain, directed = (draw(world, one.model, one.positive, [number]).pictures[0] for one in asked)
+        text = f"{len(layout.boxes)} boxes drawn"
+        cells += [captioned(plain, "plain"), captioned(outlined(directed, layout.masks), text)]
+    return grid(cells, columns=2 * count)
+
+
 def run(limit: int | None = None) -> list[Row]:
     """Three sheets in docs; no numbers."""
     world = load_world()
@@ -98,7 +114,5 @@ def run(limit: int | None = None) -> list[Row]:
     pairs = [pair(world, number) for number in range(limit or 8)]
     save("layouts.png", grid([cell for layout, plain, directed in pairs for cell in (
         drawn_layout(layout), captioned(plain, "plain"), captioned(directed, "directed"))], columns=6))
-    save("strip.png", grid([cell for layout, plain, directed in pairs[:5] for cell in (
-        captioned(plain, "plain"),
-        captioned(outlined(directed, layout.boxes), f"dragged {len(layout.boxes)} boxes"))], columns=10))
+    save("strip.png", strip(load_world("transformer"), min(limit or 5, 5)))
     return []
