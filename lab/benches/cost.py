@@ -91,7 +91,7 @@ def sketched(**options: Any) -> Callable[[Any, Any], tuple[Any, Any]]:
         from attention_director.core.edge_predictor import EdgePredictor
 
         taps = taps_of(model.model.diffusion_model)
-        weights = EdgePredictor([tap.channels for tap in taps], 4).state_dict()
+        weights = EdgePredictor(taps.channels, 4).state_dict()
         predictor = Predictor(taps, fingerprint(model), family(model), "edges", 2, weights)
         model, positive = plain(model, clip)
         return build(NODE, "1", model, load_world().vae, predictor, _lines(), None,
