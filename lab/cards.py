@@ -12,38 +12,28 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from client import Graph, Server
+from client import Server
 from graph import to_prompt
 from PIL import Image
 from templates import examples
 
 SIDE, GAP, MOST = 512, 8, 4
 GROUND = (38, 38, 46)
-DRAWN = "Drawn"
-# What a person draws on these nodes, as a picture: the number of the output.
-DRAWINGS = {"RegionPrompt": 3, "AttnDirSketch": 0}
+DRAWN = ("RegionPrompt", "AttnDirSketch", "AttnDirExampleImage")  # nodes that show what a person drew or gave
 HIDDEN = ("Plain",)
 
 
-def with_drawings(graph: Graph) -> Graph:
-    """The graph with a preview of everything that is drawn in it."""
-    shown = dict(graph)
-    for key, node in graph.items():
-        if node["class_type"] in DRAWINGS:
-            shown[f"{key}-drawn"] = {"class_type": "PreviewImage", "_meta": {"title": DRAWN},
-                                     "inputs": {"images": [key, DRAWINGS[node["class_type"]]]}}
-    return shown
-
-
 def pictures_of(server: Server, path: Path) -> list[Image.Image]:
-    """What was drawn, then what came. Raises RuntimeError where the example does not run."""
-    graph = with_drawings(to_prompt(json.loads(path.read_text(encoding="utf-8")), server.object_info()))
+    """What was drawn or given, then what came; nothing twice. Raises RuntimeError where the example does not run."""
+    graph = to_prompt(json.loads(path.read_text(encoding="utf-8")), server.object_info())
     outcome = server.queue(graph)
     if outcome.error:
         raise RuntimeError(f"{path.stem}: {outcome.error}")
-    found = [(graph[picture.node]["_meta"]["title"], picture) for picture in server.images(outcome.prompt_id)]
-    kept = sorted((item for item in found if item[0] not in HIDDEN), key=lambda item: item[0] != DRAWN)
-    return [Image.open(io.BytesIO(picture.data)).convert("RGB") for _, picture in kept]
+    shown = [picture for picture in server.images(outcome.prompt_id)
+             if graph[picture.node]["_meta"]["title"] not in HIDDEN]
+    shown.sort(key=lambda picture: graph[picture.node]["class_type"] not in DRAWN)
+    opened = [Image.open(io.BytesIO(picture.data)).convert("RGB") for picture in shown]
+    return list({picture.tobytes(): picture for picture in opened}.values())
 
 
 def card(pictures: Sequence[Image.Image]) -> bytes:

@@ -82,20 +82,6 @@ SUBJECT = Table(
      ("ours-paper", "the node's defaults, which are the paper's for SDXL"),
      ("ours-paper-dropout", "the defaults without their dropout")))
 
-TRANSFORMER_SUBJECT = Table(
-    (Column("similarity", "same_subject", "{:.2f}"), Column("surely the same", "same_look", "{:.0%}"),
-     Column("subject shown", "drawn", "{:.0%}"), Column("rest of the prompt", "obedience", "{:.0%}"),
-     Column("variety", "diversity", "{:.2f}"), Column("time of a run", "time_ratio", "{:.2f}x"),
-     Column("n", "n", "{:.0f}")),
-    (("unpatched", "without the node"),
-     ("shared-seed", "the same seed for every scene"),
-     ("naive", "shared keys at the anchors' own places"),
-     ("ours", "**Shared Subject**, as its help page advises"),
-     ("ours-one-pass", "in one pass"),
-     ("ours-own-places", "without turning"),
-     ("ours-boxes", "turned by boxes alone, without matches"),
-     ("ours-no-injection", "without injection")))
-
 SUBJECT_SIZES = Table(
     (Column("time of a run", "time_ratio", "{:.2f}x"), Column("memory", "memory_ratio", "{:.2f}x")),
     tuple((f"{name}/{count}", f"{label}, {count} scenes") for name, label in (
@@ -240,7 +226,7 @@ def tables(found: Mapping[str, Found]) -> dict[str, str]:
     plain: Sequence[tuple[str, Table, str]] = (
         ("layout", LAYOUT, "layout"), ("transformer_layout", TRANSFORMER_LAYOUT, "storybook_layout"),
         ("subject", SUBJECT, "subject"), ("subject_sizes", SUBJECT_SIZES, "subject"),
-        ("transformer_subject", TRANSFORMER_SUBJECT, "storybook_subject"), ("identity", IDENTITY, "identity"),
+        ("identity", IDENTITY, "identity"),
         ("transformer_identity", TRANSFORMER_IDENTITY, "storybook_identity"), ("sketch", SKETCH, "sketch"),
         ("cost", COST, "cost"))
     crossed: Mapping[str, tuple[Callable[[Found], str], str]] = {
