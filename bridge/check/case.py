@@ -12,6 +12,7 @@ import comfy.model_management
 
 from ..errors import DirectorError
 from ..untrusted import reason_of
+from .budget import Budget
 from .report import Row
 from .studio import Studio
 
@@ -41,8 +42,10 @@ class Check:
     sum_up: Callable[[str, Sequence[Row]], Row] | None = None
 
 
-def rows_of(check: Check, studio: Studio, tools: Any) -> Iterator[Row]:
-    """The rows of one check. What goes wrong is a row; only an interrupt ends it."""
+def rows_of(check: Check, studio: Studio, tools: Any, whole: Budget | None = None) -> Iterator[Row]:
+    """The rows of one check, within the studio's share of the whole time. What goes wrong is a row; only an interrupt
+    ends it. On a slow card a share may be shorter than one case, so the first may take of the whole.
+    """
     done: list[Row] = []
     late: list[str] = []
     cases = attempt(check.name, "", lambda: check.cases(studio, tools))
@@ -50,7 +53,7 @@ def rows_of(check: Check, studio: Studio, tools: Any) -> Iterator[Row]:
         yield cases
         return
     for case in cases:
-        if not studio.fits(case.pictures):
+        if not (studio.fits(case.pictures) or (whole and not done and studio.within(whole).fits(case.pictures))):
             late.append(case.name)
             continue
         begun = time.monotonic()

@@ -93,7 +93,7 @@ def run(request: Request) -> Iterator[Report]:
     machine = facts(studio)
     whole_time = 60.0 * (request.minutes + request.train_minutes + request.sweep_minutes)
     for check, time in _timed(budget, request.sweep_minutes):
-        for row in rows_of(check, studio.within(time), tools):
+        for row in rows_of(check, studio.within(time), tools, None if check is SWEEP else budget):
             rows.append(row)
             bar.update_absolute(min(PROGRESS - 1, int(PROGRESS * budget.spent / max(1.0, whole_time))), PROGRESS)
             yield Report(machine, tuple(rows), budget.spent)

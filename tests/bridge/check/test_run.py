@@ -12,6 +12,7 @@ import comfy.model_management
 import pytest
 import torch
 from attention_director.bridge.check import promises, run
+from attention_director.bridge.check.budget import Pace, budget_of
 from attention_director.bridge.check.case import Case, Check, rows_of
 from attention_director.bridge.check.directing import Directed, placed
 from attention_director.bridge.check.report import Report, Row
@@ -50,7 +51,7 @@ def test_every_family_is_told_of_every_method(name: str) -> None:
 @pytest.mark.usefixtures("one_of_each")
 def test_a_part_that_breaks_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(studio: Any, tools: Any) -> Any:
-        raise RuntimeError("no such thing in /home/anna/models/mine.safetensors")
+        raise RuntimeError("no such thing in /home/somebody/models/mine.safetensors")
 
     first, second = run.CHECKS[0], Check("broken", 1.0, broken)
     monkeypatch.setattr(run, "CHECKS", (second, replace(first, cases=lambda s, t: first.cases(s, t)[:1])))
@@ -87,6 +88,16 @@ def verdicts(studio: Any, *works: Callable[[], Row]) -> list[tuple[str, str]]:
 
 def test_a_case_that_breaks_leaves_the_others(studio: Any) -> None:
     assert verdicts(studio, raising(KeyError("x")), good) == [("case 1", "broke"), ("case 2", "works"), ("", "fails")]
+
+
+def test_on_a_slow_card_the_first_case_takes_of_the_whole_time(studio: Any) -> None:
+    """A share of half a minute, a minute for a picture, two minutes in all."""
+    slow, tools = replace(studio[0], pace=Pace(60.0)).within(budget_of(0.5)), studio[1]
+    numbered = cases(*(lambda n=n: replace(good(), case=f"case {n}") for n in (1, 2)))
+    assert [row.verdict for row in rows_of(numbered, slow, tools)] == ["left out"]
+    slow = replace(slow, pace=Pace(60.0))
+    found = [(row.case, row.verdict) for row in rows_of(numbered, slow, tools, budget_of(2.0))]
+    assert found[0] == ("case 1", "works")
 
 
 def test_a_refusal_is_asked_for_once(studio: Any) -> None:
