@@ -76,7 +76,7 @@ def test_a_starter_directs(info: dict[str, Any], starter: Any, caplog: pytest.Lo
     line, (node, off) = ACTS[starter.method]
     (last,) = re.findall(line.format(steps=steps), caplog.text)
     if starter.method == "Region Prompt":
-        assert steps // 2 <= int(last) < steps, "half of the run, which a scheduler may give more steps than half"
+        assert steps // 2 <= int(last) < steps, "three fifths of the run, which a scheduler may give more steps"
     (title, directed), = bench.pictures.items()
     assert directed.shape[1:] == (128, 128, 3) and directed.isfinite().all() and directed.std() > 0.01
     plain = Bench(graph, tiny, {node: off})

@@ -73,7 +73,7 @@ def test_it_acts_in_the_few_steps_of_a_distilled_model(name: str, preset: str, s
     with caplog.at_level("INFO"):
         sample(graph.model, graph.positive, name, cfg=1.0, steps=steps)
     last, = re.findall(rf"RegionPrompt: active in steps 1-(\d) of {steps}; 2 regions", caplog.text)
-    assert int(last) == (steps // 2 if preset == "strong" else -(-steps * 3 // 10))
+    assert int(last) == -(-steps * {"strong": 6, "paper": 3}[preset] // 10)
 
 
 @models
