@@ -18,7 +18,7 @@ from PIL import Image
 from templates import examples
 
 SIDE, GAP, MOST = 512, 8, 4
-GROUND = (38, 38, 46)
+GROUND = (96, 98, 110)  # lighter than a mark
 DRAWN = ("RegionPrompt", "AttnDirSketch", "AttnDirExampleImage")  # nodes that show what a person drew or gave
 HIDDEN = ("Plain",)
 
