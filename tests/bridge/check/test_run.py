@@ -51,7 +51,7 @@ def test_every_family_is_told_of_every_method(name: str) -> None:
 @pytest.mark.usefixtures("one_of_each")
 def test_a_part_that_breaks_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(studio: Any, tools: Any) -> Any:
-        raise RuntimeError("no such thing in /home/somebody/models/mine.safetensors")
+        raise RuntimeError("no such thing in /srv/models/mine.safetensors")
 
     first, second = run.CHECKS[0], Check("broken", 1.0, broken)
     monkeypatch.setattr(run, "CHECKS", (second, replace(first, cases=lambda s, t: first.cases(s, t)[:1])))
