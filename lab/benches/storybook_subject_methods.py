@@ -7,29 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from world.draw import Conditioning, World
+from world.draw import World
 
 from .storybook_subject_cases import Story
+from .subject_methods import NODE, Asked, shared_seed, unpatched
 
-NODE = "bench"
-Asked = tuple[Any, Conditioning, list[int]]
 Method = Callable[[World, Story], Asked]
-
-
-def encoded(world: World, story: Story) -> Conditioning:
-    from attention_director.bridge.text.prompt import encode_lines
-
-    with torch.inference_mode():
-        return encode_lines(world.clip, story.captions, NODE)
-
-
-def unpatched(world: World, story: Story) -> Asked:
-    return world.model, encoded(world, story), story.seeds
-
-
-def shared_seed(world: World, story: Story) -> Asked:
-    """The same start noise for every scene: what one tries first."""
-    return world.model, encoded(world, story), [story.seeds[0]] * len(story.scenes)
 
 
 def ours(**changes: Any) -> Method:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from world.draw import LATENT_PX, Conditioning, World
@@ -18,20 +18,30 @@ Asked = tuple[Any, Conditioning, list[int]]
 Method = Callable[[World, Story], Asked]
 
 
-def encoded(world: World, story: Story) -> Conditioning:
+class Told(Protocol):
+    """A story of any world, as far as it is told without sharing: a caption and a seed for each scene."""
+
+    @property
+    def captions(self) -> list[str]: ...
+
+    @property
+    def seeds(self) -> list[int]: ...
+
+
+def encoded(world: World, story: Told) -> Conditioning:
     from attention_director.bridge.text.prompt import encode_lines
 
     with torch.inference_mode():
         return encode_lines(world.clip, story.captions, NODE)
 
 
-def unpatched(world: World, story: Story) -> Asked:
+def unpatched(world: World, story: Told) -> Asked:
     return world.model, encoded(world, story), story.seeds
 
 
-def shared_seed(world: World, story: Story) -> Asked:
+def shared_seed(world: World, story: Told) -> Asked:
     """The same start noise for every scene: what one tries first."""
-    return world.model, encoded(world, story), [story.seeds[0]] * len(story.scenes)
+    return world.model, encoded(world, story), [story.seeds[0]] * len(story.seeds)
 
 
 @dataclass(frozen=True)
