@@ -177,12 +177,12 @@ class Override:
 
     def _innermost(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], call: AttentionCall) -> torch.Tensor:
         """The host's attention, or another pack's around it; where there is a bias, one that keeps it."""
-        if call.asked is not None and _masked(args, kwargs):
+        mask = _mask_of(args, kwargs)
+        if call.asked is not None and mask is not None:
             raise DirectorError("Attention Director", "pictures cannot read each other's keys where another node masks "
                                                       "the attention; bypass that node.")
         if call.padding is not None:
             return self._unpadded(func, args, kwargs, call)
-        mask = args[0] if args else kwargs.get("mask")
         _check_mask(mask, call)
 
         def kernel(of: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -201,7 +201,7 @@ class Override:
 
     def _unpadded(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], call: AttentionCall) -> torch.Tensor:
         """Each row without the keys that are padding. The models that need it give their attention no mask."""
-        if _masked(args, kwargs):
+        if _mask_of(args, kwargs) is not None:
             raise DirectorError("Attention Director", "prompts of unequal length cannot be in one batch where another "
                                                       "node masks the attention; encode one prompt at a time.")
         return without_padding(call, lambda part: self._innermost(func, args, kwargs, replace(part, padding=None)))
@@ -224,8 +224,9 @@ def _as_scores(mask: torch.Tensor | None) -> torch.Tensor | None:
     return mask if mask is None or mask.ndim == 4 else mask[:, None] if mask.ndim == 3 else mask[None, None]
 
 
-def _masked(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    return (bool(args) and args[0] is not None) or kwargs.get("mask") is not None
+def _mask_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor | None:
+    """The host gives its mask by position or by name."""
+    return args[0] if args and args[0] is not None else kwargs.get("mask")
 
 
 def _lengths(q: torch.Tensor, k: torch.Tensor, kwargs: dict[str, Any]) -> tuple[int, int]:
