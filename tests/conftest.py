@@ -8,6 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # before anyone imports Triton: its own functions are made for one or the other
 
 ROOT = Path(__file__).resolve().parent.parent
 ALIAS = "attention_director"
@@ -32,8 +36,6 @@ if os.environ.get("COMFYUI_PATH"):
 
 
 if os.environ.get("PYTEST_XDIST_WORKER"):
-    import torch
-
     torch.set_num_threads(1)  # each worker has a core; threads that wait for each other cost more than they give
 
 

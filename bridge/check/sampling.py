@@ -11,9 +11,12 @@ from ...core.noise import FLOW
 from ..errors import DirectorError
 from ..run.noise_law import noise_law
 from ..text.known_words import known_words_of
+from ..untrusted import require_number
 
 SAMPLERS, SCHEDULERS = list(comfy.samplers.SAMPLER_NAMES), list(comfy.samplers.SCHEDULER_NAMES)
 LATENT_PX = 8  # of the host's empty latent; it is fitted to the model's own
+# Of a person's wishes: by the name they have on the node, from and to.
+BOUNDS = {"side": ("size", 64, 4096), "steps": ("steps", 1, 200), "cfg": ("cfg", 0, 30)}
 
 
 @dataclass(frozen=True)
@@ -29,10 +32,12 @@ class Sampling:
     def changed(self, node: str, **wishes: Any) -> Sampling:
         """With what a person asked for; 0 and "" ask for nothing. Raises DirectorError for what is no choice."""
         made = replace(self, **{name: value for name, value in wishes.items() if value})
+        for name, (called, least, most) in BOUNDS.items():
+            require_number(node, called, getattr(made, name), least, most)
         for name, choices in (("sampler", SAMPLERS), ("scheduler", SCHEDULERS)):
             if getattr(made, name) not in choices:
                 raise DirectorError(node, f'there is no {name} "{getattr(made, name)}"; take one of KSampler\'s list.')
-        return replace(made, side=max(2, made.side // LATENT_PX) * LATENT_PX)
+        return replace(made, side=int(made.side) // LATENT_PX * LATENT_PX)
 
     def facts(self) -> dict[str, Any]:
         """By name, for the report."""

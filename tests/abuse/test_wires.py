@@ -50,6 +50,7 @@ def given(tmp_path: Any) -> dict[str, dict[str, Any]]:
         "AttnDirBankFromImages": both | dict(vae=vae, images=PICTURE, text="a cat", subjects="cat", steps=2),
         "AttnDirTrainPredictor": both | dict(vae=vae, images=PICTURE, texts="a disc", maps=PICTURE, steps=1,
                                              batch_size=1, learning_rate=1e-3, seed=0),
+        "AttnDirSelfCheck": both | dict(vae=vae, minutes=1.0, sweep="off"),
     }
 
 
@@ -75,7 +76,7 @@ def numbers_of(name: str) -> list[str]:
 
 WITH_NUMBERS = ("RegionPrompt", "AttnDirRegion", "AttnDirRegionsFromBoxes", "AttnDirSketch", "SketchGuidance",
                 "SharedSubjectAttention", "AttentionEdit", "IdentityInject", "AttnDirSubject", "AttnDirRecord",
-                "AttnDirInversion", "AttnDirBankFromImages", "AttnDirTrainPredictor")
+                "AttnDirInversion", "AttnDirBankFromImages", "AttnDirTrainPredictor", "AttnDirSelfCheck")
 
 
 @pytest.mark.parametrize("kind", [float, int, np.float32, np.float64, np.int64, np.uint8])

@@ -41,12 +41,14 @@ def look(editor: Editor) -> None:
 
 
 def heat_maps(editor: Editor) -> None:
-    """The example of heat maps in two steps, not yet run."""
+    """The example of heat maps in two steps and two pictures, not yet run."""
     graph = json.loads(example("Attention Readout - heat maps").read_text(encoding="utf-8"))
     editor.seed += 1
     for node in graph["nodes"]:
         if node["type"] == "KSampler":
             node["widgets_values"][0], node["widgets_values"][2] = 1000 + editor.seed, 2
+        if node["type"] == "EmptyLatentImage":
+            node["widgets_values"][2] = 2
     editor.load(graph)
     look(editor)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 
 import pytest
@@ -18,8 +17,6 @@ from region_cases import boxes, make_call, method, tag
 from test_joint_regions import method as joint_method
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-if DEVICE == "cpu":
-    os.environ["TRITON_INTERPRET"] = "1"
 pytest.importorskip("triton")
 
 from attention_director.core import fused_attention  # noqa: E402
