@@ -11,7 +11,7 @@ import pytest
 import torch
 
 if not torch.cuda.is_available():
-    os.environ["TRITON_INTERPRET"] = "1"  # before anyone imports Triton: its own functions are made for one or the other
+    os.environ["TRITON_INTERPRET"] = "1"  # before Triton is imported, by whomever: its own functions are made by it
 
 ROOT = Path(__file__).resolve().parent.parent
 ALIAS = "attention_director"

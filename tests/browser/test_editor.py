@@ -11,7 +11,8 @@ WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 # The others need a model of one's own.
 SHIPPED = [path for path in WORKFLOWS if "AttnDirLoadDemoModel" in path.read_text(encoding="utf-8")]
 
-SAVERS = "const savers = app.graph.nodes.filter((n) => /^(SaveImage|PreviewImage|AttnDirSelfCheck)$/.test(n.type) && !n.mode);"
+SAVERS = ("const shows = /^(SaveImage|PreviewImage|AttnDirSelfCheck)$/;"
+          "const savers = app.graph.nodes.filter((n) => shows.test(n.type) && !n.mode);")
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
