@@ -20,7 +20,7 @@ from scene import PROMPT, encode, region_prompt
 from stories import shared
 
 ROUNDS, THOROUGH = 4, 25
-# Records and banks fill up first. The thorough run is measured from where records are as many as a person may still ask for.
+# Rounds until records and banks are as many as are kept; from there on nothing more may stay.
 KEPT, WARM, WARM_THOROUGH = 1, 3, 10
 PROCESS = psutil.Process()
 
