@@ -56,11 +56,12 @@ def context_of(pair: Any, model: str, text: str) -> torch.Tensor:
 
 def test_int8_rows_are_near_and_half_precision_nearer() -> None:
     weights = {"matrix": torch.randn(6, 40), "vector": torch.randn(9), "scalar": torch.tensor(0.2)}
-    for eight_bit, bound in ((True, 0.5 / 127 * 1.02), (False, 1e-3)):
+    half = torch.finfo(torch.half).eps / 2  # what rounding to half precision takes, beside half a step of 127
+    for eight_bit, bound in ((True, 0.5 / 127 + half), (False, half)):
         back = storage.unpacked(storage.packed(weights, eight_bit))
         assert set(back) == set(weights)
         away = (back["matrix"].float() - weights["matrix"]).abs().amax(1) / weights["matrix"].abs().amax(1)
-        assert away.max() <= bound
+        assert away.max() <= bound * (1 + 1e-5)
         assert torch.allclose(back["vector"].float(), weights["vector"], atol=2e-3)
 
 
