@@ -164,7 +164,7 @@ def run_tests(python: Path, comfyui: Path, extra: list[str], variables: dict[str
         "types": [python, "-m", "basedpyright", "-p", type_settings(comfyui), "--pythonpath", python],
         "web types": [python, LAB / "web.py", "types"],
         "web tests": [python, LAB / "web.py", "tests"],
-        "tests": [python, "-m", "pytest", *(extra or ("-n", "auto", "--dist", "loadgroup"))],
+        "tests": [python, "-m", "pytest", *(extra or ("-n", "auto", "--dist", "loadgroup", "--durations=25"))],
     }
     results = {}
     for name, command in checks.items():
