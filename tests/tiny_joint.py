@@ -48,6 +48,22 @@ def model(name: str = "flux", seed: int = 0, **other: Any):
 
 
 @cache
+def control_net(seed: int = 2):
+    """A control net of Flux.1 with random weights, as ControlNetLoader gives it."""
+    import comfy.controlnet
+    import comfy.ops
+    from comfy.ldm.flux.controlnet import ControlNetFlux
+
+    torch.manual_seed(seed)
+    network = ControlNetFlux(**FLUX_DEV, dtype=torch.float32, device=torch.device("cpu"),
+                             operations=comfy.ops.disable_weight_init)
+    draw_weights(network)
+    for block in (*network.controlnet_blocks, *network.controlnet_single_blocks):
+        block.weight.mul_(0.3)  # it pulls, and does not drown the model
+    return comfy.controlnet.ControlNet(network, load_device=torch.device("cpu"), extra_conds=["y", "guidance"])
+
+
+@cache
 def vae(name: str = "flux", seed: int = 0):
     """The host's tiny autoencoder for a family's latents, with random weights."""
     import comfy.sd
@@ -84,4 +100,5 @@ def conditioning(tokens: int, seed: int = 5, **values: Any) -> list[list[Any]]:
 
 
 atexit.register(model.cache_clear)
+atexit.register(control_net.cache_clear)
 atexit.register(vae.cache_clear)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import sketch_scene
+import tiny_joint
 import torch
 from attention_director.bridge.errors import DirectorError
 from edit_scene import OFF, attention_edit
@@ -160,6 +161,27 @@ def test_beside_another_nodes_patch_in_any_order(name: str, other: str) -> None:
     assert_alike(behind, drawn(*stacked(name, on=OTHERS[other](model_of(MODEL))), steps=6))
     assert_differs(behind, drawn(model, positive, steps=6), least=1e-2)
     assert_differs(behind, drawn(OTHERS[other](model_of(MODEL)), prompt(), steps=6), least=1e-2)
+
+
+def with_control_net(positive: list) -> list:
+    """Of the family's own class: its blocks have attention too, which is none of ours."""
+    from node_helpers import conditioning_set_values
+
+    hint = torch.rand(1, 3, 96, 128, generator=torch.Generator().manual_seed(4))
+    control = tiny_joint.control_net().copy().set_cond_hint(hint, 1.0, (0.0, 1.0))
+    return conditioning_set_values(positive, {"control": control, "control_apply_to_uncond": True})
+
+
+@methods
+def test_beside_a_control_net_in_any_order(name: str) -> None:
+    model, positive = stacked(name)
+    behind = drawn(model, with_control_net(positive))
+    before, its_positive = METHODS[name](model_of(MODEL), with_control_net(prompt()), 1.0)
+    assert_alike(behind, drawn(before, its_positive))
+    assert_differs(behind, alone(name), least=1e-2)
+    assert_differs(behind, drawn(model_of(MODEL), with_control_net(prompt())), least=1e-2)
+    off, its_positive = METHODS[name](model_of(MODEL), with_control_net(prompt()), 0.0)
+    assert torch.equal(drawn(off, its_positive), drawn(model_of(MODEL), with_control_net(prompt())))
 
 
 @methods
