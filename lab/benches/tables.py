@@ -82,6 +82,20 @@ SUBJECT = Table(
      ("ours-paper", "the node's defaults, which are the paper's for SDXL"),
      ("ours-paper-dropout", "the defaults without their dropout")))
 
+TRANSFORMER_SUBJECT = Table(
+    (Column("similarity", "same_subject", "{:.2f}"), Column("surely the same", "same_look", "{:.0%}"),
+     Column("subject shown", "drawn", "{:.0%}"), Column("rest of the prompt", "obedience", "{:.0%}"),
+     Column("variety", "diversity", "{:.2f}"), Column("time of a run", "time_ratio", "{:.2f}x"),
+     Column("n", "n", "{:.0f}")),
+    (("unpatched", "without the node"),
+     ("shared-seed", "the same seed for every scene"),
+     ("naive", "shared keys at the anchors' own places"),
+     ("ours", "**Shared Subject**, as its help page advises"),
+     ("ours-one-pass", "in one pass"),
+     ("ours-own-places", "without turning"),
+     ("ours-boxes", "turned by boxes alone, without matches"),
+     ("ours-no-injection", "without injection")))
+
 SUBJECT_SIZES = Table(
     (Column("time of a run", "time_ratio", "{:.2f}x"), Column("memory", "memory_ratio", "{:.2f}x")),
     tuple((f"{name}/{count}", f"{label}, {count} scenes") for name, label in (
@@ -132,6 +146,18 @@ SKETCH = Table(
      ("ours-strength-1.2", "strength 1.2"),
      ("ours-strength-2.0", "strength 2"),
      ("ours-every-second", "every second step")))
+
+TRANSFORMER_SKETCH = Table(
+    (Column("edges, F1", "edge_f1", "{:.2f}"), Column("drawn lines found", "recall", "{:.0%}"),
+     Column("mean distance, px", "chamfer", "{:.1f}"), Column("right things", "right", "{:.0%}"),
+     Column("where they were drawn", "placed", "{:.0%}"), Column("time of a run", "time_ratio", "{:.2f}x"),
+     Column("n", "n", "{:.0f}")),
+    (("rendered", "the rendered picture, after the VAE"),
+     ("unpatched", "words only"),
+     ("sdedit-80", "image-to-image from the drawing, denoise 0.8"),
+     ("ours", "**Sketch Guidance**, strength 1.6 to 60%"),
+     ("ours/things", "drawings of things alone"),
+     ("ours/scene", "drawings of whole scenes")))
 
 COST = Table(
     (Column("time", "time_ratio", "{:.2f}x"), Column("least", "least", "{:.2f}"), Column("most", "most", "{:.2f}"),
@@ -226,8 +252,9 @@ def tables(found: Mapping[str, Found]) -> dict[str, str]:
     plain: Sequence[tuple[str, Table, str]] = (
         ("layout", LAYOUT, "layout"), ("transformer_layout", TRANSFORMER_LAYOUT, "storybook_layout"),
         ("subject", SUBJECT, "subject"), ("subject_sizes", SUBJECT_SIZES, "subject"),
-        ("identity", IDENTITY, "identity"),
+        ("transformer_subject", TRANSFORMER_SUBJECT, "storybook_subject"), ("identity", IDENTITY, "identity"),
         ("transformer_identity", TRANSFORMER_IDENTITY, "storybook_identity"), ("sketch", SKETCH, "sketch"),
+        ("transformer_sketch", TRANSFORMER_SKETCH, "storybook_sketch"),
         ("cost", COST, "cost"))
     crossed: Mapping[str, tuple[Callable[[Found], str], str]] = {
         "edit_generated": (lambda rows: edits(rows, "drawn"), "edit"),
