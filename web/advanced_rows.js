@@ -1,11 +1,10 @@
 // Rows for experts are hidden in the classic renderer too, behind a button at the node's foot. Nodes 2.0 has its own.
 import { app } from "../../scripts/app.js";
-import { saveCompactly } from "./shared/host.js";
+import { isOurs, saveCompactly } from "./shared/host.js";
 import { t } from "./shared/texts.js";
 
 /** @typedef {import("./shared/comfyui").GraphNode} GraphNode */
 
-const OURS = /^(AttnDir|RegionPrompt$|AttentionEdit$|SharedSubjectAttention$|SketchGuidance$|IdentityInject$)/;
 const NAME = "attention_director_more";
 const FEWEST = 2; // a button in place of one row gains nothing
 
@@ -32,6 +31,6 @@ function hideAdvanced(node) {
 app.registerExtension({
   name: "AttentionDirector.AdvancedRows",
   nodeCreated: (node) => {
-    if (OURS.test(String(node.comfyClass ?? node.type))) hideAdvanced(node);
+    if (isOurs(node)) hideAdvanced(node);
   },
 });
