@@ -138,13 +138,13 @@ def saving(node: str, name: str) -> Iterator[None]:
     except (OSError, ValueError, SafetensorError) as error:
         code = _code_of(error)
         why = _WHY.get(code) if code else _ODD_NAME if isinstance(error, ValueError) else None
-        why = why or f"{os.strerror(code) if code else type(error).__name__}; look at the disk and queue again"
+        why = why or f"{os.strerror(code) if code else type(error).__name__}; look at the disk and run again"
         raise DirectorError(node, f'"{name}" could not be saved: {why}.') from error
 
 
 _ODD_NAME = "the name has characters that no file can have; choose another one"
-_READ_ONLY = "the output folder cannot be written to; change that and queue again"
-_FULL = "the disk is full; make room and queue again"
+_READ_ONLY = "the output folder cannot be written to; change that and run again"
+_FULL = "the disk is full; make room and run again"
 _IN_THE_WAY = "a file stands where its folder should be; move it away or choose another name"
 _WHY = {errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EROFS: _READ_ONLY, errno.EACCES: _READ_ONLY,
         errno.EPERM: _READ_ONLY, errno.ENOTDIR: _IN_THE_WAY, errno.EEXIST: _IN_THE_WAY,

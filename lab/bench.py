@@ -13,8 +13,8 @@ import engine
 from benches import measured
 from pack import load_pack
 
-BENCHES = ("world", "layout", "storybook_layout", "edit", "storybook_edit", "identity", "storybook_identity", "subject",
-           "storybook_subject", "sketch", "storybook_sketch", "cost", "sheets")
+BENCHES = ("world", "layout", "storybook_layout", "storybook_landing", "edit", "storybook_edit", "identity",
+           "storybook_identity", "subject", "storybook_subject", "sketch", "storybook_sketch", "cost", "sheets")
 
 
 def main() -> None:

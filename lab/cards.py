@@ -48,8 +48,9 @@ def card(pictures: Sequence[Image.Image]) -> bytes:
     sheet = Image.new("RGB", (SIDE, SIDE), GROUND)
     y = (SIDE - sum(heights) - GAP * (len(rows) - 1)) // 2
     for row, height in zip(rows, heights, strict=True):
+        left = (SIDE - len(row) * (room + GAP) + GAP) // 2  # the odd one stands in the middle
         for column, picture in enumerate(row):
-            sheet.paste(picture, (column * (room + GAP), y + (height - picture.height) // 2))
+            sheet.paste(picture, (left + column * (room + GAP), y + (height - picture.height) // 2))
         y += height + GAP
     data = io.BytesIO()
     sheet.save(data, "JPEG", quality=88, optimize=True)

@@ -1,11 +1,10 @@
 // Rows for experts are hidden in the classic renderer too, behind a button at the node's foot. Nodes 2.0 has its own.
 import { app } from "../../scripts/app.js";
-import { saveCompactly } from "./shared/host.js";
+import { isOurs, saveCompactly } from "./shared/host.js";
 import { t } from "./shared/texts.js";
 
 /** @typedef {import("./shared/comfyui").GraphNode} GraphNode */
 
-const OURS = /^(AttnDir|RegionPrompt$|AttentionEdit$|SharedSubjectAttention$|SketchGuidance$|IdentityInject$)/;
 const NAME = "attention_director_more";
 const FEWEST = 2; // a button in place of one row gains nothing
 
@@ -20,6 +19,7 @@ function hideAdvanced(node) {
   }, { serialize: false, canvasOnly: true }); // Nodes 2.0 has its own
   more.serialize = false;
   saveCompactly(node);
+  closeRanks(node);
   const name = () => { more.label = node.showAdvanced ? t("fewer settings") : t("more settings"); };
   name();
   const { onConfigure } = node;
@@ -29,9 +29,18 @@ function hideAdvanced(node) {
   };
 }
 
+/** The host hides these rows and keeps their places: leave none. @param {GraphNode} node */
+function closeRanks(node) {
+  const { getLayoutWidgets } = node;
+  if (!getLayoutWidgets) return;
+  node.getLayoutWidgets = function () {
+    return getLayoutWidgets.call(this).filter((widget) => this.showAdvanced || !widget.advanced);
+  };
+}
+
 app.registerExtension({
   name: "AttentionDirector.AdvancedRows",
   nodeCreated: (node) => {
-    if (OURS.test(String(node.comfyClass ?? node.type))) hideAdvanced(node);
+    if (isOurs(node)) hideAdvanced(node);
   },
 });

@@ -3,12 +3,14 @@
 import { app } from "../../scripts/app.js";
 import { translated } from "./shared/sayings.js";
 import { say } from "./shared/status.js";
+import { ownerOf } from "./wiring/trace.js";
 
 /** @typedef {import("./shared/comfyui").GraphNode} GraphNode */
 
 const EVENT = "attention_director.status";
 const REFUSAL = /(?:^|\.)DirectorError$/; // bridge/errors.py
-const SIGNED = /^(\w+): (.+)$/s; // the type of the node that refuses, and its sentence
+const SIGNED = /^([\w ]+): (.+)$/s; // the type of the node that refuses, or the pack, and the sentence
+const PACK = "Attention Director";
 
 /** Nodes that refused the last run. @type {Set<GraphNode>} */
 const refusing = new Set();
@@ -26,8 +28,10 @@ function findNode(id) {
   return node;
 }
 
-/** Where a refusal is shown: the node that signs it, which may refuse in a sampler of its graph. @param {GraphNode | null} at @param {string} type */
+/** Where a refusal is shown: the node that signs it, which may refuse in a sampler of its graph; what the pack as a whole
+ * refuses, where its model goes into the sampler. @param {GraphNode | null} at @param {string} type */
 function signer(at, type) {
+  if (type === PACK) return ownerOf(at);
   if (!at || at.type === type) return at;
   const found = at.graph?.nodes?.filter((node) => node.type === type) ?? [];
   return found.length === 1 ? found[0] : null;

@@ -74,4 +74,4 @@ def require(node: str, where: str, wanted: Phrase, rows: Sequence[TextLayout], p
     """Raise DirectorError unless some of the prompts hold the phrase. place: "any prompt" or which of them."""
     if not any(positions_of(wanted, row) for row in rows):
         who = f'{where}: "{wanted.text}"'
-        raise DirectorError(node, missing(who, wanted, rows, "Use words of the prompt.", where=f"in {place}"))
+        raise DirectorError(node, missing(who, wanted, rows, "Use words of the prompt.", where=place))

@@ -44,7 +44,7 @@ class EditRun:
 
     def sum_up(self, scratch: Scratch) -> str:
         words = [f"{self.kinds.count(kind)} {kind}" for kind in dict.fromkeys(self.kinds)]
-        return ", ".join(words) + (", local blend" if self.blend else "")
+        return "; ".join([*words, *(["local blend"] if self.blend else [])])
 
     @property
     def why_every_step(self) -> str:

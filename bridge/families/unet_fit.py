@@ -39,10 +39,13 @@ def fits(q: torch.Tensor, k: torch.Tensor, options: dict[str, Any], layer: Layer
     """
     rows = call.rows[-1].stop
     if q.shape[0] != rows and not _regrouped(q, options, rows):
-        raise _refusal(call, layer, options, f"makes {q.shape[0]} rows of the {rows} of the attention at {layer}")
+        raise DirectorError(label_of(call, layer), f"{_others(layer, options)} makes {q.shape[0]} rows of the {rows} "
+                            f"of the attention at {layer}, so the node cannot act beside it; bypass one of the two "
+                            "nodes.")
     if layer.kind == "cross" and (words := _longest(call)) > k.shape[1]:
-        raise _refusal(call, layer, options, f"gives the text attention at {layer} {k.shape[1]} tokens of a prompt of "
-                                             f"{words}")
+        raise DirectorError(label_of(call, layer), f"{_others(layer, options)} gives the text attention at {layer} "
+                            f"{k.shape[1]} tokens of a prompt of {words}, so the node cannot act beside it; bypass one "
+                            "of the two nodes.")
     return whole and q.shape[0] == rows and (layer.kind == "cross" or k.shape[1] == q.shape[1])
 
 
@@ -69,8 +72,7 @@ def _longest(call: ModelCall) -> int:
         (span.tag.width + span.tag.appended for span in call.rows if span.tag is not None), default=0))
 
 
-def _refusal(call: ModelCall, layer: LayerAddress, options: dict[str, Any], what: str) -> DirectorError:
+def _others(layer: LayerAddress, options: dict[str, Any]) -> str:
+    """Whose patches come before the layer's attention."""
     patches: Patches = options[PATCHES_KEY]
-    names = " and ".join(name_of(patch) for patch in patches.get(_BEFORE[layer.kind], ())) or "another node"
-    return DirectorError(label_of(call, layer), f"{names} {what}, so the node cannot act beside it; bypass one of the "
-                                                "two nodes.")
+    return " and ".join(name_of(patch) for patch in patches.get(_BEFORE[layer.kind], ())) or "another node"

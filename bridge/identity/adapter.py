@@ -131,7 +131,7 @@ def _require_shapes(node: str, name: str, prefix: str, wanted: Mapping[str, torc
     wrong = [f"{prefix}{k} is {_shape(shapes[k])} instead of {_shape(v)}" for k, v in wanted.items()
              if shapes[k].shape != v.shape]
     if wrong:
-        raise DirectorError(node, f'"{name}": {"; ".join(wrong[:NAMED])}; its parts do not fit together, choose '
+        raise DirectorError(node, f'"{name}": {" and ".join(wrong[:NAMED])}; its parts do not fit together, choose '
                                   "another file.")
 
 

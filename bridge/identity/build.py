@@ -30,6 +30,7 @@ from .subject import SubjectList
 from .vision import embed
 from .weights import with_unet
 
+SDXL_WIDTH = 2048  # of its two text encoders' rows
 USE_ITS_WORD = "Use a word of the prompt, such as woman, not a name."
 
 
@@ -84,9 +85,11 @@ def _check_family(node: str, adapter: Adapter | None, conditioning: Conditioning
     if width == adapter.width:
         return
     theirs, ours = (f"{family_of(w)[2:-1]} ({w})" if family_of(w) else f"{w} wide" for w in (adapter.width, width))
-    need = ("an adapter trained for SDXL, but none is published; use ComfyUI's PhotoMaker nodes instead"
-            if width == 2048 else f"an adapter trained for {ours}, or a checkpoint of the adapter's family")
-    raise DirectorError(node, f"the adapter is for {theirs}; this text encoder is {ours}. Needed: {need}.")
+    if width == SDXL_WIDTH:
+        raise DirectorError(node, f"the adapter is for {theirs}; this text encoder is {ours}. Needed: an adapter "
+                                  "trained for SDXL, but none is published; use ComfyUI's PhotoMaker nodes instead.")
+    raise DirectorError(node, f"the adapter is for {theirs}; this text encoder is {ours}. Needed: an adapter trained "
+                              f"for {ours}, or a checkpoint of the adapter's family.")
 
 
 def _places(node: str, phrases: Sequence[Phrase], tag: PromptTag) -> tuple[tuple[int | None, ...], ...]:

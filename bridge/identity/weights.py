@@ -58,15 +58,16 @@ def host_weights(node: str, model: Any, adapter: Adapter) -> Weights:
     names = {theirs: PREFIX + ours for theirs, ours in names.items() if PREFIX + ours in own}
     missing = [UNET + name for name in names if name not in adapter.unet]
     strange = [UNET + name for name in adapter.unet if name not in names]
-    for title, found in (("lacks", missing), ("contains the unknown", strange)):
+    for found in (missing, strange):
         if found:
             more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-            raise DirectorError(node, f'"{adapter.name}" {title} {", ".join(sorted(found)[:NAMED])}{more}; set '
-                                      "strength_model to 0 or use an adapter for this model.")
+            raise DirectorError(node, f'"{adapter.name}" {"lacks" if found is missing else "contains the unknown"} '
+                                      f"{', '.join(sorted(found)[:NAMED])}{more}; set strength_model to 0 or use an "
+                                      "adapter for this model.")
     wrong = [f"{UNET}{name} is {tuple(adapter.unet[name].shape)}, this model's {tuple(own[ours])}"
              for name, ours in names.items() if adapter.unet[name].shape != own[ours]]
     if wrong:
-        raise DirectorError(node, f'"{adapter.name}": {"; ".join(wrong[:NAMED])}; set strength_model to 0 or use an '
+        raise DirectorError(node, f'"{adapter.name}": {" and ".join(wrong[:NAMED])}; set strength_model to 0 or use an '
                                   "adapter for this model.")
     return {ours: adapter.unet[theirs] for theirs, ours in names.items()}
 

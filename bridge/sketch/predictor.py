@@ -115,8 +115,7 @@ def _write(predictor: Predictor, path: Path) -> None:
 
 def read_predictor(path: Path, node: str = LOADER) -> Predictor:
     """Read a predictor; its facts and shapes are compared before a value is read. Raises DirectorError."""
-    what = f"{path.name} is not a guidance predictor"
-    with reading(node, what, "take another file."), opened(path) as file:
+    with reading(node, f"{path.name} is not a guidance predictor", "take another file."), opened(path) as file:
         if file.metadata.get("attention_director") != FORMAT:
             raise Unreadable(f"it was not saved by {SAVER}")
         predictor = _predictor_of(parse_json(file.metadata["predictor"], MOST_FACTS))

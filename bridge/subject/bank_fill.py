@@ -150,7 +150,7 @@ def bank_of_samples(node: str, patcher: Any, latent: dict[str, Any] | None) -> S
     bank = BANKS.find(latent["samples"])
     if bank is None:
         raise DirectorError(node, "the anchors of the run that made these samples are gone; switch keep_bank on in "
-                                  "Shared Subject and queue again (with another seed if nothing else changed).")
+                                  "Shared Subject and run again (with another seed if nothing else changed).")
     if bank.model != fingerprint(patcher):
         raise DirectorError(node, "the samples were generated with another model; wire the model that generated them.")
     return bank

@@ -22,17 +22,17 @@ def nearest_hint(wanted: Phrase, rows: Sequence[TextLayout]) -> str:
 
 
 def missing(who: str, wanted: Phrase, rows: Sequence[TextLayout], advice: str, appended: int = 0,
-            where: str = "in the prompt") -> str:
+            where: str = "the prompt") -> str:
     """The sentence for a phrase that no prompt has, or not that often.
 
     who: what asked for it, quoted, such as 'region 2 "red hat"'. advice: a sentence on what to do. appended: tokens
-    that another node put behind the prompts. where: what it is not in.
+    that another node put behind the prompts. where: what it is not in, such as "any prompt".
     """
     count = times(wanted, rows)
     if count:
         often = _OFTEN.get(count, f"{count} times")
         return f"{who}: the prompt contains those words {often}; lower the number after #."
-    return f"{who} is not {where}{nearest_hint(wanted, rows)}. {advice}{APPENDED if appended else ''}"
+    return f"{who} is not in {where}{nearest_hint(wanted, rows)}. {advice}{APPENDED if appended else ''}"
 
 
 def number_them(wanted: Phrase) -> str:

@@ -30,6 +30,7 @@ STORYBOOK = ("assets/storybook_transformer.safetensors", "lab/storybook/*.npz", 
              "lab/storybook/[!t]*.py")
 OWN = {"storybook_layout": STORYBOOK, "storybook_edit": STORYBOOK,
        "storybook_subject": (*STORYBOOK, "lab/benches/subject_methods.py"),
+       "storybook_landing": (*STORYBOOK, "lab/benches/storybook_layout*.py"),
        "storybook_identity": (*STORYBOOK, "lab/benches/storybook_layout*.py"),
        "storybook_sketch": (*STORYBOOK, "assets/storybook_edges.safetensors", "lab/benches/sketch_cases.py",
                             "lab/benches/sketch_methods.py"),

@@ -19,8 +19,8 @@ ROOT = RESULTS.parent.parent
 TEMPLATE = Path(__file__).with_suffix(".md")
 PAGE, README = ROOT / "docs" / "measured.md", ROOT / "README.md"
 START, END = "<!-- in short: written by lab/run.py bench tables -->\n", "<!-- end of in short -->\n"
-BENCHES = ("world", "storybook", "layout", "storybook_layout", "edit", "storybook_edit", "subject", "storybook_subject",
-           "sketch", "storybook_sketch", "identity", "storybook_identity", "cost")
+BENCHES = ("world", "storybook", "layout", "storybook_layout", "storybook_landing", "edit", "storybook_edit", "subject",
+           "storybook_subject", "sketch", "storybook_sketch", "identity", "storybook_identity", "cost")
 PARTS = ("edit", "picture", "drawing", "images")  # what a row says beside its variant
 ALTERNATIVES = ("unpatched", "schedule-20", "schedule-40", "sdedit-40", "sdedit-60", "sdedit-80", "flow-edit")
 DRAWN_AND_REAL = [f"{kind}/{picture}" for kind in KINDS for picture in ("drawn", "real")]

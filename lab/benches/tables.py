@@ -67,6 +67,12 @@ TRANSFORMER_LAYOUT = Table(
      ("ours-without-margin", "strong without its margin"),
      ("ours-without-padding", "strong with padding of everybody")))
 
+LANDING = Table(
+    (Column("same verdict", "agree", "{:.0%}"), Column("of those that missed, red", "found", "{:.0%}"),
+     Column("of the red, missed", "right", "{:.0%}"), Column("missed", "missed", "{:.0f}"),
+     Column("red", "red", "{:.0f}"), Column("n", "n", "{:.0f}")),
+    (("4 steps", "4 steps"), ("8 steps", "8 steps")))
+
 SUBJECT = Table(
     (Column("similarity", "same_subject", "{:.2f}"), Column("of pairs that both show it", "same_drawn", "{:.2f}"),
      Column("same palette", "same_palette", "{:.2f}"), Column("subject shown", "drawn", "{:.0%}"),
@@ -251,6 +257,7 @@ def tables(found: Mapping[str, Found]) -> dict[str, str]:
     """Every table of the page, by the name that its template calls it."""
     plain: Sequence[tuple[str, Table, str]] = (
         ("layout", LAYOUT, "layout"), ("transformer_layout", TRANSFORMER_LAYOUT, "storybook_layout"),
+        ("landing", LANDING, "storybook_landing"),
         ("subject", SUBJECT, "subject"), ("subject_sizes", SUBJECT_SIZES, "subject"),
         ("transformer_subject", TRANSFORMER_SUBJECT, "storybook_subject"), ("identity", IDENTITY, "identity"),
         ("transformer_identity", TRANSFORMER_IDENTITY, "storybook_identity"), ("sketch", SKETCH, "sketch"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from client import NAME
 from editor import FIND, ROOT, Editor
 
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
@@ -45,6 +46,20 @@ def test_an_example_workflow_is_queued_and_its_pictures_are_seen(editor: Editor,
         editor.page.wait_for_function(f"""(n) => {{ {SAVERS} const {{ imgs }} = savers[n];
             return imgs?.length && imgs.every((i) => i.naturalWidth > 0); }}""", arg=n, timeout=20_000)
     assert not editor.errors, editor.errors
+
+
+def test_the_first_card_of_the_templates_is_the_first_thing_to_try(renderer: Editor) -> None:
+    """The host lists them as the disk has them."""
+    page = renderer.page
+    page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
+    page.get_by_role("dialog").get_by_text(NAME, exact=True).first.click()
+    cards = page.locator("[data-testid^='template-workflow-']")
+    cards.first.wait_for()
+    names = cards.evaluate_all("(cards) => cards.map((c) => c.dataset.testid.replace('template-workflow-', ''))")
+    assert names == sorted(path.stem for path in WORKFLOWS)[:len(names)] and len(names) >= 12
+    assert names[0] == "01 Region Prompt - two boxes"
+    page.keyboard.press("Escape")
+    cards.first.wait_for(state="detached")
 
 
 def test_a_sampler_without_our_model_is_marked_until_it_is_mended(renderer: Editor) -> None:

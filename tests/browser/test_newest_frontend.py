@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import test_editor as all_nodes
 import test_other_editors as others
 import test_readout_viewer as viewer
 import test_region_arrivals as arrivals
@@ -24,7 +25,9 @@ CHECKS: tuple[Callable[[Editor], None], ...] = (
     others.test_words_that_changed_are_shown_and_weighed,
     others.test_the_words_stand_below_the_targets_and_no_value_changes_its_place,
     others.test_rows_for_experts_are_behind_a_button,
+    others.test_a_filled_text_box_keeps_its_name,
     viewer.test_a_phrase_under_the_mouse_and_each_step_have_their_own_map,
+    all_nodes.test_the_first_card_of_the_templates_is_the_first_thing_to_try,
     viewer.test_words_of_a_run_show_as_text_and_a_failed_run_says_why,
 )
 

@@ -105,6 +105,43 @@ def test_the_words_stand_below_the_targets_and_no_value_changes_its_place(render
     assert renderer.page.evaluate(values) == before and renderer.page.evaluate(names) == found
 
 
+NAMES = """() => {
+    const [said, own] = [[], CanvasRenderingContext2D.prototype.fillText];
+    CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+        const at = this.getTransform();
+        if (this.font.startsWith("9px")) said.push([text, at.d / devicePixelRatio * y + at.f / devicePixelRatio]);
+        return own.apply(this, arguments);
+    };
+    try { app.canvas.draw(true, true); } finally { CanvasRenderingContext2D.prototype.fillText = own; }
+    const top = app.canvas.canvas.getBoundingClientRect().top;
+    return said.map(([text, y]) => [text, y + top]);
+}"""
+
+
+def test_a_filled_text_box_keeps_its_name(renderer: Editor) -> None:
+    """In the classic renderer in the gap above it; in Nodes 2.0 the host's own. Nothing of it is saved."""
+    add(renderer, "AttentionEdit")
+    before = [widget["name"] for widget in renderer.page.evaluate(
+        "() => app.graph.nodes[0].widgets.map((w) => ({ name: w.name }))")]
+    for name, value in (("text", SOURCE), ("targets", TARGET), ("reweight", ""), ("blend_words", "dog")):
+        renderer.page.evaluate("""([name, value]) => {
+            app.graph.nodes[0].widgets.find((w) => w.name === name).value = value; }""", [name, value])
+    renderer.rest("AttentionEdit")
+    names = dict(renderer.page.evaluate(NAMES))
+    if renderer.vue:
+        assert names == {}
+        return
+    assert list(names) == ["text", "targets", "blend_words"], "an empty box shows its own; the others are closed"
+    for name, y in names.items():
+        box = renderer.page.locator(f"textarea[placeholder={name}]").bounding_box()
+        assert box["y"] - 11 <= y <= box["y"] - 8, f"{name} stands in the gap above its box"
+    saved = renderer.saved()["nodes"][0]
+    assert len(saved["widgets_values"]) == len([n for n in before if not n.startswith("attention_director")])
+    renderer.page.evaluate("() => { app.graph.nodes[0].flags.collapsed = true; }")
+    assert renderer.page.evaluate(NAMES) == []
+    renderer.page.evaluate("() => { app.graph.nodes[0].flags.collapsed = false; }")
+
+
 def test_rows_for_experts_are_behind_a_button(renderer: Editor) -> None:
     """In the classic renderer it is ours, in Nodes 2.0 the host's; no value changes its place."""
     add(renderer, "AttentionEdit")
@@ -117,6 +154,9 @@ def test_rows_for_experts_are_behind_a_button(renderer: Editor) -> None:
     few = renderer.page.evaluate(rows)
     assert "reweight" in few and "legacy_tail" not in few and "attention_director_more" in few
     assert renderer.page.locator("textarea[placeholder=keep_words]:visible").count() == 0
+    gaps = """() => { const node = app.graph.nodes[0], rows = node.widgets.filter((w) => node.isWidgetVisible(w));
+        return rows.slice(1).map((w, i) => w.y - rows[i].y - rows[i].computedHeight); }"""
+    assert max(renderer.page.evaluate(gaps)) < 1, "no place is kept for what is not seen"
     press = "() => app.graph.nodes[0].widgets.find((w) => w.name === 'attention_director_more').callback()"
     renderer.page.evaluate(press)
     many = renderer.page.evaluate(rows)

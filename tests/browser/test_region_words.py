@@ -56,6 +56,7 @@ def test_words_that_are_gone_are_said_at_once_and_leave_their_region_out_of_the_
 
 def test_the_editors_speak_the_persons_language(editor: Editor) -> None:
     """From the first node on: the texts are there before the graph is."""
+    editor.use_vue(False)  # another page has the setting of this one
     choose = "(language) => app.extensionManager.setting.set('Comfy.Locale', language)"
     editor.page.evaluate(choose, "zh")
     page = editor.page.context.browser.new_page(viewport={"width": 1500, "height": 1200})

@@ -137,6 +137,6 @@ def test_the_line_after_a_run() -> None:
 
     chain = execute("a red cat", "a red dog\na big red cat\na red cow", blend_words="red")[0].model_options[
         "transformer_options"]["attention_director_chain"]
-    assert chain.methods[1].sum_up(Scratch()) == "2 replace, 1 refine, local blend"
+    assert chain.methods[1].sum_up(Scratch()) == "2 replace; 1 refine; local blend"
     lone = execute("a red cat", "", reweight="cat: 2")[0].model_options["transformer_options"]
     assert lone["attention_director_chain"].methods[1].sum_up(Scratch()) == "1 reweight"

@@ -29,7 +29,7 @@ starters = pytest.mark.parametrize("starter", STARTERS, ids=lambda starter: star
 # Of each method: the line after a run, and what on its node makes it do nothing.
 ACTS = {"Region Prompt": (r"RegionPrompt: active in steps 1-(\d) of {steps}; 2 regions",
                           ("RegionPrompt", {"strength": 0.0})),
-        "Attention Edit": (r"AttentionEdit: active in steps 1-(\d) of {steps}; 2 shape, local blend",
+        "Attention Edit": (r"AttentionEdit: active in steps 1-(\d) of {steps}; 2 shape; local blend",
                            ("AttentionEdit", {"targets": "", "blend_words": ""})),
         "Shared Subject": (r"SharedSubjectAttention: active in steps 1-(\d) of {steps}.*; 4 scenes, 1 anchors",
                            ("SharedSubjectAttention", {"strength": 0.0})),

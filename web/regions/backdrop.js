@@ -1,5 +1,5 @@
 // The picture behind the regions: the last result that the node leads to, while nobody has chosen another.
-import { outputOf, recordStep } from "../shared/host.js";
+import { isOurs, outputOf, recordStep } from "../shared/host.js";
 import { addressOf, load, upload } from "../shared/pictures.js";
 import { behind } from "../wiring/downstream.js";
 
@@ -11,7 +11,6 @@ import { behind } from "../wiring/downstream.js";
 export const RESULT = "result";
 const CHOICE = "attention_director_background"; // "" in workflows that chose no picture
 const HIDDEN = "attention_director_background_hidden";
-const OURS = /^(AttnDir|RegionPrompt$|AttentionEdit$|SharedSubjectAttention$|SketchGuidance$|IdentityInject$)/;
 
 /** @param {GraphNode} node @returns {Choice} */
 export function choiceOf(node) {
@@ -22,7 +21,7 @@ export function choiceOf(node) {
 /** The node behind this one whose picture was made last, or null: the one that a run has just told of, else the
  * farthest. Pictures of this pack's own nodes are drawings and maps. @param {App} app @param {GraphNode} node @param {string} latest an id */
 export function resultNode(app, node, latest) {
-  const shown = behind(node).filter((at) => !OURS.test(at.type) && outputOf(app, at)?.images?.length);
+  const shown = behind(node).filter((at) => !isOurs(at) && outputOf(app, at)?.images?.length);
   return shown.find((at) => String(at.id) === latest) ?? shown.at(-1) ?? null;
 }
 

@@ -8,6 +8,7 @@ export interface Widget {
   serialize?: boolean;
   advanced?: boolean;
   label?: string;
+  y?: number;
   callback?: (this: any, ...args: any[]) => any;
   element?: HTMLElement;
 }
@@ -48,6 +49,10 @@ export interface GraphNode {
   imgs?: HTMLImageElement[];
   hideOutputImages?: boolean;
   onDrawBackground?: () => void;
+  onDrawForeground?: (this: GraphNode, context: CanvasRenderingContext2D, canvas?: { low_quality?: boolean }, ...rest: any[]) => void;
+  flags?: { collapsed?: boolean };
+  isWidgetVisible?(widget: Widget): boolean;
+  getLayoutWidgets?(this: GraphNode): Widget[];
   graph?: Graph;
   subgraph?: Graph;
   comfyClass?: string;
@@ -84,6 +89,7 @@ export interface Api extends EventTarget {
   removeEventListener(type: string, listener: (event: CustomEvent<any>) => void, options?: any): void;
   apiURL(path: string): string;
   fetchApi(path: string, options?: RequestInit): Promise<Response>;
+  getWorkflowTemplates?(...args: any[]): Promise<Record<string, string[]>>;
 }
 
 export interface Extension {
@@ -94,6 +100,12 @@ export interface Extension {
   afterConfigureGraph?(): void;
   beforeRegisterNodeDef?(type: unknown, data: { name: string; input?: Record<string, Record<string, any>> }): void;
   getCustomWidgets?(): Record<string, (node: GraphNode, name: string) => { widget: Widget; minWidth?: number; minHeight?: number }>;
+}
+
+declare global {
+  interface Window {
+    LiteGraph?: { WIDGET_SECONDARY_TEXT_COLOR?: string; NODE_FONT?: string };
+  }
 }
 
 export interface App {

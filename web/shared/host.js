@@ -5,6 +5,10 @@
 /** @typedef {import("./comfyui").Widget} Widget */
 
 const MOST_STEPS = 20;
+const OURS = /^(AttnDir|RegionPrompt$|AttentionEdit$|SharedSubjectAttention$|SketchGuidance$|IdentityInject$)/;
+
+/** Whether a node is of this pack. @param {GraphNode} node */
+export const isOurs = (node) => OURS.test(String(node.comfyClass ?? node.type));
 
 /** One step of the graph's own undo. @param {App} app */
 export function recordStep(app) {

@@ -1,5 +1,5 @@
 // Does a sampler that takes our prompt also take our model? Follows links; no DOM.
-import { nodeBefore, nodesBehind } from "../shared/host.js";
+import { isOurs, nodeBefore, nodesBehind } from "../shared/host.js";
 import { t } from "../shared/texts.js";
 
 /** @typedef {import("../shared/comfyui").GraphNode} GraphNode */
@@ -8,6 +8,7 @@ import { t } from "../shared/texts.js";
 const MUTED = 2;
 const MODEL = "MODEL";
 const CONDITIONING = "CONDITIONING";
+const GUIDER = "GUIDER";
 const PLAIN = "plain";
 
 /** @param {Slot[] | undefined} slots @param {string} type */
@@ -46,6 +47,13 @@ export function reached(from, step) {
     }
   }
   return seen;
+}
+
+/** The node of this pack whose model a node uses: the last one on its way, itself before others; null without one.
+ * @param {GraphNode | null} node @returns {GraphNode | null} */
+export function ownerOf(node) {
+  const back = (/** @type {GraphNode} */ at) => (isOurs(at) ? [] : [...sources(at, MODEL), ...sources(at, GUIDER)]);
+  return [...reached(node ? [node] : [], back)].find(isOurs) ?? null;
 }
 
 /**

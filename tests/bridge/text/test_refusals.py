@@ -16,7 +16,7 @@ def said(phrase: str, **more) -> str:
 def test_words_that_are_nowhere() -> None:
     assert said("red hot") == 'region 2 "red hot" is not in the prompt; nearest: "red hat". Do this.'
     assert said("xylophone") == 'region 2 "xylophone" is not in the prompt. Do this.'
-    assert said("xylophone", where="in any prompt") == 'region 2 "xylophone" is not in any prompt. Do this.'
+    assert said("xylophone", where="any prompt") == 'region 2 "xylophone" is not in any prompt. Do this.'
     assert said("xylophone", appended=77).endswith("Do this. Words that Conditioning (Concat) appended cannot be "
                                                    "bound; write them in the prompt text instead.")
 

@@ -1,5 +1,6 @@
 import { choiceOf, resultNode } from "../../../web/regions/backdrop.js";
 import { behind, latentSize } from "../../../web/wiring/downstream.js";
+import { ownerOf } from "../../../web/wiring/trace.js";
 
 /** A graph of nodes { id: [type, inputs, outputs, widgets] } and links [from, slot, to, slot]. */
 function graph(nodes, wires) {
@@ -45,6 +46,14 @@ test("guiders lead to their sampler, and a second pass begins where the first do
     u: ["LatentUpscaleBy", ["LATENT"], ["LATENT"]], t: ["KSampler", ["MODEL", "CONDITIONING", "LATENT"], ["LATENT"]] };
   const wires = [["o", 0, "g", 0], ["o", 1, "g", 1], ["g", 0, "s", 0], ["e", 0, "s", 1], ["s", 0, "u", 0], ["u", 0, "t", 2], ["o", 0, "t", 0], ["o", 1, "t", 1]];
   expect(latentSize(graph(nodes, wires)("o"))).toEqual([192, 96]);
+});
+
+test("what the pack refuses in a sampler is shown on the node whose model it uses", () => {
+  const nodes = { ...NODES, l: ["LoraLoaderModelOnly", ["MODEL"], ["MODEL"]], a: ["AttnDirRecord", ["MODEL"], ["MODEL"]], g: ["CFGGuider", ["MODEL"], ["GUIDER"]],
+    x: ["SamplerCustomAdvanced", ["GUIDER"], ["LATENT"]] };
+  const at = graph(nodes, [["o", 0, "a", 0], ["a", 0, "l", 0], ["l", 0, "s", 0], ["o", 0, "g", 0], ["g", 0, "x", 0]]);
+  expect(["s", "x", "o", "l"].map((id) => ownerOf(at(id))?.id)).toEqual(["a", "o", "o", "a"]);
+  expect([ownerOf(at("d")), ownerOf(null)]).toEqual([null, null]);
 });
 
 test("what cannot be known is no size", () => {
