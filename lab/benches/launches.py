@@ -13,14 +13,15 @@ from typing import Any
 
 import torch
 
-# Leaves of the profiler's tree that a GPU never sees.
-_VIEWS = frozenset(f"aten::{name}" for name in (
-    "alias", "as_strided", "detach", "detach_", "diagonal", "expand", "expand_as", "lift_fresh", "narrow", "permute",
-    "reshape", "resolve_conj", "resolve_neg", "select", "slice", "split", "split_with_sizes", "squeeze", "t",
-    "transpose", "unbind", "unflatten", "unsafe_chunk", "unsafe_split", "unsqueeze", "view", "view_as", "_unsafe_view",
-    "_reshape_alias", "chunk", "movedim", "swapaxes", "numpy_T", "flatten", "contiguous", "to", "broadcast_to",
-    "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "resize_", "set_", "result_type",
-    "is_nonzero", "item", "_local_scalar_dense", "dropout", "scaled_dot_product_attention"))
+# Operations that a GPU never sees: views, memory set aside, questions the processor answers.
+_QUIET = frozenset(f"aten::{name}" for name in (
+    "alias", "as_strided", "as_strided_", "can_cast", "chunk", "contiguous", "detach", "detach_", "diagonal", "dropout",
+    "empty", "empty_like", "empty_strided", "expand", "expand_as", "broadcast_to", "flatten", "is_nonzero", "item",
+    "lift_fresh", "_local_scalar_dense", "movedim", "narrow", "new_empty", "new_empty_strided", "_nnpack_available",
+    "numpy_T", "permute", "promote_types", "real", "_reshape_alias", "reshape", "resize_", "resolve_conj",
+    "resolve_neg", "result_type", "scalar_tensor", "select", "set_", "slice", "split", "split_with_sizes", "squeeze",
+    "swapaxes", "t", "to", "transpose", "unbind", "unflatten", "unsafe_chunk", "unsafe_split", "_unsafe_view",
+    "unsqueeze", "view", "view_as"))
 _READS = "aten::_local_scalar_dense"
 
 
@@ -28,8 +29,15 @@ def launches(work: Callable[[], Any]) -> tuple[int, int]:
     """(operations launched, numbers read back) while ``work`` runs on a CPU."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as record:
         work()
-    leaves = [event.name for event in record.events() or () if not event.cpu_children and event.name.startswith("aten")]
-    return sum(name not in _VIEWS for name in leaves), leaves.count(_READS)
+    events = list(record.events() or ())
+    return (sum(_launched(event) for event in events if event.cpu_parent is None),
+            sum(event.name == _READS for event in events))
+
+
+def _launched(event: Any) -> int:
+    """An operation is one launch, or what the operations that it is made of are."""
+    within = sum(map(_launched, event.cpu_children))
+    return within or int(event.name.startswith("aten::") and event.name not in _QUIET)
 
 
 def interleaved(works: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
