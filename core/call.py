@@ -210,13 +210,19 @@ class AttentionCall:
         What methods further in do for a row follows its words and its image, as before.
         """
         index = self.index(rows)
-        q, k, v = (take_rows(x, index) for x in (self.q, self.k, self.v))
-        probe = None if self.probe is None else self.probe.index_select(0, index)
-        residual = self.residual
-        return replace(self, q=q, k=k, v=v, probe=probe, rows=take_spans(self.rows, rows),
+        return self.taking(rows, *(take_rows(x, index) for x in (self.q, self.k, self.v)))
+
+    def taking(self, rows: tuple[int, ...], q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> AttentionCall:
+        """The same where their q, k and v are at hand."""
+        index, residual = self.index(rows), self.residual
+
+        def spans(of: tuple[RowSpan, ...]) -> tuple[RowSpan, ...]:
+            return self.scratch.once_of(("spans", rows), (of,), lambda: take_spans(of, rows))
+
+        return replace(self, q=q, k=k, v=v, rows=spans(self.rows), readers=self.readers and spans(self.readers),
+                       probe=None if self.probe is None else self.probe.index_select(0, index),
                        bias=self.bias.take(index) if self.bias else None,
                        padding=self.padding and tuple(self.padding[row] for row in rows),
-                       readers=self.readers and take_spans(self.readers, rows),
                        asked=None if self.asked is None else self.asked.index_select(0, index),
                        residual=residual and (lambda: take_rows(residual(), index)))
 

@@ -36,12 +36,23 @@ class Rotary:
 
         x: [B, H, N, D]; delta: [B or 1, N or 1, axes]. Returns x's shape and dtype.
         """
-        wide = torch.promote_types(x.dtype, torch.float32)
+        return self.turned(x, *(phase[:, None] for phase in self.phases(delta, x.dtype)))
+
+    def phases(self, delta: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+        """What a turn by delta [..., axes] multiplies with, each number and then its pair's other: [..., D] each, in
+        the precision that x of ``dtype`` is turned in."""
+        wide = torch.promote_types(dtype, torch.float32)
         angles = torch.cat([delta[..., axis, None].to(wide) * self._speeds(width).to(delta.device, wide)
-                            for axis, width in enumerate(self.axes)], -1)[:, None]
+                            for axis, width in enumerate(self.axes)], -1)
         cosine, sine = angles.cos(), angles.sin()
-        even, odd = x.to(wide).unflatten(-1, (-1, 2)).unbind(-1)
-        return torch.stack((cosine * even - sine * odd, sine * even + cosine * odd), -1).flatten(-2).to(x.dtype)
+        return torch.stack((cosine, cosine), -1).flatten(-2), torch.stack((-sine, sine), -1).flatten(-2)
+
+    @staticmethod
+    def turned(x: torch.Tensor, own: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """x [..., N, D] turned by ``phases`` that broadcast with it. Returns x's dtype."""
+        wide = x.to(own.dtype)
+        pairs = wide.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
+        return torch.addcmul(wide * own, pairs, other).to(x.dtype)
 
     def _speeds(self, width: int) -> torch.Tensor:
         return self.theta ** -(torch.arange(0, width, 2, dtype=torch.float64) / width)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
+from ...core.adain import match_statistics
 from ...core.call import AttentionCall
 from ...core.network import LayerAddress
-from ...core.shared_keys import SharedKeys, at_places, match_statistics, without_positions
+from ...core.shared_keys import SharedKeys, at_places, without_positions
 from ..families.kernel import split_heads
 from .bank import KEY, VALUE, Kind, SubjectBank, places_name, token_name
 from .placing import Anchored
@@ -55,9 +56,9 @@ class BankedTokens:
         return all(token_name(KEY, self.level, kind, layer) in self.bank.tensors for kind in self.kinds)
 
     def __call__(self, call: AttentionCall, group: SharedKeys) -> tuple[torch.Tensor, torch.Tensor]:
-        keys, values = (self._kept(what, call).repeat_interleave(group.copies, 0) for what in (KEY, VALUE))
+        keys, values = (self._kept(what, call) for what in (KEY, VALUE))
         if self.bank.photographs:
-            keys = match_statistics(keys, without_positions(call.take(group.rows)), self.inside)
+            keys = match_statistics(group.for_each(keys).flatten(0, 1), without_positions(call.take(group.rows)), self.inside)
         return at_places(call, group, keys), values
 
     def _kept(self, what: str, call: AttentionCall) -> torch.Tensor:

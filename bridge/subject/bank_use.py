@@ -8,9 +8,10 @@ from functools import partial
 
 import torch
 
+from ...core.adain import match_statistics
 from ...core.call import AttentionCall, RowSpan, Step
 from ...core.network import LayerAddress
-from ...core.shared_keys import SharedKeys, match_statistics
+from ...core.shared_keys import SharedKeys
 from ..errors import DirectorError
 from ..families.family import FamilyNetwork
 from ..families.kernel import split_heads
@@ -96,10 +97,10 @@ class BankedKeys:
         heads, bank = call.k.shape[1], self.use.bank
         kept = torch.stack([bank.tensors[input_name(self.level, kind, call.layer)] for kind in self.kinds])
         kept = kept.to(call.k.device, call.k.dtype)
-        keys, values = (split_heads(project(kept), heads).repeat_interleave(group.copies, 0)
-                        for project in self.use.projections(call.layer))
+        keys, values = (split_heads(project(kept), heads) for project in self.use.projections(call.layer))
         if bank.photographs:
-            keys = match_statistics(keys, call.k[call.index(group.rows)], self.inside)
+            own = group.of_rows(call.k)
+            keys = match_statistics(group.for_each(keys).flatten(0, 1), own.flatten(0, 1), self.inside)
         return keys, values
 
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 import naive_subjects as naive
 import pytest
 import torch
+from attention_director.core.adain import match_statistics
 from attention_director.core.attention import attend_with_bias, explicit_attention
 from attention_director.core.call import AttentionCall, LowRankBias, RowSpan, Scratch, Step
 from attention_director.core.network import LayerAddress
-from attention_director.core.shared_keys import SharedKeys, attend_shared, blend_queries, match_statistics
+from attention_director.core.shared_keys import SharedKeys, attend_shared, blend_queries
 from axes import axes
 
 IMAGES, HEADS, COUNT, WIDTH = 4, 2, 9, 8

@@ -140,7 +140,7 @@ def test_an_interrupted_run_leaves_everything_as_it_was(monkeypatch: pytest.Monk
         raise InterruptProcessingException
 
     with monkeypatch.context() as patch:
-        patch.setattr(shared_keys, "_kept", stop)
+        patch.setattr(shared_keys, "_longer", stop)
         with pytest.raises(InterruptProcessingException):
             generated(told, name)
     assert held == (frozen(model_of(name).model_options), frozen(told.model.model_options))
