@@ -187,7 +187,7 @@ class AttentionCall:
     @property
     def row_ids(self) -> tuple[Hashable, ...]:
         """Which image and prompt each row is: equal for calls whose rows are the same."""
-        return tuple((s.start, s.stop, s.first, id(s.tag)) for s in self.rows)
+        return ids_of(self.rows)
 
     def blocks(self, queries: Kind, keys: Kind) -> tuple[Block, ...]:
         """The blocks of this call in which tokens of kind ``queries`` read tokens of kind ``keys``."""
@@ -242,6 +242,11 @@ class AttentionCall:
         """Row numbers on the call's device, moved there once a run."""
         device = self.q.device
         return self.scratch.once(("rows", rows, device), lambda: torch.tensor(rows, device=device))
+
+
+def ids_of(rows: Sequence[RowSpan]) -> tuple[Hashable, ...]:
+    """Which image and prompt each row is, quick to compare and to look up."""
+    return tuple((s.start, s.stop, s.first, id(s.tag)) for s in rows)
 
 
 def take_rows(x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:

@@ -19,44 +19,13 @@ import torch
 import torch.nn.functional as F
 
 from .call import Attend, AttentionCall, LowRankBias, take_tokens
+from .readers import Readers
 from .rotary import Rotary, cells_of
-from .sequence import Axis
 
 # Added to a logit that must not count: exp(-1000) is 0 in every precision, and 1000 sqrt(256) fits float16.
 SILENCE = -1000.0
 
 Made = TypeVar("Made")
-
-
-@dataclass(frozen=True, eq=False)
-class Readers:
-    """Which pixels of a group's images read the shared keys; all other tokens attend as if there were none.
-
-    inside: bool [G, N]; least, most: how many of them an image has.
-    """
-
-    inside: torch.Tensor
-    least: int
-    most: int
-    _parted: dict[Axis, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
-
-    def parted(self, axis: Axis) -> tuple[torch.Tensor, torch.Tensor]:
-        """(the readers [G, most], all others [G, L - least]) along an axis of L tokens.
-
-        An image that has fewer names its last one again: what is computed twice is the same.
-        """
-        if axis not in self._parted:
-            image, = axis.of("image")
-            inside = F.pad(self.inside, (image.start, axis.length - image.stop))
-            self._parted[axis] = _first(inside, self.most), _first(~inside, axis.length - self.least)
-        return self._parted[axis]
-
-
-def _first(wanted: torch.Tensor, most: int) -> torch.Tensor:
-    """The tokens of each row of bool [G, L], in order, the last one repeated up to ``most``."""
-    order = wanted.int().argsort(dim=1, descending=True, stable=True)
-    places = torch.arange(most, device=wanted.device).minimum(wanted.sum(1, keepdim=True) - 1)
-    return order.gather(1, places.clamp(min=0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +50,12 @@ class SharedKeys:
     places: torch.Tensor | None = None
     gains: torch.Tensor | None = None
     _made: dict[Hashable, Any] = field(default_factory=dict, init=False)
+
+    def to(self, device: torch.device) -> SharedKeys:
+        """The group, made on the CPU, for layers on a device."""
+        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
+        readers = self.readers and replace(self.readers, inside=self.readers.inside.to(device))
+        return replace(self, **moved, readers=readers)
 
     @property
     def calls(self) -> int:

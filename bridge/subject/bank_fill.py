@@ -67,8 +67,7 @@ class BankDraft:
         """What the self-attention of the anchors reads, [images, N, C], at the kept positions."""
         if self.open:
             at = len(self.levels) - 1
-            self.waiting[input_name(at, kind, layer)] = torch.cat(
-                [hidden[a, positions] for a, positions in enumerate(level.positions)])
+            self.waiting[input_name(at, kind, layer)] = level.kept(hidden)
             self.waiting[subjects_name(at, stride)] = torch.cat(
                 [level.subjects(a) for a in range(len(level.positions))])
 
@@ -86,8 +85,7 @@ class BankDraft:
                    level: LevelMasks) -> None:
         """Keys and values of the anchors, [images, N, C], at the kept positions."""
         for name, tokens in ((KEY, keys), (VALUE, values)):
-            self.waiting[token_name(name, len(self.levels) - 1, kind, layer)] = torch.cat(
-                [tokens[a, positions] for a, positions in enumerate(level.positions)])
+            self.waiting[token_name(name, len(self.levels) - 1, kind, layer)] = level.kept(tokens)
 
     def add_outputs(self, layer: LayerAddress, hidden: torch.Tensor) -> None:
         """What it gives after injection, [images, N, C], at the patches that later pictures may take from."""

@@ -58,7 +58,8 @@ class BankedTokens:
     def __call__(self, call: AttentionCall, group: SharedKeys) -> tuple[torch.Tensor, torch.Tensor]:
         keys, values = (self._kept(what, call) for what in (KEY, VALUE))
         if self.bank.photographs:
-            keys = match_statistics(group.for_each(keys).flatten(0, 1), without_positions(call.take(group.rows)), self.inside)
+            own = without_positions(call.take(group.rows))
+            keys = match_statistics(group.for_each(keys).flatten(0, 1), own, self.inside)
         return at_places(call, group, keys), values
 
     def _kept(self, what: str, call: AttentionCall) -> torch.Tensor:

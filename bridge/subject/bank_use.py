@@ -105,12 +105,12 @@ class BankedKeys:
 
 
 def bank_group(use: BankUse, at: int | None, level: LevelMasks, stride: int,
-               spans: Sequence[tuple[RowSpan, Kind]], rows: Sequence[RowSpan], apart: bool,
+               spans: Sequence[tuple[RowSpan, Kind]], rows: Sequence[RowSpan], apart: bool, device: torch.device,
                placing: Placing | None = None) -> Sharing:
     """One group: the pictures in which the subject is found, which all read the whole bank.
 
     at: the bank's noise level. stride: of the grid of the masks. spans: the whole conditionings of a call, of
-    which rows are all. placing: where keys belong, None where they carry no position.
+    which rows are all. device: of the layers. placing: where keys belong, None where they carry no position.
     """
     members = [i for i in range(len(level.masks)) if i not in level.unshared]
     subjects = None if at is None else use.bank.tensors.get(subjects_name(at, stride))
@@ -119,14 +119,14 @@ def bank_group(use: BankUse, at: int | None, level: LevelMasks, stride: int,
         return Sharing((), unshared_rows(set(), rows))
     ours = tuple(span.start + i for span, _ in kept for i in members)
     masks = level.masks[members]
-    group = SharedKeys(ours, len(members), None, None, subjects.to(masks.device) if apart else None,
+    group = SharedKeys(ours, len(members), None, None, subjects if apart else None,
                        masks.transpose(1, 2) if apart else None)
     kinds: tuple[Kind, ...] = tuple(kind for _, kind in kept)
-    inside = masks.any(1).repeat(len(kept), 1)
+    inside = masks.any(1).repeat(len(kept), 1).to(device)
     if placing is None:
-        return Sharing((group,), unshared_rows(set(ours), rows), BankedKeys(use, at, kinds, inside))
-    numbers = subjects.to(masks.device).int().argmax(1) * apart
+        return Sharing((group.to(device),), unshared_rows(set(ours), rows), BankedKeys(use, at, kinds, inside))
+    numbers = subjects.int().argmax(1) * apart
     keys = anchored(use.bank, at, numbers, masks.device)
     group = replace(group, readers=placing.readers(members), places=placing.places(keys, members),
                     gains=placing.gains(keys, members), here=placing.here(members) if apart else None)
-    return Sharing((group,), unshared_rows(set(ours), rows), BankedTokens(use.bank, at, kinds, inside))
+    return Sharing((group.to(device),), unshared_rows(set(ours), rows), BankedTokens(use.bank, at, kinds, inside))

@@ -51,15 +51,15 @@ def unshared_rows(grouped: Set[int], rows: Sequence[RowSpan]) -> tuple[int, ...]
 
 
 def anchor_groups(level: LevelMasks, rows: Sequence[RowSpan], images: int, apart: bool,
-                  placing: Placing | None = None) -> Sharing:
+                  device: torch.device, placing: Placing | None = None) -> Sharing:
     """Images that see the same anchors, and the rows that see none.
 
     Every image sees the anchors other than itself, anchors see each other, and nobody sees the rest.
-    An image without a mask of its own is generated alone; an anchor without one gives nothing. placing: where keys
-    belong, None where they carry no position.
+    An image without a mask of its own is generated alone; an anchor without one gives nothing. device: of the layers.
+    placing: where keys belong, None where they carry no position.
     """
     spans = whole_spans(rows, images)
-    groups = [_group(level, anchors, members, spans, apart, placing)
+    groups = [_group(level, anchors, members, spans, apart, placing).to(device)
               for anchors, members in _seen(level, images).items() if anchors and spans]
     return Sharing(groups, unshared_rows({row for group in groups for row in group.rows}, rows))
 
@@ -79,7 +79,7 @@ def _group(level: LevelMasks, anchors: tuple[int, ...], members: list[int], span
     sources = [[s.start + a for a, count in zip(anchors, counts, strict=True) for _ in range(count)] for s in spans]
     return SharedKeys(
         tuple(s.start + i for s in spans for i in members), len(members),
-        torch.tensor(sources, device=level.masks.device),
+        torch.tensor(sources),
         torch.cat([level.positions[a] for a in anchors]),
         torch.cat([level.subjects(a) for a in anchors]) if apart else None,
         (placing.here(members) if placing else level.masks[members].transpose(1, 2)) if apart else None,

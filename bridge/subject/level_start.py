@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ...core.call import Scratch, Step
+from ...core.call import Scratch, Step, ids_of
 from ...core.method import ModelCall
 from ...core.subject_masks import masks_from_maps
 from .bank_use import bank_group
@@ -31,10 +31,12 @@ class LevelStart(Part):
         new = call.step.sigma != state.sigma
         if new:
             self._begin_level(state, call)
-        if new or call.rows != state.rows:
-            state.rows, state.sharing, state.queries = call.rows, {}, {}
-            if self.sampling.shares_at(call.step):
-                state.sharing = {grid: self._sharing(state, grid) for grid in state.masks}
+        if new or call.rows is not state.rows:
+            state.rows, state.queries, known = call.rows, {}, ids_of(call.rows)
+            if known not in state.shared:
+                grids = state.masks if self.sampling.shares_at(call.step) else ()
+                state.shared[known] = {grid: self._sharing(state, grid) for grid in grids}
+            state.sharing = state.shared[known]
 
     def sum_up(self, scratch: Scratch) -> str:
         this, state = self.sampling, self.sampling.state(scratch)
@@ -59,20 +61,24 @@ class LevelStart(Part):
     def _begin_level(self, state: PassState, call: ModelCall) -> None:
         this, step = self.sampling, call.step
         state.maps.end_level()
-        state.sigma, state.masks = step.sigma, {}
+        state.sigma, state.masks, state.shared = step.sigma, {}, {}
         shares = this.shares_at(step)
         if this.bank:
             state.bank_level = this.bank.level(step)
             state.missed += shares and state.bank_level is None
-        maps = state.maps.mean if this.maps is None else this.maps
+        maps = self._maps(state)
         if maps is None or not (shares or this.keeps):
             return
+        maps = maps.cpu()  # the only wait for a GPU in a noise level
         state.masks = {grid: self._masks(maps, grid, step) for grid in this.layers.shared_grids}
         finest = max(state.masks)
         state.shared_levels += 1
         state.unshared += len(state.masks[finest].unshared)
         if call.scratch.recording and len(state.history) < LONGEST_HISTORY:
-            state.history.append(state.masks[finest].masks.any(1).unflatten(-1, finest).cpu())
+            state.history.append(state.masks[finest].masks.any(1).unflatten(-1, finest))
+
+    def _maps(self, state: PassState) -> torch.Tensor | None:
+        return state.maps.mean if self.sampling.maps is None else self.sampling.maps
 
     def _masks(self, maps: torch.Tensor, grid: tuple[int, int], step: Step) -> LevelMasks:
         this = self.sampling
@@ -80,10 +86,12 @@ class LevelStart(Part):
         return level_masks(maps, grid, this.options, this.anchors, seed)
 
     def _sharing(self, state: PassState, grid: tuple[int, int]) -> Sharing:
-        this, level = self.sampling, state.masks[grid]
+        this, level, maps = self.sampling, state.masks[grid], self._maps(state)
+        assert maps is not None
         apart, matches = this.options.separate, this.matches or (state.found.matches if state.found else None)
         placing = Placing(level, grid, apart, this.options.placed, matches) if this.layers.joint else None
         if this.bank is None:
-            return anchor_groups(level, state.rows, this.images, apart, placing)
+            return anchor_groups(level, state.rows, this.images, apart, maps.device, placing)
         spans = this.kinds(state.rows)
-        return bank_group(this.bank, state.bank_level, level, this.stride(grid), spans, state.rows, apart, placing)
+        return bank_group(this.bank, state.bank_level, level, this.stride(grid), spans, state.rows, apart, maps.device,
+                          placing)

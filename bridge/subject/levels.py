@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -15,7 +15,7 @@ _PRIMES = (11400714785074694791, 14029467366897019727, 2870177450012600261)
 
 @dataclass(frozen=True, eq=False)
 class LevelMasks:
-    """Masks of one noise level on one grid.
+    """Masks of one noise level on one grid, on the CPU: small, and who shares is for the processor to work out.
 
     masks: bool [I, S, N]. positions: what is left of each anchor's after dropout, [K_a]. unshared: images
     whose own mask is empty.
@@ -24,6 +24,14 @@ class LevelMasks:
     masks: torch.Tensor
     positions: list[torch.Tensor]
     unshared: frozenset[int]
+    _kept: dict[torch.device, tuple[torch.Tensor, ...]] = field(default_factory=dict, init=False)
+
+    def kept(self, x: torch.Tensor) -> torch.Tensor:
+        """Of x [images, N, C] the anchors' tokens at the kept positions, one anchor after the other: [K, C]."""
+        if x.device not in self._kept:
+            anchors = torch.cat([torch.full_like(at, anchor) for anchor, at in enumerate(self.positions)])
+            self._kept[x.device] = tuple(t.to(x.device) for t in (anchors, torch.cat(self.positions)))
+        return x[self._kept[x.device]]
 
     def subjects(self, anchor: int) -> torch.Tensor:
         """Whose the anchor's kept pixels are: bool [K_a, S]."""
@@ -32,7 +40,7 @@ class LevelMasks:
 
 def level_masks(maps: torch.Tensor, grid: tuple[int, int], options: SubjectOptions, anchors: int,
                 seed: int) -> LevelMasks:
-    """Masks, dropout and the anchors' positions on one grid. The only GPU sync per noise level."""
+    """Masks, dropout and the anchors' positions on one grid. maps: [I, S, h, w], on the CPU."""
     masks = masks_from_maps(maps, grid, options.separate)
     left = dropped(masks, options.variety, seed).any(1)
     empty = (~masks.flatten(1).any(1)).nonzero().flatten().tolist()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from ...core.call import Scratch
-from ...core.correspondence import DIFT_PROGRESS, Link, inject, link, match_features
+from ...core.correspondence import DIFT_PROGRESS, Link, inject, link, match_features, of_others
 from ...core.method import ModelCall
 from ...core.network import LayerAddress
 from ...core.subject_masks import masks_from_maps
@@ -18,8 +18,8 @@ from .pass_state import PassState
 from .sampling_pass import ConsiStoryPass, Part
 
 
-def find_links(this: ConsiStoryPass, features: torch.Tensor, maps: torch.Tensor) -> tuple[Link, ...] | None:
-    """The correspondence of each image, by features [I, C, h, w] and masks cut from the maps; None without a pool."""
+def find_links(this: ConsiStoryPass, features: torch.Tensor, maps: torch.Tensor) -> Link | None:
+    """The correspondence of all images, by features [I, C, h, w] and masks cut from the maps; None without a pool."""
     masks = masks_from_maps(maps, this.layers.link_grid, this.options.separate)
     groups = masks if this.options.separate else masks.any(1, keepdim=True)
     patches = match_features(features)
@@ -28,27 +28,19 @@ def find_links(this: ConsiStoryPass, features: torch.Tensor, maps: torch.Tensor)
         if len(pool) and pool.shape[1] != patches.shape[2]:
             raise DirectorError(this.label, "the bank was made at a size at which this model reads features elsewhere; "
                                             "use a latent_image of about that size.")
-        return tuple(link(patches[i], pool, valid, groups[i]) for i in range(this.images)) if len(pool) else None
-    links = []
-    for image in range(this.images):
-        valid = groups[:this.anchors].clone()
-        if image < this.anchors:
-            valid[image] = False
-        links.append(link(patches[image], patches[:this.anchors].flatten(0, 1),
-                          valid.transpose(0, 1).flatten(1), groups[image]))
-    return tuple(links)
+        return link(patches, pool, valid[:, None], groups.transpose(0, 1)) if len(pool) else None
+    valid = of_others(groups[:this.anchors].transpose(0, 1).flatten(1), this.images, this.anchors)
+    return link(patches, patches[:this.anchors].flatten(0, 1), valid, groups.transpose(0, 1))
 
 
-def link_records(this: ConsiStoryPass, links: Sequence[Link] | None) -> Mapping[str, Any]:
+def link_records(this: ConsiStoryPass, links: Link | None) -> Mapping[str, Any]:
     """subject_links: [B, N], which of the anchors' patches (anchor times N plus patch) each patch takes from.
 
     subject_links_open: bool [B, N], where it does; subject_links_grid: (h, w) of these patches.
     """
-    if not links or this.bank:
+    if links is None or this.bank:
         return {}
-    return {"subject_links": torch.stack([found.index for found in links]),
-            "subject_links_open": torch.stack([found.gate for found in links]),
-            "subject_links_grid": this.layers.link_grid}
+    return {"subject_links": links.index, "subject_links_open": links.gate, "subject_links_grid": this.layers.link_grid}
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,22 +78,23 @@ class Injector(Part):
     def edit_outputs(self, layer: LayerAddress, hidden: torch.Tensor, call: ModelCall) -> torch.Tensor:
         state = self.sampling.state(call.scratch)
         links = self.sampling.links if self.sampling.options.two_pass else state.links
-        if links is None or hidden.shape[1] != len(links[0].index) or not self.sampling.injects(call, hidden):
+        if links is None or hidden.shape[1] != links.index.shape[1] or not self.sampling.injects(call, hidden):
             return hidden
         return self._mixed(hidden, layer, links, state, call)
 
     def records(self, scratch: Scratch) -> Mapping[str, Any]:
         return link_records(self.sampling, self.sampling.links or self.sampling.state(scratch).links)
 
-    def _mixed(self, hidden: torch.Tensor, layer: LayerAddress, links: Sequence[Link], state: PassState,
+    def _mixed(self, hidden: torch.Tensor, layer: LayerAddress, links: Link, state: PassState,
                call: ModelCall) -> torch.Tensor:
         """A copy of what the layer gave, [B, N, C], with the anchors' patches mixed in where links are open."""
-        this, out = self.sampling, hidden.clone()
+        this, parts, at = self.sampling, [], 0
+        banked = this.bank.outputs(state.bank_level, layer, hidden) if this.bank else None
+        if this.bank and banked is None:
+            return hidden
         for span in this.ours(call.rows):
-            pool = hidden[span.start:span.start + this.anchors].flatten(0, 1)
-            if this.bank:
-                pool = this.bank.outputs(state.bank_level, layer, hidden)
-            if pool is not None:
-                for image, row in enumerate(range(span.start, span.stop)):
-                    out[row] = inject(hidden[row], pool, links[image], this.options.injection)
-        return out
+            own = hidden[span.start:span.stop]
+            pool = own[:this.anchors].flatten(0, 1) if banked is None else banked
+            parts += [hidden[at:span.start], inject(own, pool, links, this.options.injection)]
+            at = span.stop
+        return torch.cat([*(part for part in parts if len(part)), hidden[at:]])

@@ -5,7 +5,7 @@ Written from the paper; no code copied.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from ...core.call import Attend, AttentionCall, Scratch, Step
-from ...core.correspondence import Link, alike, inject
+from ...core.correspondence import Link, alike, inject, of_others
 from ...core.method import ModelCall
 from ...core.network import LayerAddress
 from ...core.subject_masks import masks_from_maps
@@ -35,16 +35,11 @@ def find_correspondence(this: ConsiStoryPass, outputs: torch.Tensor, maps: torch
     pool, valid = _pool(this, outputs, groups)
     if not len(pool):
         return None
-    links, index, gate = [], [], []
-    for image, own in enumerate(outputs):
-        others = valid.clone()
-        if image < this.anchors:
-            others.unflatten(1, (this.anchors, -1))[:, image] = False
-        links.append(alike(own, pool, others, groups[image]))
-        found = _matched(pool, valid, own, groups[image])
-        index.append(found[0])
-        gate.append(found[1])
-    return Correspondence(tuple(links), Matches(torch.stack(index), torch.stack(gate)))
+    others = of_others(valid, len(outputs), this.anchors) if this.bank is None else valid[:, None]
+    index, gate = zip(*(_matched(pool, valid, own, mask) for own, mask in zip(outputs, groups, strict=True)),
+                      strict=True)
+    return Correspondence(alike(outputs, pool, others, groups.transpose(0, 1)),
+                          Matches(torch.stack(index).cpu(), torch.stack(gate).cpu()))
 
 
 def _pool(this: ConsiStoryPass, outputs: torch.Tensor, groups: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -91,12 +86,12 @@ class OutputLinks(Part):
             add_outputs(state, image_of(call, out[ours[0].start:ours[0].stop]), call.step)
         weight = this.injected(call.step, call.scratch) if call.layer in this.layers.injects else 0.0
         links = self._links(call.scratch)
-        return self._mixed(call, out, links, weight) if links and weight else out
+        return self._mixed(call, out, links, weight) if links is not None and weight else out
 
     def records(self, scratch: Scratch) -> Mapping[str, Any]:
         return link_records(self.sampling, self._links(scratch))
 
-    def _links(self, scratch: Scratch) -> tuple[Link, ...] | None:
+    def _links(self, scratch: Scratch) -> Link | None:
         found = self.sampling.state(scratch).found
         return self.sampling.links or (found.links if found else None)
 
@@ -107,7 +102,7 @@ class OutputLinks(Part):
             return abs(step.progress - MATCH_PROGRESS) <= state.features_off
         return this.links is None and state.features is None and step.progress >= MATCH_PROGRESS
 
-    def _mixed(self, call: AttentionCall, out: torch.Tensor, links: Sequence[Link], weight: float) -> torch.Tensor:
+    def _mixed(self, call: AttentionCall, out: torch.Tensor, links: Link, weight: float) -> torch.Tensor:
         """A copy of what the layer gave, [B, H, N, D], with the anchors' patches mixed in where links are open."""
         this, mixed = self.sampling, out.clone()
         image, = call.queries.of("image")
@@ -117,8 +112,8 @@ class OutputLinks(Part):
             if this.bank:
                 pool = this.bank.outputs(this.state(call.scratch).bank_level, call.layer, own)
             if pool is not None:
-                new = torch.stack([inject(x, pool, found, weight) for x, found in zip(own, links, strict=True)])
-                mixed[span.start:span.stop, :, image.slice] = new.unflatten(2, (out.shape[1], -1)).transpose(1, 2)
+                new = inject(own, pool, links, weight).unflatten(2, (out.shape[1], -1)).transpose(1, 2)
+                mixed[span.start:span.stop, :, image.slice] = new
         return mixed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 import torch
@@ -49,7 +50,8 @@ class MapMean:
 class PassState:
     """What the parts of a pass share while it lasts; in the run's scratch.
 
-    rows, masks, sharing: of the present model call and noise level, by grid where there are several.
+    rows, masks, sharing: of the present model call and noise level, by grid where there are several. shared: sharing of
+    the noise level's calls so far, by the ids of their rows.
     queries: of the plain forward, until the layer takes them. features: [I, C, h, w], read at the noise level
     nearest to the best one so far, features_off away; outputs: of attention, in their place, of the present level,
     outputs_off away; found: the correspondence that they gave. links: of a pass that uses what it finds. bank_level: of
@@ -62,13 +64,14 @@ class PassState:
     rows: tuple[RowSpan, ...] = ()
     masks: dict[tuple[int, int], LevelMasks] = field(default_factory=dict)
     sharing: dict[tuple[int, int], Sharing] = field(default_factory=dict)
+    shared: dict[Hashable, dict[tuple[int, int], Sharing]] = field(default_factory=dict)
     queries: dict[LayerAddress, torch.Tensor] = field(default_factory=dict)
     features: torch.Tensor | None = None
     features_off: float = float("inf")
     outputs: torch.Tensor | None = None
     outputs_off: float = float("inf")
     found: Correspondence | None = None
-    links: tuple[Link, ...] | None = None
+    links: Link | None = None
     bank_level: int | None = None
     missed: int = 0
     shared_levels: int = 0

@@ -13,8 +13,8 @@ from typing import Literal
 import torch
 
 from ...core.correspondence import Link
+from ...core.readers import Readers
 from ...core.rotary import cells_of
-from ...core.shared_keys import Readers
 from ...core.subject_masks import grown
 from ...core.subject_places import SCALES, boxes, by_boxes
 from .levels import LevelMasks
@@ -22,7 +22,8 @@ from .levels import LevelMasks
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """Which cell of each image shows the same part as each patch of the anchors: index [I, P], gate bool [I, P]."""
+    """Which cell of each image shows the same part as each patch of the anchors: index [I, P], gate bool [I, P]. On the
+    CPU, as masks are."""
 
     index: torch.Tensor
     gate: torch.Tensor
@@ -30,9 +31,9 @@ class Matches:
 
 @dataclass(frozen=True, eq=False)
 class Correspondence:
-    """links: where each image's patches take from; matches: where the anchors' keys belong."""
+    """links: where the images' patches take from; matches: where the anchors' keys belong."""
 
-    links: tuple[Link, ...]
+    links: Link
     matches: Matches
 
 

@@ -46,7 +46,7 @@ class ConsiStoryPass:
     seed: int = 0
     number: int = 1
     gathers: bool = False
-    links: tuple[Link, ...] | None = None
+    links: Link | None = None
     matches: Matches | None = None
     bank: BankUse | None = None
     keeps: bool = False

@@ -6,7 +6,7 @@ A fast GPU waits for both. Operations that only look at memory in another way (v
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from statistics import median
 from time import process_time
 from typing import Any
@@ -23,6 +23,7 @@ _QUIET = frozenset(f"aten::{name}" for name in (
     "swapaxes", "t", "to", "transpose", "unbind", "unflatten", "unsafe_chunk", "unsafe_split", "_unsafe_view",
     "unsqueeze", "view", "view_as"))
 _READS = "aten::_local_scalar_dense"
+_PROCESSORS = "worked out by the processor"
 
 
 def launches(work: Callable[[], Any]) -> tuple[int, int]:
@@ -36,6 +37,8 @@ def launches(work: Callable[[], Any]) -> tuple[int, int]:
 
 def _launched(event: Any) -> int:
     """An operation is one launch, or what the operations that it is made of are."""
+    if event.name == _PROCESSORS:
+        return 0
     within = sum(map(_launched, event.cpu_children))
     return within or int(event.name.startswith("aten::") and event.name not in _QUIET)
 
@@ -55,18 +58,33 @@ def interleaved(works: dict[str, Callable[[], Any]], rounds: int) -> dict[str, f
 
 @contextmanager
 def as_on_a_gpu() -> Iterator[None]:
-    """On a CPU: region rules ask of the device what they ask of a GPU that has the kernel, and do nothing; and what the
-    processor works out for itself on a GPU too, a noise level's progress, is known."""
+    """On a CPU: rules and biases ask of the device what they ask of a GPU that has the kernel, one launch; a noise
+    level's progress is known; and what the processor works out for itself on a GPU too, masks and who shares, is not
+    counted."""
     from attention_director.bridge.run import run
+    from attention_director.bridge.subject import level_start
     from attention_director.core import ruled
 
-    before = ruled._beside_the_logits, run.progress_at
-    ruled._beside_the_logits = lambda call, kernel, _mask: kernel(call.q, call.k, call.v)
-    run.progress_at = lambda _sampling, _sigma: 0.2  # inside every window
-    try:
+    def in_one_launch(call: Any, *_rest: Any) -> torch.Tensor:
+        return torch.nn.functional.scaled_dot_product_attention(call.q, call.k, call.v)
+
+    beside = {name: _beside(getattr(level_start, name)) for name in ("level_masks", "anchor_groups", "bank_group")}
+    with ExitStack() as stack:
+        for module, name, instead in ((ruled, "_beside_the_logits", in_one_launch),
+                                      (ruled, "_in_one_launch", in_one_launch),
+                                      (run, "progress_at", lambda _sampling, _sigma: 0.2),  # inside every window
+                                      *((level_start, *item) for item in beside.items())):
+            stack.callback(setattr, module, name, getattr(module, name))
+            setattr(module, name, instead)
         yield
-    finally:
-        ruled._beside_the_logits, run.progress_at = before
+
+
+def _beside(function: Callable[..., Any]) -> Callable[..., Any]:
+    def counted_for_nothing(*args: Any, **kwargs: Any) -> Any:
+        with torch.profiler.record_function(_PROCESSORS):
+            return function(*args, **kwargs)
+
+    return counted_for_nothing
 
 
 def busy(work: Callable[[], Any]) -> tuple[float, int]:

@@ -13,9 +13,10 @@ from attention_director.core.correspondence import alike, inject
 from attention_director.core.heat import pixel_maps
 from attention_director.core.network import LayerAddress
 from attention_director.core.padding import without_padding
+from attention_director.core.readers import Readers
 from attention_director.core.rotary import Rotary, cells_of
 from attention_director.core.sequence import Axis, Padding, Segment
-from attention_director.core.shared_keys import Readers, SharedKeys, at_places, attend_shared, without_positions
+from attention_director.core.shared_keys import SharedKeys, at_places, attend_shared, without_positions
 from attention_director.core.subject_places import boxes, by_boxes, by_matches
 
 GRID, TEXT, IMAGES, HEADS = (4, 5), 3, 3, 2
