@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from .attention import explicit_attention
+from .attention import score_parts
 from .call import AttentionCall, LowRankBias
 from .otsu import otsu_threshold
 from .sequence import Block
@@ -28,33 +28,51 @@ def keeps_steps(phrases: int, steps: int, cells: int) -> bool:
     return phrases * cells * (2 * steps + 4) <= MAX_ROW_BYTES
 
 
-def pixel_maps(call: AttentionCall, probe: torch.Tensor, rows: slice) -> torch.Tensor:
+def pixel_maps(call: AttentionCall, probe: torch.Tensor, rows: slice,
+               before: torch.Tensor | None = None) -> torch.Tensor:
     """How much of the text that a pixel reads each phrase is, mean of the heads: [n, C, h, w].
 
     sum_j softmax(q k^T / sqrt(D) + bias)_ij probe_jc over the text keys alone, for the ``rows`` of a call; probe
     [B, 1, Nk, C]. So maps of joint layers, where pixels read pixels too, compare with those of cross-attention.
+    before: maps of other layers that these are added to, which stay as they are.
     """
     block, = call.blocks("image", "text")
     if call.padding is None:
-        return _block_maps(call, probe, rows, block)
+        return _block_maps(call, probe, rows, block, before)
     each = range(*rows.indices(len(call.q)))
-    return torch.cat([_block_maps(call, probe, slice(row, row + 1), call.block_of(row, block)) for row in each])
+    maps = torch.cat([_block_maps(call, probe, slice(row, row + 1), call.block_of(row, block)) for row in each])
+    return maps if before is None else before + maps
 
 
-def _block_maps(call: AttentionCall, probe: torch.Tensor, rows: slice, block: Block) -> torch.Tensor:
+def _block_maps(call: AttentionCall, probe: torch.Tensor, rows: slice, block: Block,
+                before: torch.Tensor | None = None) -> torch.Tensor:
+    k, marks = call.k[rows, :, block.keys.slice], probe[rows, 0, block.keys.slice].transpose(1, 2)
     if call.asked is None:
         bias = call.bias and call.bias.rows(rows).of(block)
-        q = call.q[rows, :, block.queries.slice]
+        read = head_mean(call.q[rows, :, block.queries.slice], k, bias)
     else:
         part = call.bias and call.bias.rows(rows)
-        bias = part and LowRankBias(part.left, part.right[:, :, block.keys.slice])
-        q = call.q[rows]
-    read = explicit_attention(q, call.k[rows, :, block.keys.slice], probe[rows, :, block.keys.slice], bias).mean(1)
-    if call.asked is not None:  # the other queries are another call's
-        among = call.asked[rows, :, None].expand_as(read)
-        read = read.new_zeros(len(read), call.queries.length, read.shape[-1]).scatter(1, among, read)
+        some = head_mean(call.q[rows], k, part and LowRankBias(part.left, part.right[:, :, block.keys.slice]))
+        among = call.asked[rows, :, None].expand_as(some)  # the other queries are another call's
+        read = some.new_zeros(len(some), call.queries.length, some.shape[-1]).scatter(1, among, some)
         read = read[:, block.queries.slice]
-    return read.transpose(1, 2).unflatten(-1, call.grid)
+    read = read.transpose(1, 2)
+    maps = marks @ read if before is None else torch.baddbmm(before.flatten(2), marks, read)
+    return maps.unflatten(-1, call.grid)
+
+
+def head_mean(q: torch.Tensor, k: torch.Tensor, bias: LowRankBias | None = None) -> torch.Tensor:
+    """softmax(q k^T / sqrt(D) + bias), mean of the heads: [B, Nq, Nk] in float32 or better."""
+    heads = q.shape[1]
+    out = None
+    for of, part, scores in score_parts(q, k, bias):
+        read = torch.softmax(scores, dim=-1)
+        if scores.shape[:3] == q.shape[:3]:  # all at once
+            return read.mean(1)
+        out = read.new_zeros(len(q), q.shape[2], k.shape[2]) if out is None else out
+        out[:, part] += read.mean(1) * ((of.stop - of.start) / heads)
+    assert out is not None
+    return out
 
 
 def resized(maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

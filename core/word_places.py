@@ -75,9 +75,10 @@ class WordPlaces:
         found = call.scratch.of(self.key, PlacesFound)
         found.come_to(call.step.sigma)
         for span in spans_of(self.key, call.rows):
-            maps = pixel_maps(call, probe, slice(span.start, span.stop))
             known = found.now.get(span.first)
-            found.now[span.first] = maps if known is None or known.shape != maps.shape else known + maps
+            if known is not None and (len(known), *known.shape[-2:]) != (span.count, *call.grid):
+                known = None
+            found.now[span.first] = pixel_maps(call, probe, slice(span.start, span.stop), known)
 
 
 def marks(call: AttentionCall, key: str, phrases: Sequence[Phrase]) -> torch.Tensor:

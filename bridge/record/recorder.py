@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
 
 from ...core.call import AttentionCall, RowSpan, Scratch
-from ...core.heat import MAX_CELLS, fit_grid, keeps_steps, pixel_maps, resized
+from ...core.heat import MAX_CELLS, fit_grid, keeps_steps, pixel_maps
 from ...core.hooks import LeavesRecords, NamesPhrases
 from ...core.method import Chain
 from ...core.network import LayerAddress, Layers, Network
@@ -54,11 +55,12 @@ class Recorder:
         """Decide what is kept of the run that begins."""
         images, _, *grid = call.noise.shape
         phrases, shown = _phrases(run.chain, self)
-        by_step = keeps_steps(len(phrases), len(run.sigmas) - 1, math.prod(fit_grid((grid[-2], grid[-1]))))
+        size = fit_grid((grid[-2], grid[-1]))
+        by_step = keeps_steps(len(phrases), len(run.sigmas) - 1, math.prod(size))
         cached = skips_steps(call.extra_args["model_options"])
         recording = recording_of(run.scratch, self.key)
         recording.phrases, recording.shown, recording.images = phrases, shown, images
-        recording.sigmas, recording.by_step = run.sigmas, by_step
+        recording.sigmas, recording.by_step, recording.size = run.sigmas, by_step, size
         recording.expected = _steps_of(run, self) if cached else frozenset()
 
     def end_run(self, run: Run) -> File | None:
@@ -89,7 +91,8 @@ class Recorder:
         probe, has = call.scratch.once_of(("probe", call.q.device, call.q.dtype), (self, call.keys, call.rows),
                                           lambda: self._make_probe(call, recording))
         if call.scratch.recording:  # not where a block is only computed again
-            self._sums(call, recording).counts.add_(has)
+            layers = self._sums(call, recording).layers
+            layers[has] = layers.get(has, 0) + 1
         return probe
 
     @torch.no_grad()  # no graph keeps what is only looked at
@@ -98,10 +101,9 @@ class Recorder:
             return
         recording = recording_of(call.scratch, self.key)
         sums = self._sums(call, recording)
-        size = (sums.maps.shape[-2], sums.maps.shape[-1])
         for span in filter(self.reads, call.read_by):
-            maps = pixel_maps(call, probe, slice(span.start, span.stop))
-            sums.maps[span.first:span.first + span.count].add_(resized(maps, size))
+            sums.add(call.grid, span.images, recording.images,
+                     partial(pixel_maps, call, probe, slice(span.start, span.stop)))
 
     def sum_up(self, scratch: Scratch) -> str:
         recording = recording_of(scratch, self.key)
@@ -118,12 +120,7 @@ class Recorder:
         recording.last_sigma = sigma
         number = step_number(recording.sigmas, sigma)
         recording.seen.add(number)
-        place = number if recording.by_step else MEAN
-        if place not in recording.sums:
-            shape = (recording.images, len(recording.phrases))
-            maps = torch.zeros(*shape, *fit_grid(call.latent_grid), device=call.q.device, dtype=wide_of(call))
-            recording.sums[place] = Sums(maps, torch.zeros(shape))
-        return recording.sums[place]
+        return recording.sums.setdefault(number if recording.by_step else MEAN, Sums())
 
     def _make_probe(self, call: AttentionCall, recording: Recording) -> tuple[torch.Tensor, torch.Tensor]:
         """[B, 1, Nk, C] on the call's device, and [I, C]: 1 where an image's prompt has the phrase."""

@@ -25,8 +25,8 @@ class MapReader(Part):
         this = self.sampling
         if this.fits(call) and call.grid == this.layers.map_grid:
             for span in this.ours(call.rows):
-                maps = pixel_maps(call, self._probe(call, span), slice(span.start, span.stop))
-                this.state(call.scratch).maps.add(span.images, maps, this.images)
+                maps = this.state(call.scratch).maps
+                maps.add(pixel_maps(call, self._probe(call, span), slice(span.start, span.stop), maps.pending))
         return attend(call)
 
     def _probe(self, call: AttentionCall, span: RowSpan) -> torch.Tensor:

@@ -27,12 +27,9 @@ class MapMean:
     pending: torch.Tensor | None = None
     pending_count: int = 0
 
-    def add(self, images: range, maps: torch.Tensor, of: int) -> None:
-        """Maps of one layer at the present noise level; images are consecutive, ``of`` is how many there are."""
-        if self.pending is None:
-            self.pending = maps.new_zeros(of, *maps.shape[1:])
-        self.pending[images.start:images.stop] += maps
-        self.pending_count += 1
+    def add(self, sums: torch.Tensor) -> None:
+        """A layer more at the present noise level: ``pending`` with its maps added."""
+        self.pending, self.pending_count = sums, self.pending_count + 1
 
     def end_level(self) -> None:
         """The noise level is over: what it showed counts from now on."""
