@@ -92,7 +92,7 @@ def score_parts(q: torch.Tensor, k: torch.Tensor, bias: LowRankBias | None = Non
         if bias is not None:
             scores += bias.left[:, heads, part] @ _of_heads(bias.right, heads)
         if mask is not None:
-            scores = _masked(scores, _of_heads(mask, heads, part))
+            scores = masked(scores, _of_heads(mask, heads, part))
         yield heads, part, scores
 
 
@@ -116,7 +116,8 @@ def explicit_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: 
     return out
 
 
-def _masked(scores: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def masked(scores: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Scores with a mask of numbers that are added, or of False for keys that are left out."""
     return scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask.to(scores.dtype)
 
 

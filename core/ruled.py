@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from .attention import Kernel, attend_with_bias, extremes, log_mass, row_extremes, score_parts
+from . import beside_logits
+from .attention import Kernel, attend_with_bias, log_mass, row_extremes
 from .call import AttentionCall, LowRankBias
 from .range_rule import RangeRule
 
@@ -31,7 +32,7 @@ def attend(call: AttentionCall, kernel: Kernel, mask: torch.Tensor | None = None
         return kernel(call.q, call.k, call.v)
     if not (torch.is_grad_enabled() and call.q.requires_grad):
         if call.q.device.type == "cpu" and call.rules:
-            return _beside_the_logits(call, kernel, mask)
+            return beside_logits.attend(call, kernel, mask)
         if (out := _in_one_launch(call, mask)) is not None:
             return out
     return by_columns(call, kernel, mask)
@@ -70,52 +71,6 @@ def fused_attention() -> Any:
     except ImportError as error:
         log.warning("Attention Director: Triton does not load (%s); regions take a slower way.", error)
         return None
-
-
-def _beside_the_logits(call: AttentionCall, kernel: Kernel, mask: torch.Tensor | None) -> torch.Tensor:
-    """The rows that have rules with all their logits in sight, a part after the other; the others by the kernel."""
-    rows, heads, queries, _ = call.q.shape
-    out = call.q.new_empty(rows, queries, heads, call.v.shape[-1], dtype=call.v.dtype).transpose(1, 2)
-    ours = slice(min(rule.rows.start for rule in call.rules), max(rule.rows.stop for rule in call.rules))
-    if call.bias is not None or mask is not None:  # nobody knows of which rows
-        ours = slice(0, rows)
-    for others in (slice(0, ours.start), slice(ours.stop, rows)):
-        if others.start < others.stop:
-            out[others] = kernel(call.q[others], call.k[others], call.v[others])
-    q, k, v = (x[ours] for x in (call.q, call.k, call.v))
-    for of, part, scores in score_parts(q, k, call.bias, mask):
-        for rule in call.rules:
-            _rule(scores[rule.rows.start - ours.start:rule.rows.stop - ours.start], rule, part)
-        out[ours, of, part] = torch.softmax(scores, dim=-1).to(v.dtype) @ v[:, of]
-    return out
-
-
-def _rule(scores: torch.Tensor, rule: RangeRule, part: slice) -> None:
-    """Do to the scores of the rule's rows and some queries [B, H, n, Nk] what it says, in place."""
-    start, stop = max(part.start, rule.queries.start), min(part.stop, rule.queries.stop)
-    if start >= stop:
-        return
-    block = scores[:, :, start - part.start:stop - part.start, rule.keys]
-    own = slice(start - rule.queries.start, stop - rule.queries.start)
-    amount, left, foremost = (x[:, None, own] for x in (rule.amount, rule.left, rule.foremost))
-    low, high = extremes(block)
-    before = block.logsumexp(-1, keepdim=True) if rule.share == "keep" else None
-    if rule.flatten:
-        level = amount * rule.flatten
-        block.mul_((1.0 - level)[..., None]).add_((level * low)[..., None])
-    bias = amount[..., None] * ((high - low)[..., None] * left + rule.margin * foremost)
-    _add_product(block, bias, rule.right)
-    if before is not None:
-        block += before - block.logsumexp(-1, keepdim=True)
-    elif rule.share == "lower":
-        block -= (amount * (high - low + rule.margin))[..., None]
-
-
-def _add_product(scores: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> None:
-    """scores [n, H, Nq, Nk] += left [n, H, Nq, C] right^T, right [n or 1, Nk, C], without holding the product."""
-    rows, heads = scores.shape[:2]
-    columns = right.transpose(1, 2)[:, None].expand(rows, heads, -1, -1)
-    scores.flatten(0, 1).baddbmm_(left.flatten(0, 1), columns.flatten(0, 1))
 
 
 def with_fixed_rules(call: AttentionCall) -> AttentionCall:
