@@ -61,17 +61,6 @@ def row_range(q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
     return high - low
 
 
-def log_mass(q: torch.Tensor, k: torch.Tensor, bias: LowRankBias | None = None) -> torch.Tensor:
-    """logsumexp_j of q k^T / sqrt(D) + bias for each query, streamed: [B, H, Nq] in float32 or better.
-
-    q: [B, H, Nq, D]; k: [B, H, Nk, D].
-    """
-    out = torch.empty(q.shape[:3], device=q.device, dtype=torch.promote_types(q.dtype, torch.float32))
-    for heads, part, scores in score_parts(q, k, bias):
-        out[:, heads, part] = scores.logsumexp(-1)
-    return out
-
-
 def score_parts(q: torch.Tensor, k: torch.Tensor, bias: LowRankBias | None = None, mask: torch.Tensor | None = None,
                 ) -> Iterator[tuple[slice, slice, torch.Tensor]]:
     """(heads, queries, their scores q k^T / sqrt(D) + bias + mask over all keys), a part after the other.
@@ -81,19 +70,21 @@ def score_parts(q: torch.Tensor, k: torch.Tensor, bias: LowRankBias | None = Non
     """
     wide = torch.promote_types(q.dtype, torch.float32)
     keys, scale = k.transpose(-1, -2), q.shape[-1] ** -0.5
-    if q.dtype == wide:
-        q, scale = q * scale, 1.0
     if bias is not None:
         bias = LowRankBias(bias.left.to(wide), bias.right.to(wide).transpose(-1, -2))
     for heads, part in query_parts(q, k.shape[2]):
-        scores = q[:, heads, part] @ keys[:, heads]
-        if scores.dtype != wide:
-            scores = scores.to(wide) * scale
+        scores = _scaled_product(q[:, heads, part], keys[:, heads], scale).to(wide)
         if bias is not None:
             scores += bias.left[:, heads, part] @ _of_heads(bias.right, heads)
         if mask is not None:
             scores = masked(scores, _of_heads(mask, heads, part))
         yield heads, part, scores
+
+
+def _scaled_product(q: torch.Tensor, keys: torch.Tensor, scale: float) -> torch.Tensor:
+    """scale q keys in one launch, which half precision survives: [B, H, n, D], [B, H, D, Nk] to [B, H, n, Nk]."""
+    nothing = q.new_empty(1, 1, 1)
+    return torch.baddbmm(nothing, q.flatten(0, 1), keys.flatten(0, 1), beta=0, alpha=scale).unflatten(0, q.shape[:2])
 
 
 def _of_heads(x: torch.Tensor, heads: slice, queries: slice = slice(None)) -> torch.Tensor:

@@ -13,8 +13,8 @@ from functools import cached_property
 import torch
 import torch.nn.functional as F
 
-from .attention import column_probabilities
 from .call import Attend, AttentionCall, LowRankBias, RowSpan
+from .heat import head_mean
 from .masks import check_layouts, masks_on_grid
 from .method import spans_of
 from .network import LayerAddress, Layers, Network
@@ -129,8 +129,8 @@ class LocaliseSubjects:
         for span in spans:
             ours = slice(span.start, span.stop)
             bias = call.bias and call.bias.rows(ours)
-            found = column_probabilities(call.q[ours], call.k[ours], last[ours], bias).mean(1).transpose(1, 2)
-            found = found * has[ours]
+            read = head_mean(call.q[ours], call.k[ours], bias)
+            found = read.gather(2, last[ours, None].expand(-1, read.shape[1], -1)).transpose(1, 2) * has[ours]
             maps = F.interpolate(found.unflatten(-1, call.grid), size=size, mode="bilinear").flatten(2)
             before = seen.get(span.first)
             seen[span.first] = maps if before is None else torch.lerp(maps, before, MEMORY)

@@ -22,9 +22,9 @@ class RangeRule:
         s'_ij = s_ij + b_ij - k_i
 
     rows: of the call. queries, keys: the block. amount: a, [n, Nq] in 0..1, of the block's queries in these rows.
-    left, foremost [n, Nq, C], right [n, Nk, C]: R = left right^T and F = foremost right^T, of 0 and 1. Any n may be 1
-    for all rows. share: what k is. "raise": 0; "keep": LSE_j(s_ij + b_ij) - LSE_j(s_ij), so that what the query gives
-    to the block stays; "lower": the most that b gives, so that nothing rises.
+    left, foremost [n, Nq, C], right [n, Nk, C]: R = left right^T and F = foremost right^T, of 0 and 1, a key being of
+    one column at most. Any n may be 1 for all rows. share: what k is. "raise": 0; "keep": LSE_j(s_ij + b_ij) -
+    LSE_j(s_ij), so that what the query gives to the block stays; "lower": the most that b gives, so that nothing rises.
     """
 
     rows: slice
@@ -37,3 +37,24 @@ class RangeRule:
     margin: float = 0.0
     flatten: float = 0.0
     share: Share = "raise"
+
+
+def classes_of(right: torch.Tensor) -> torch.Tensor:
+    """Which class of keys with one bias each key is of, the last being those of no column: [..., Nk, C + 1]."""
+    return torch.cat((right, 1.0 - right.sum(-1, keepdim=True)), -1)
+
+
+def gain_of(scores: torch.Tensor, low: torch.Tensor, high: torch.Tensor, bias: torch.Tensor, classes: torch.Tensor,
+            level: torch.Tensor | None = None) -> torch.Tensor:
+    """LSE_j(s_ij + b_ij) - LSE_j(s_ij), [..., n, 1]: what each class has of the sum is enough, so one exponential.
+
+    scores s: [..., n, Nk]; low, high: their extremes, [..., n, 1]; bias: of each class, [..., n, K]; classes
+    [..., Nk, K]. level: a flatten, where b has (a flatten) (min_i - s_ij) too.
+    """
+    below = scores - high
+    mass = below.exp() @ classes
+    before = mass.sum(-1, keepdim=True).log()
+    if level is not None:
+        bias = bias + level * (low - high)
+        mass = (below * (1.0 - level)).exp() @ classes
+    return (bias + mass.log()).logsumexp(-1, keepdim=True) - before

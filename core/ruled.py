@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
@@ -10,11 +11,12 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 
 from . import beside_logits
-from .attention import Kernel, attend_with_bias, log_mass, row_extremes
+from .attention import Kernel, attend_with_bias, extremes, row_extremes, score_parts
 from .call import AttentionCall, LowRankBias
-from .range_rule import RangeRule
+from .range_rule import RangeRule, classes_of, gain_of
 
 log = logging.getLogger("attention_director")
 
@@ -32,7 +34,7 @@ def attend(call: AttentionCall, kernel: Kernel, mask: torch.Tensor | None = None
         return kernel(call.q, call.k, call.v)
     if not (torch.is_grad_enabled() and call.q.requires_grad):
         if call.q.device.type == "cpu" and call.rules:
-            return beside_logits.attend(call, kernel, mask)
+            return _on_a_processor(call, kernel, mask)
         if (out := _in_one_launch(call, mask)) is not None:
             return out
     return by_columns(call, kernel, mask)
@@ -73,6 +75,38 @@ def fused_attention() -> Any:
         return None
 
 
+def _on_a_processor(call: AttentionCall, kernel: Kernel, mask: torch.Tensor | None) -> torch.Tensor:
+    """Rows without rules by the kernel; the others with all logits in sight where the rules look at most of them."""
+    rows, heads, queries, _ = call.q.shape
+    ours = slice(min(rule.rows.start for rule in call.rules), max(rule.rows.stop for rule in call.rules))
+    if call.bias is not None or mask is not None:  # nobody knows of which rows
+        ours = slice(0, rows)
+    looked_at = sum(map(_logits, call.rules))
+    if ours == slice(0, rows) and 2 * looked_at < rows * queries * call.k.shape[2]:
+        return by_columns(call, kernel, mask)
+    out = call.q.new_empty(rows, queries, heads, call.v.shape[-1], dtype=call.v.dtype).transpose(1, 2)
+    for others in (slice(0, ours.start), slice(ours.stop, rows)):
+        if others.start < others.stop:
+            out[others] = kernel(call.q[others], call.k[others], call.v[others])
+    if 2 * looked_at < (ours.stop - ours.start) * queries * call.k.shape[2]:
+        out[ours] = by_columns(_of_rows(call, ours), kernel)
+    else:
+        beside_logits.attend(out, call, ours, mask)
+    return out
+
+
+def _logits(rule: RangeRule) -> int:
+    """How many the rule looks at in each head of its rows."""
+    return math.prod(part.stop - part.start for part in (rule.rows, rule.queries, rule.keys))
+
+
+def _of_rows(call: AttentionCall, rows: slice) -> AttentionCall:
+    """A call of rules alone, without its other rows."""
+    rules = (replace(rule, rows=slice(rule.rows.start - rows.start, rule.rows.stop - rows.start))
+             for rule in call.rules)
+    return replace(call, q=call.q[rows], k=call.k[rows], v=call.v[rows], rules=tuple(rules))
+
+
 def with_fixed_rules(call: AttentionCall) -> AttentionCall:
     """The call with its rules as columns of its bias, worked out from the q and k it has now."""
     if not call.rules:
@@ -105,17 +139,38 @@ def columns_of(rule: RangeRule, call: AttentionCall) -> LowRankBias:
     """The rule on its own block as columns: left [n, H, Nq, C], right [n, 1 or H, Nk, C]. -a_i s_ij has some too, the
     columns -a_i q_i and k_j."""
     q, k = call.q[rule.rows, :, rule.queries], call.k[rule.rows, :, rule.keys]
-    low, high = row_extremes(q, k)
+    low, high, gain = _looked_at(rule, q, k)
     amount = rule.amount[:, None]
-    pull = (high - low)[..., None] * rule.left[:, None] + rule.margin * rule.foremost[:, None]
-    bias = LowRankBias(amount[..., None] * pull, rule.right[:, None])
+    bias = LowRankBias(_pull(rule, low, high, slice(None)), rule.right[:, None])
     if rule.flatten and not _scales(rule, call):
         bias = _levelling(q, k, amount * rule.flatten, low) + bias
     if rule.share == "raise":
         return bias
-    most = amount * (high - low + rule.margin)
-    shift = most if rule.share == "lower" else log_mass(q, k, bias) - log_mass(q, k)
+    shift = amount * (high - low + rule.margin) if gain is None else gain
     return LowRankBias(-shift[..., None], torch.ones_like(bias.right[..., :1])) + bias
+
+
+def _pull(rule: RangeRule, low: torch.Tensor, high: torch.Tensor, part: slice) -> torch.Tensor:
+    """What some queries add to each column's keys: [n, H, Nq, C]. low, high: [n, H, Nq]."""
+    amount, left, foremost = (x[:, None, part] for x in (rule.amount, rule.left, rule.foremost))
+    return amount[..., None] * ((high - low)[..., None] * left + rule.margin * foremost)
+
+
+def _looked_at(rule: RangeRule, q: torch.Tensor, k: torch.Tensor,
+               ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Smallest and largest logit of each query, [n, H, Nq], and what the block would gain, None where all may."""
+    if rule.share != "keep":
+        return *row_extremes(q, k), None
+    wide = torch.promote_types(q.dtype, torch.float32)
+    lows, highs, gains = (torch.empty(q.shape[:3], device=q.device, dtype=wide) for _ in range(3))
+    classes = classes_of(rule.right.to(wide))[:, None]
+    for heads, part, scores in score_parts(q, k):
+        low, high = extremes(scores)
+        bias = F.pad(_pull(rule, low, high, part), (0, 1)).to(wide)
+        level = rule.amount[:, None, part, None] * rule.flatten if rule.flatten else None
+        gains[:, heads, part] = gain_of(scores, low[..., None], high[..., None], bias, classes, level)[..., 0]
+        lows[:, heads, part], highs[:, heads, part] = low, high
+    return lows, highs, gains
 
 
 def _levelling(q: torch.Tensor, k: torch.Tensor, level: torch.Tensor, low: torch.Tensor) -> LowRankBias:

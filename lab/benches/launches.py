@@ -70,7 +70,7 @@ def as_on_a_gpu() -> Iterator[None]:
 
     beside = {name: _beside(getattr(level_start, name)) for name in ("level_masks", "anchor_groups", "bank_group")}
     with ExitStack() as stack:
-        for module, name, instead in ((ruled.beside_logits, "attend", in_one_launch),
+        for module, name, instead in ((ruled, "_on_a_processor", in_one_launch),
                                       (ruled, "_in_one_launch", in_one_launch),
                                       (run, "progress_at", lambda _sampling, _sigma: 0.2),  # inside every window
                                       *((level_start, *item) for item in beside.items())):

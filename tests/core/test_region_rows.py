@@ -161,7 +161,7 @@ def test_the_geometry_is_made_once_a_grid_and_never_shared_by_methods() -> None:
     run(call, made)
     kept = dict(call.scratch.values)
     run(replace(call, q=call.q * 2), made)
-    assert call.scratch.values.keys() == kept.keys() and len(kept) == 3, "the geometry, the rules of the step, classes of keys"
+    assert call.scratch.values.keys() == kept.keys() and len(kept) == 2, "the geometry, and the rules of the step"
     assert all(call.scratch.values[key] is value for key, value in kept.items())
     torch.testing.assert_close(run(call, mirrored)[0], expected(call, mirrored, 0, layout(text)), rtol=0, atol=EXACT)
 

@@ -203,7 +203,7 @@ def test_back_ends_agree(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
 
     monkeypatch.setattr(host, "optimized_attention", other)
     monkeypatch.setattr(kernel, "optimized_attention", other)
-    monkeypatch.setattr(ruled.beside_logits, "attend", ruled.by_columns)  # as on a GPU that has no Triton
+    monkeypatch.setattr(ruled, "_on_a_processor", ruled.by_columns)  # as on a GPU that has no Triton
     assert_same(tiny.sample(graph.model, graph.positive, negative), expected)
     assert any(width % 8 == 0 and width > 16 for width in calls), "the widened heads went through this back end"
 
