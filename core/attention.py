@@ -154,21 +154,3 @@ def attend_with_bias(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: Lo
     wide_q = F.pad(torch.cat((q * (padded / width) ** 0.5, columns.left * padded ** 0.5), -1), spare)
     wide_k = F.pad(torch.cat((k, right), -1), spare)
     return kernel(wide_q, wide_k, F.pad(v, (0, padded - width)))[..., :width]
-
-
-def column_probabilities(q: torch.Tensor, k: torch.Tensor, columns: torch.Tensor,
-                         bias: LowRankBias | None = None) -> torch.Tensor:
-    """softmax(q k^T / sqrt(D) + bias), only the wanted columns: exp(s_ij - logsumexp_j s_ij).
-
-    q: [B, H, Nq, D]; k: [B, H, Nk, D]; columns: long positions on the key axis, [C], or [B, C] where
-    rows want different ones. Returns [B, H, Nq, C] in float32 (float64 for float64 input). Streamed;
-    scores of all keys are held for one part only.
-    """
-    rows, heads, queries, _ = q.shape
-    wide = torch.promote_types(q.dtype, torch.float32)
-    wanted = columns.expand(rows, -1)[:, None, None, :]
-    out = torch.empty(rows, heads, queries, wanted.shape[-1], device=q.device, dtype=wide)
-    for of, part, scores in score_parts(q.to(wide), k.to(wide), bias):
-        index = wanted.expand(*scores.shape[:3], -1)
-        out[:, of, part] = (scores.gather(-1, index) - scores.logsumexp(-1, keepdim=True)).exp()
-    return out

@@ -209,8 +209,19 @@ class AttentionCall:
 
         What methods further in do for a row follows its words and its image, as before.
         """
-        index = self.index(rows)
-        return self.taking(rows, *(take_rows(x, index) for x in (self.q, self.k, self.v)))
+        return self.taking(rows, *(self.rows_of(x, rows) for x in (self.q, self.k, self.v)))
+
+    def looking_as(self, rows: tuple[int, ...], v: torch.Tensor, probe: torch.Tensor | None) -> AttentionCall:
+        """The call in which each row looks as another one does, with q and k of that; what it reads stays its own."""
+        q, k = (self.rows_of(x, rows) for x in (self.q, self.k))
+        return replace(self.taking(rows, q, k, v), probe=probe, residual=self.residual, readers=self.read_by)
+
+    def rows_of(self, x: torch.Tensor, rows: tuple[int, ...]) -> torch.Tensor:
+        """Some rows of [B, H, N, D], without a copy where they lie evenly."""
+        step = rows[1] - rows[0] if len(rows) > 1 else 1
+        if step > 0 and rows == tuple(range(rows[0], rows[-1] + 1, step)):
+            return x[rows[0]:rows[-1] + 1:step]
+        return take_rows(x, self.index(rows))
 
     def taking(self, rows: tuple[int, ...], q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> AttentionCall:
         """The same where their q, k and v are at hand."""

@@ -141,22 +141,20 @@ class EditAttention:
         if not self.self_window.weight(call.step.progress):
             return call
         first = self._first(call, self._pairs(call.rows))
-        return replace(call.take(first), v=call.v, probe=call.probe, residual=call.residual, readers=call.read_by)
+        return call.looking_as(first, call.v, call.probe)
 
     def _edited(self, call: AttentionCall, attend: Attend) -> torch.Tensor:
         """Image-to-text attention with mixed values; a second attention only for rows that keep some of their own."""
         mixing = self._mixing(call)
         if mixing is None:
             return attend(call)
-        first = replace(call.take(mixing.first), v=_mixed(call.v, mixing, call), residual=call.residual,
-                        readers=call.read_by, probe=None if call.probe is None else _mixed(call.probe, mixing, call))
-        out = attend(first)
+        out = attend(call.looking_as(mixing.first, _mixed(call.v, mixing, call),
+                                     None if call.probe is None else _mixed(call.probe, mixing, call)))
         if not mixing.second:
             return out
         rest = call.take(mixing.second)
-        kept = mixing.kept.repeat(1, rest.v.shape[2] // mixing.kept.shape[1])[:, None, :, None]
-        part = attend(replace(rest, v=rest.v * kept, residual=None,
-                              probe=None if rest.probe is None else rest.probe * kept))
+        part = attend(replace(rest, v=_kept(rest.v, mixing), residual=None,
+                              probe=None if rest.probe is None else _kept(rest.probe, mixing)))
         return out.index_add(0, call.index(mixing.second), part)
 
     def _remember(self, call: AttentionCall, attend: Attend) -> None:
@@ -237,6 +235,12 @@ def _mixed(values: torch.Tensor, mixing: _Mixing, call: AttentionCall) -> torch.
     mixed = (copied[:, None, None] @ own).flatten(2, 3)
     # Laid out in memory as the host's own values: rows left alone are then computed as without us, bit for bit.
     return values.transpose(1, 2).index_copy(0, targets, mixed.transpose(1, 2)).transpose(1, 2)
+
+
+def _kept(values: torch.Tensor, mixing: _Mixing) -> torch.Tensor:
+    """What the rows that keep attention of their own keep of what rides on the keys, in every repetition."""
+    kept = mixing.kept[:, None, None, :, None]
+    return (values.unflatten(2, (-1, mixing.kept.shape[1])) * kept).flatten(2, 3)
 
 
 def self_limit(latent_grid: tuple[int, int], floor: int, most: int) -> int:

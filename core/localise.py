@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from .call import Attend, AttentionCall, LowRankBias, RowSpan
-from .heat import head_mean
+from .heat import pixel_maps
 from .masks import check_layouts, masks_on_grid
 from .method import spans_of
 from .network import LayerAddress, Layers, Network
@@ -99,18 +99,17 @@ class LocaliseSubjects:
 
     def __call__(self, call: AttentionCall, attend: Attend) -> torch.Tensor:
         spans = spans_of(self.key, call.rows)
-        tokens, last, has = call.scratch.once_of(("localise tokens", call.q.device), (self, call.keys, call.rows),
-                                                 lambda: self._tokens(call, spans))
+        tokens, last = call.scratch.once_of(("localise tokens", call.q.device, call.q.dtype),
+                                            (self, call.keys, call.rows), lambda: self._tokens(call, spans))
         if self.mapped is None or call.layer in self.mapped:
-            self._map(call, spans, last, has)
+            self._map(call, spans, last)
         left = self._left_of_step(call, spans)
         if left is None:
             return attend(call)
-        return attend(replace(call, bias=LowRankBias(left, tokens.to(left.dtype)) + call.bias))
+        return attend(replace(call, bias=LowRankBias(left, tokens) + call.bias))
 
     def _tokens(self, call: AttentionCall, spans: Sequence[RowSpan]) -> tuple[torch.Tensor, ...]:
-        """Which columns are each subject's, [B, 1, Nk, S] of 0 and 1; the last of them, [B, S]; and 1 where a row has
-        the subject, [B, S, 1]."""
+        """Which columns are each subject's, and the last of them, [B, 1, Nk, S] of 0 and 1 each."""
         out = torch.zeros(call.q.shape[0], 1, call.k.shape[2], len(self.phrases))
         text, = call.keys.of("text")
         for span in spans:
@@ -118,20 +117,18 @@ class LocaliseSubjects:
             for row, image in enumerate(span.images, span.start):
                 for s, phrase in enumerate(self.phrases):
                     out[row, 0, list(columns(span.tag, image % len(span.tag.rows), phrase, text)), s] = 1
-        steps = torch.arange(1, call.k.shape[2] + 1)
-        last = (out[:, 0] * steps[:, None]).argmax(1)
-        return tuple(t.to(call.q.device) for t in (out, last, out[:, 0].amax(1)[..., None]))
+        places = out * torch.arange(1, call.k.shape[2] + 1)[:, None]
+        last = (places == places.amax(2, keepdim=True)) * out
+        wide = torch.promote_types(call.q.dtype, torch.float32)
+        return tuple(t.to(call.q.device, wide) for t in (out, last))
 
-    def _map(self, call: AttentionCall, spans: Sequence[RowSpan], last: torch.Tensor, has: torch.Tensor) -> None:
+    def _map(self, call: AttentionCall, spans: Sequence[RowSpan], last: torch.Tensor) -> None:
         """Note where each subject's last word gets attention in this layer, head mean."""
         seen = call.scratch.of(self.key, LocaliseState).maps
         size = (max(1, call.latent_grid[0] // 2), max(1, call.latent_grid[1] // 2))
         for span in spans:
-            ours = slice(span.start, span.stop)
-            bias = call.bias and call.bias.rows(ours)
-            read = head_mean(call.q[ours], call.k[ours], bias)
-            found = read.gather(2, last[ours, None].expand(-1, read.shape[1], -1)).transpose(1, 2) * has[ours]
-            maps = F.interpolate(found.unflatten(-1, call.grid), size=size, mode="bilinear").flatten(2)
+            found = pixel_maps(call, last, slice(span.start, span.stop))
+            maps = F.interpolate(found, size=size, mode="bilinear").flatten(2)
             before = seen.get(span.first)
             seen[span.first] = maps if before is None else torch.lerp(maps, before, MEMORY)
 

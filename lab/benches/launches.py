@@ -15,13 +15,15 @@ import torch
 
 # Operations that a GPU never sees: views, memory set aside, questions the processor answers.
 _QUIET = frozenset(f"aten::{name}" for name in (
-    "alias", "as_strided", "as_strided_", "can_cast", "chunk", "contiguous", "detach", "detach_", "diagonal", "dropout",
-    "empty", "empty_like", "empty_strided", "expand", "expand_as", "broadcast_to", "flatten", "is_nonzero", "item",
-    "lift_fresh", "_local_scalar_dense", "movedim", "narrow", "new_empty", "new_empty_strided", "_nnpack_available",
-    "numpy_T", "permute", "promote_types", "real", "_reshape_alias", "reshape", "resize_", "resolve_conj",
-    "resolve_neg", "result_type", "scalar_tensor", "select", "set_", "slice", "split", "split_with_sizes", "squeeze",
-    "swapaxes", "t", "to", "transpose", "unbind", "unflatten", "unsafe_chunk", "unsafe_split", "_unsafe_view",
-    "unsqueeze", "view", "view_as"))
+    "alias", "as_strided_", "as_strided", "broadcast_to", "can_cast", "chunk", "contiguous", "detach", "detach_",
+    "diagonal", "dropout", "empty", "empty_like", "empty_strided", "expand", "expand_as", "flatten", "is_nonzero",
+    "item", "lift_fresh", "_local_scalar_dense", "movedim", "narrow", "new_empty", "new_empty_strided",
+    "_nnpack_available", "numpy_T", "permute", "promote_types", "real", "reshape", "_reshape_alias", "resize_",
+    "resolve_conj", "resolve_neg", "result_type", "scalar_tensor", "select", "set_", "slice", "split",
+    "split_with_sizes", "squeeze", "swapaxes", "t", "to", "transpose", "unbind", "unflatten", "unfold",
+    "unsafe_chunk", "unsafe_split", "_unsafe_view", "unsqueeze", "view", "view_as"))
+# What a processor does in several steps and a GPU in one.
+_ONE = frozenset(("aten::mean", "aten::upsample_bilinear2d", "aten::_upsample_bilinear2d_aa"))
 _READS = "aten::_local_scalar_dense"
 _PROCESSORS = "worked out by the processor"
 
@@ -39,6 +41,8 @@ def _launched(event: Any) -> int:
     """An operation is one launch, or what the operations that it is made of are."""
     if event.name == _PROCESSORS:
         return 0
+    if event.name in _ONE:
+        return 1
     within = sum(map(_launched, event.cpu_children))
     return within or int(event.name.startswith("aten::") and event.name not in _QUIET)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from attention_director.core import heat
+from attention_director.core import attention, heat
 from attention_director.core.call import LowRankBias, RowSpan
 from joint_cases import GRID, PIXELS, WORDS, joint_call
 from region_cases import make_call
@@ -56,6 +56,26 @@ def test_in_a_joint_layer_it_is_the_text_alone_that_is_shared_out() -> None:
     wanted = read[..., [2, 3]].sum(-1) / read[..., :WORDS].sum(-1)
     got = heat.pixel_maps(call, probe, slice(1, 3))
     torch.testing.assert_close(got[:, 0], wanted.mean(1).unflatten(-1, GRID), rtol=0, atol=1e-12)
+
+
+def test_parts_change_nothing_of_the_mean_of_the_heads(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = torch.Generator().manual_seed(1)
+    q, k, left = (torch.randn(2, 3, n, c, generator=draw).double() for n, c in ((30, 40), (50, 40), (30, 4)))
+    right = torch.randn(1, 1, 50, 4, generator=draw).double()
+    wanted = torch.softmax(q @ k.transpose(-1, -2) / 40 ** 0.5 + left @ right.transpose(-1, -2), -1).mean(1)
+    for at_once in (1, 300, 2100, 10 ** 6):
+        monkeypatch.setattr(attention, "_SCORES_AT_ONCE", at_once)
+        torch.testing.assert_close(heat.head_mean(q, k, LowRankBias(left, right)), wanted, rtol=0, atol=1e-13)
+    assert heat.head_mean(q.bfloat16(), k.bfloat16()).dtype == torch.float32
+
+
+def test_maps_are_added_to_those_of_other_layers() -> None:
+    call = make_call("cross", (4, 6), (RowSpan(0, 2, None),))
+    probe = torch.rand(2, 1, call.k.shape[2], 3, generator=torch.Generator().manual_seed(2)).double()
+    before = torch.rand(2, 3, 4, 6, generator=torch.Generator().manual_seed(3)).double()
+    kept, alone = before.clone(), heat.pixel_maps(call, probe, slice(0, 2))
+    torch.testing.assert_close(heat.pixel_maps(call, probe, slice(0, 2), before), before + alone, rtol=0, atol=1e-14)
+    assert torch.equal(before, kept)
 
 
 def test_resizing_keeps_the_mean_of_a_map() -> None:
