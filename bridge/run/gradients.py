@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -22,15 +22,27 @@ from torch.utils.checkpoint import checkpoint
 START = 1.0  # largest entry of a direction in half precision
 
 
+class Place(NamedTuple):
+    """A weight or buffer, the dict it stands in, and its alias; address: of the storage that both have."""
+
+    store: dict[str, Any]
+    name: str
+    value: torch.Tensor
+    alias: torch.Tensor
+    address: int
+
+
 @dataclass
 class WeightAliases:
-    """Cache of weight aliases, reused across steps.
+    """Cache of weight aliases, reused across steps: places, until a weight is another one or has moved."""
 
-    made: id of a weight -> (the weight, its alias). stores: the module's dicts of weights and buffers.
-    """
+    places: list[Place] = field(default_factory=list)
 
-    made: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
-    stores: list[dict[str, Any]] = field(default_factory=list)
+    def of(self, module: torch.nn.Module) -> list[Place]:
+        if not self.places or any(at.store.get(at.name) is not at.value or at.value.data_ptr() != at.address
+                                  for at in self.places):
+            self.places = list(_places(module, {id(at.value): at for at in self.places}))
+        return self.places
 
 
 @contextmanager
@@ -94,35 +106,28 @@ def differentiable_weights(module: torch.nn.Module, known: WeightAliases | None 
     there are put back afterwards, save where the host has set others meanwhile (its weight hooks do).
     """
     with torch.inference_mode(False):
-        known = known or WeightAliases()
-        known.stores = known.stores or list(_stores(module))
-        places, aliases = list(_places(known.stores)), known.made
-        for _, _, value in places:
-            held = aliases.get(id(value))
-            if held is None or held[1].data_ptr() != value.data_ptr():
-                aliases[id(value)] = value, constant(value)
+        places = (known or WeightAliases()).of(module)
     try:
-        for values, name, value in places:
-            values[name] = aliases[id(value)][1]
+        for at in places:
+            at.store[at.name] = at.alias
         yield
     finally:
-        for values, name, value in places:
-            if values.get(name) is aliases[id(value)][1]:
-                values[name] = value
+        for at in places:
+            if at.store.get(at.name) is at.alias:
+                at.store[at.name] = at.value
 
 
-def _stores(module: torch.nn.Module) -> Iterator[dict[str, Any]]:
-    """Where a module and its parts keep weights and buffers; parts without any are left out."""
+def _places(module: torch.nn.Module, before: dict[int, Place]) -> Iterator[Place]:
+    """Every weight and buffer that a graph cannot take as it is. before: by the id of the value, those known."""
     for part in module.modules():
-        yield from (store for store in (part._parameters, part._buffers) if store)
-
-
-def _places(stores: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], str, torch.Tensor]]:
-    """(store, name, value) of every weight and buffer that a graph cannot take as it is."""
-    for values in stores:
-        for name, value in values.items():
-            if value is not None and (value.is_inference() or value.requires_grad):
-                yield values, name, value
+        for store in (part._parameters, part._buffers):
+            for name, value in store.items():
+                if value is None or not (value.is_inference() or value.requires_grad):
+                    continue
+                held, address = before.get(id(value)), value.data_ptr()
+                alias = held.alias if held and held.address == address else constant(value)
+                before[id(value)] = Place(store, name, value, alias, address)
+                yield before[id(value)]
 
 
 def constant(value: torch.Tensor) -> torch.Tensor:

@@ -139,8 +139,11 @@ class GuidedForward:
         return out
 
     def _at_the_taps(self, taps: list[torch.Tensor]) -> list[torch.Tensor]:
-        """The loss's gradient at each block output, in float32; it frees the predictor's own graph at once."""
-        leaves = [trainable(tap.float()) for tap in taps]
+        """The loss's gradient at each block output; it frees the predictor's own graph at once.
+
+        In float32: the loss is a mean over all pixels, and half precision would lose its gradient at a tap.
+        """
+        leaves = [tap.detach().to(torch.float32, copy=True).requires_grad_() for tap in taps]
         rows = leaves[0].shape[0]
         images = len(self.wanted.drawn)
         index = [r % images for r in range(rows)]
