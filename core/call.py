@@ -219,9 +219,8 @@ class AttentionCall:
     def rows_of(self, x: torch.Tensor, rows: tuple[int, ...]) -> torch.Tensor:
         """Some rows of [B, H, N, D], without a copy where they lie evenly."""
         step = rows[1] - rows[0] if len(rows) > 1 else 1
-        if step > 0 and rows == tuple(range(rows[0], rows[-1] + 1, step)):
-            return x[rows[0]:rows[-1] + 1:step]
-        return take_rows(x, self.index(rows))
+        even = range(rows[0], rows[-1] + 1, step) if rows and step > 0 else range(0)
+        return x[even.start:even.stop:step] if rows and list(rows) == list(even) else take_rows(x, self.index(rows))
 
     def taking(self, rows: tuple[int, ...], q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> AttentionCall:
         """The same where their q, k and v are at hand."""

@@ -90,10 +90,10 @@ class SharedKeys:
 
     def of_rows(self, x: torch.Tensor) -> torch.Tensor:
         """The group's rows of x [B, ...]: [U, G, ...], without a copy where they lie evenly."""
-        firsts = self.rows[::self.copies]
-        step = firsts[1] - firsts[0] if len(firsts) > 1 else self.copies
-        if self.rows == tuple(u * step + firsts[0] + g for u in range(len(firsts)) for g in range(self.copies)):
-            return x[firsts[0]:self.rows[-1] + 1].unfold(0, self.copies, step).movedim(-1, 1)
+        first, last = self.rows[0], self.rows[-1]
+        step = self.rows[self.copies] - first if self.calls > 1 else self.copies
+        if list(self.rows) == [first + u * step + g for u in range(self.calls) for g in range(self.copies)]:
+            return x[first:last + 1].unfold(0, self.copies, step).movedim(-1, 1)
         return x.index_select(0, self.index(x.device)).unflatten(0, (-1, self.copies))
 
     def for_each(self, x: torch.Tensor) -> torch.Tensor:
