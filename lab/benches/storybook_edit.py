@@ -15,7 +15,7 @@ import torch
 from .cached_cases import WORKER, Cases
 from .results import Row, mean_row
 from .storybook_edit_cases import KINDS, kept_db, look, sample_edit, source_is_right, succeeded
-from .storybook_edit_methods import MAIN, VARIANTS, drawn
+from .storybook_edit_methods import drawn, ways_of
 
 MODEL = "transformer"
 EDITS, EDITS_OF_ALL = 12, 4  # of each kind
@@ -34,9 +34,9 @@ def measure_edit(job: tuple[str, int, bool]) -> Scores | None:
         before = look(source.picture)
         if not source_is_right(before, edit.source):
             return None
-        for name in VARIANTS if every else MAIN:
+        for name, way in ways_of(kind, every).items():
             started = perf_counter()
-            picture = VARIANTS[name](world, edit, source)
+            picture = way(world, edit, source)
             seconds, after = perf_counter() - started, look(picture)
             out[name] = (succeeded(edit, before, after), kept_db(edit, before, after, source.picture, picture), seconds)
     return out

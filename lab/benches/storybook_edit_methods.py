@@ -11,11 +11,14 @@ import comfy.samplers
 import numpy as np
 import torch
 from storybook.cast import PLACES
+from storybook.scene import CANVAS_PX
 from world.draw import Conditioning, Settings, World, start_noise
 
-from .storybook_edit_cases import Edit
+from .storybook_edit_cases import Edit, look
 
 NODE = "bench"
+NEW_PX = 96  # side of the box for a thing that comes
+Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 SETTINGS = Settings(8, 4.0, "euler", "simple")
 
 
@@ -145,6 +148,38 @@ def attend(**changes: Any) -> Method:
     return method
 
 
+def placed(world: World, edit: Edit, source: Source) -> np.ndarray:
+    """As advised, and behind it Region Prompt with a box for the thing that comes, where there is most room."""
+    from attention_director.bridge.edit.build import EditOptions, build
+    from attention_director.bridge.regions.build import build as direct
+    from attention_director.bridge.regions.presets import STRONG
+    from attention_director.bridge.regions.region import make_region
+
+    assert edit.new is not None
+    options = EditOptions(**({"targets": edit.asked} | advice(edit)))
+    made = build(NODE, "1", world.model, world.clip, edit.caption, {"samples": torch.zeros_like(source.latent)},
+                 options, world.negative)
+    region = make_region(NODE, edit.new.phrase, as_mask(roomiest_box(source.picture)), 1.0)
+    directed = direct(NODE, "2", made.model, world.clip, made.positive, (region,), 1.0, STRONG, CANVAS_PX, CANVAS_PX)
+    return decode(world, sample(world, directed.model, directed.positive, made.latent["samples"], source.seed))
+
+
+def roomiest_box(picture: np.ndarray) -> Box:
+    """Beside the one thing of a picture, on its height, at the side that is farther from it."""
+    (left, top, right, bottom), = (found.box for found in look(picture).things)
+    side = NEW_PX / 2
+    x = max((side, CANVAS_PX - side), key=lambda x: abs(x - (left + right) / 2))
+    y = min(max((top + bottom) / 2, side), CANVAS_PX - side)
+    return x - side, y - side, x + side, y + side
+
+
+def as_mask(box: Box) -> torch.Tensor:
+    mask = torch.zeros(1, CANVAS_PX, CANVAS_PX)
+    left, top, right, bottom = map(round, box)
+    mask[:, max(0, top):bottom, max(0, left):right] = 1
+    return mask
+
+
 def shapes_alone(world: World, edit: Edit, source: Source) -> np.ndarray:
     """Without the paper's mixing of words: the source's image queries and keys for as long as that mixed."""
     from attention_director.core.schedule import Schedule
@@ -181,3 +216,9 @@ VARIANTS: dict[str, Method] = {
     "ours-blend": attend(blend_words="", keep_words=""),
 }
 MAIN = ("unpatched", "ours")  # the others are measured on fewer edits
+
+
+def ways_of(kind: str, every: bool) -> dict[str, Method]:
+    """All that are measured on an edit of a kind, or the main ones."""
+    chosen = VARIANTS if every else {name: VARIANTS[name] for name in MAIN}
+    return chosen | ({"ours-placed": placed} if kind == "add" else {})

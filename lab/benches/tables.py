@@ -200,6 +200,7 @@ TRANSFORMER_EDITS = (("unpatched", "same seed, new prompt"),
                      ("sdedit-80", "denoise 0.8"),
                      ("flow-edit", "FlowEdit, 16 steps"),
                      ("ours", "**Attention Edit**, as its help page advises"),
+                     ("ours-placed", "with a Region Prompt box for one more"),
                      ("ours-shapes", "without mix_words"),
                      ("ours-blend", "without blend_words"))
 WEIGHTS = ("-2", "-1", "0", "1", "2", "4")
@@ -219,14 +220,14 @@ def edits(found: Found, picture: str) -> str:
 
 
 def transformer_edits(found: Found) -> str:
-    """The same on the transformer, of the ways that were tried on every kind; n: edits of a kind."""
+    """The same on the transformer; a way that was not tried is left empty. n: edits of a kind."""
     def cells(way: str) -> list[str]:
-        rows = [found[f"{way}/{kind}"] for kind in TRANSFORMER_KINDS]
-        least, most = (pick(float(row["n"]) for row in rows) for pick in (min, max))
-        return [*(f"{row['success']:.0%} / {row['psnr_outside']:.0f}" for row in rows),
+        rows = [found.get(f"{way}/{kind}") for kind in TRANSFORMER_KINDS]
+        least, most = (pick(float(row["n"]) for row in rows if row) for pick in (min, max))
+        return [*(f"{row['success']:.0%} / {row['psnr_outside']:.0f}" if row else "" for row in rows),
                 f"{least:.0f}" if least == most else f"{least:.0f} to {most:.0f}"]
 
-    tried = [(way, label) for way, label in TRANSFORMER_EDITS if all(f"{way}/{kind}" in found
+    tried = [(way, label) for way, label in TRANSFORMER_EDITS if any(f"{way}/{kind}" in found
                                                                      for kind in TRANSFORMER_KINDS)]
     return grid([["", *TRANSFORMER_KINDS.values(), "n"], *([label, *cells(way)] for way, label in tried)])
 

@@ -54,10 +54,21 @@ def test_every_way_draws_every_kind(kind: str, monkeypatch: pytest.MonkeyPatch) 
     world, edit = load_world("transformer"), sample_edit(kind, 0)
     monkeypatch.setattr(methods, "SETTINGS", Settings(1, 4.0, "euler", "simple"))
     with torch.inference_mode():
-        source = methods.drawn(world, edit.caption, 3)
-        made = {name: method(world, edit, source) for name, method in methods.VARIANTS.items() if name != "flow-edit"}
+        source = replace(methods.drawn(world, edit.caption, 3), picture=render(edit.source))
+        made = {name: method(world, edit, source) for name, method in methods.ways_of(kind, True).items()
+                if name != "flow-edit"}
         made["flow-edit"] = methods.flow_edit(2, 1, (2.0, 4.0))(world, edit, source)
     assert all(picture.shape == (256, 256, 3) and picture.dtype == np.uint8 for picture in made.values())
+    assert ("ours-placed" in made) is (kind == "add"), "a box is for a thing that comes"
+
+
+def test_the_box_for_a_thing_that_comes_is_clear_of_the_one_that_is_there() -> None:
+    for number in NUMBERS:
+        picture = render(sample_edit("add", number).source)
+        there, = look(picture).things
+        left, top, right, bottom = methods.roomiest_box(picture)
+        assert 0 <= left < right <= 256 and 0 <= top < bottom <= 256
+        assert there.iou((left, top, right, bottom)) < 0.05, number
 
 
 def test_flow_edit_without_a_change_gives_the_picture_back() -> None:
