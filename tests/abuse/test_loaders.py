@@ -116,7 +116,7 @@ def change_tensor(draw: Callable[..., Any], file: Container) -> None:
 @st.composite
 def damaged(draw: Callable[..., Any], whole: Callable[[], Container], facts: str) -> bytes:
     file = copy.copy(whole())
-    file.entries, file.metadata = dict(file.entries), dict(file.metadata)
+    file.entries, file.metadata, file.header = dict(file.entries), dict(file.metadata), {}
     for _ in range(draw(st.integers(1, 3))):
         if facts and draw(st.booleans()):
             change_facts(draw, file, facts)
