@@ -64,6 +64,9 @@ def _with_fused_words(asked: Asked, places: Sequence[Sequence[int | None]], mode
     """FastComposer's way: each subject's word becomes one of word and picture."""
     vectors = [embed(adapter.tower, subject.images).mean(0) for subject in asked.subjects]
     fused = fuse(asked.conditioning, asked.tag, adapter, places, vectors, asked.strengths)
+    if not all(cond.isfinite().all() for cond, _ in fused):
+        raise DirectorError(asked.node, f'"{adapter.name}" makes numbers without end of the words; it may be damaged, '
+                                        "get it again.")
     key = asked.key(vectors)
     entries = staged(asked.node, with_key(asked.conditioning, asked.tag, key), with_key(fused, asked.tag, key),
                      asked.tag, key, asked.options)

@@ -64,7 +64,8 @@ def load_adapter(path: Path) -> Any:
 
     adapter, report = load("node", path)
     words = torch.ones(1, adapter.width)
-    assert adapter.fuse(words, words).isfinite().all() and report
+    assert all(weight.isfinite().all() for weight in adapter.fuse.parameters()) and report
+    assert adapter.fuse(words, words).shape == words.shape
     return adapter
 
 

@@ -16,6 +16,7 @@ import identity_files
 import pytest
 import torch
 from hostile import WAYS, Container, Entry, Marker, bank_file, framed, little_memory, refused
+from scene import PROMPT, family
 from test_loaders import LOADERS, adapter_file, load_adapter, load_bank, load_predictor, predictor_file
 
 FUSE, TOWER = "postfuse_module.", "image_encoder.vision_model."
@@ -91,6 +92,18 @@ STRANGE: dict[str, Callable[[], Any]] = {
     "quantised": lambda: torch.quantize_per_tensor(torch.ones(4), 1.0, 0, torch.qint8),
     "shared": lambda: torch.zeros(2000), "not a number": lambda: torch.full((4,), float("nan")),
 }
+
+
+def test_an_adapter_of_weights_beyond_all_measure_is_refused_by_what_uses_it(tmp_path: Path) -> None:
+    """Each number of it is finite, and a picture would be black without a word."""
+    weights = {name: torch.full_like(value, 3e38) if name.startswith("postfuse_module.mlp1.fc") else value
+               for name, value in identity_files.published(unet=False).items()}
+    adapter = identity_files.adapter(tmp_path / "huge.safetensors", weights)
+    model, clip, _ = family()
+    sentence = refused(lambda: identity_files.identity(model, clip, adapter, PROMPT))
+    assert sentence == ('IdentityInject: "huge.safetensors" makes numbers without end of the words; it may be damaged, '
+                        "get it again.")
+
 
 
 @pytest.mark.parametrize("name", STRANGE)
