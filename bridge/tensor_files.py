@@ -198,4 +198,5 @@ def require_finite(weights: Mapping[str, torch.Tensor]) -> None:
 
 def _all_finite(value: torch.Tensor) -> bool:
     plain = value.float() if value.itemsize == 1 else torch.view_as_real(value) if value.is_complex() else value
-    return all(bool(end.isfinite()) for end in plain.aminmax())  # a NaN is both ends; no mask is allocated
+    # A NaN is both ends, and no mask is allocated. What a double can say and single precision cannot would be endless.
+    return all(bool(end.float().isfinite()) for end in plain.aminmax())

@@ -94,6 +94,14 @@ STRANGE: dict[str, Callable[[], Any]] = {
 }
 
 
+def test_a_number_that_single_precision_cannot_say_is_refused(tmp_path: Path) -> None:
+    weights = identity_files.published(unet=False)
+    weights["postfuse_module.layer_norm.bias"] = torch.full_like(weights["postfuse_module.layer_norm.bias"], 1e300,
+                                                                 dtype=torch.float64)
+    path = identity_files.save(tmp_path / "double.safetensors", weights)
+    assert '"postfuse_module.layer_norm.bias" has values that are not numbers' in refused(lambda: load_adapter(path))
+
+
 def test_an_adapter_of_weights_beyond_all_measure_is_refused_by_what_uses_it(tmp_path: Path) -> None:
     """Each number of it is finite, and a picture would be black without a word."""
     weights = {name: torch.full_like(value, 3e38) if name.startswith("postfuse_module.mlp1.fc") else value
