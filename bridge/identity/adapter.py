@@ -38,7 +38,6 @@ DEMO = "demo_identity.safetensors"
 FILES = ModelFolder("identity_adapters", (".safetensors", ".sft", ".bin", ".pt", ".pth", ".ckpt"), (DEMO,))
 WRAPPED = "module."  # what training on several cards puts before every name
 MOST_WIDTH = 16_384
-NAMED = 4  # so many names in a sentence, all of them in the report
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,11 +116,14 @@ def _shape(tensor: Shaped) -> str:
     return "x".join(map(str, tensor.shape)) or "a number"
 
 
+def first_of(names: Sequence[str]) -> str:
+    """One name, and how many there are beside it: layers have long names, a sentence is short."""
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+
+
 def _refuse_missing(node: str, name: str, missing: list[str]) -> None:
     if missing:
-        more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
-        raise DirectorError(node, f'"{name}" lacks {", ".join(missing[:NAMED])}{more}, so the adapter is incomplete; '
-                                  "get it again.")
+        raise DirectorError(node, f'"{name}" lacks {first_of(missing)}, so the adapter is incomplete; get it again.')
 
 
 def _require_shapes(node: str, name: str, prefix: str, wanted: Mapping[str, torch.Tensor],
@@ -131,8 +133,7 @@ def _require_shapes(node: str, name: str, prefix: str, wanted: Mapping[str, torc
     wrong = [f"{prefix}{k} is {_shape(shapes[k])} instead of {_shape(v)}" for k, v in wanted.items()
              if shapes[k].shape != v.shape]
     if wrong:
-        raise DirectorError(node, f'"{name}": {" and ".join(wrong[:NAMED])}; its parts do not fit together, choose '
-                                  "another file.")
+        raise DirectorError(node, f'"{name}": {wrong[0]}; its parts do not fit together, choose another file.')
 
 
 def _fill(network: torch.nn.Module, weights: Weights) -> None:

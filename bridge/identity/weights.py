@@ -12,7 +12,7 @@ import comfy.lora
 import comfy.utils
 
 from ..errors import DirectorError
-from .adapter import LOW_RANK, NAMED, UNET, Adapter, Weights
+from .adapter import LOW_RANK, UNET, Adapter, Weights, first_of
 
 PREFIX = "diffusion_model."
 
@@ -60,14 +60,13 @@ def host_weights(node: str, model: Any, adapter: Adapter) -> Weights:
     strange = [UNET + name for name in adapter.unet if name not in names]
     for found in (missing, strange):
         if found:
-            more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
             raise DirectorError(node, f'"{adapter.name}" {"lacks" if found is missing else "contains the unknown"} '
-                                      f"{', '.join(sorted(found)[:NAMED])}{more}; set strength_model to 0 or use an "
+                                      f"{first_of(sorted(found))}; set strength_model to 0 or use an "
                                       "adapter for this model.")
     wrong = [f"{UNET}{name} is {tuple(adapter.unet[name].shape)}, this model's {tuple(own[ours])}"
              for name, ours in names.items() if adapter.unet[name].shape != own[ours]]
     if wrong:
-        raise DirectorError(node, f'"{adapter.name}": {" and ".join(wrong[:NAMED])}; set strength_model to 0 or use an '
+        raise DirectorError(node, f'"{adapter.name}": {wrong[0]}; set strength_model to 0 or use an '
                                   "adapter for this model.")
     return {ours: adapter.unet[theirs] for theirs, ours in names.items()}
 
