@@ -57,4 +57,6 @@ def gain_of(scores: torch.Tensor, low: torch.Tensor, high: torch.Tensor, bias: t
     if level is not None:
         bias = bias + level * (low - high)
         mass = (below * (1.0 - level)).exp() @ classes
-    return (bias + mass.log()).logsumexp(-1, keepdim=True) - before
+    none = mass == 0  # a class without keys; the gradient of its logarithm would be no number
+    logs = mass.masked_fill(none, 1.0).log().masked_fill(none, -torch.inf)
+    return (bias + logs).logsumexp(-1, keepdim=True) - before
