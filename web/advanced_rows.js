@@ -19,22 +19,12 @@ function hideAdvanced(node) {
   }, { serialize: false, canvasOnly: true }); // Nodes 2.0 has its own
   more.serialize = false;
   saveCompactly(node);
-  closeRanks(node);
   const name = () => { more.label = node.showAdvanced ? t("fewer settings") : t("more settings"); };
   name();
   const { onConfigure } = node;
   node.onConfigure = function (...args) {
     onConfigure?.apply(this, args);
     name();
-  };
-}
-
-/** The host hides these rows and keeps their places: leave none. @param {GraphNode} node */
-function closeRanks(node) {
-  const { getLayoutWidgets } = node;
-  if (!getLayoutWidgets) return;
-  node.getLayoutWidgets = function () {
-    return getLayoutWidgets.call(this).filter((widget) => this.showAdvanced || !widget.advanced);
   };
 }
 

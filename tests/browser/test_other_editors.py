@@ -154,9 +154,6 @@ def test_rows_for_experts_are_behind_a_button(renderer: Editor) -> None:
     few = renderer.page.evaluate(rows)
     assert "reweight" in few and "legacy_tail" not in few and "attention_director_more" in few
     assert renderer.page.locator("textarea[placeholder=keep_words]:visible").count() == 0
-    gaps = """() => { const node = app.graph.nodes[0], rows = node.widgets.filter((w) => node.isWidgetVisible(w));
-        return rows.slice(1).map((w, i) => w.y - rows[i].y - rows[i].computedHeight); }"""
-    assert max(renderer.page.evaluate(gaps)) < 1, "no place is kept for what is not seen"
     press = "() => app.graph.nodes[0].widgets.find((w) => w.name === 'attention_director_more').callback()"
     renderer.page.evaluate(press)
     many = renderer.page.evaluate(rows)

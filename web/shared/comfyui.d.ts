@@ -52,7 +52,6 @@ export interface GraphNode {
   onDrawForeground?: (this: GraphNode, context: CanvasRenderingContext2D, canvas?: { low_quality?: boolean }, ...rest: any[]) => void;
   flags?: { collapsed?: boolean };
   isWidgetVisible?(widget: Widget): boolean;
-  getLayoutWidgets?(this: GraphNode): Widget[];
   graph?: Graph;
   subgraph?: Graph;
   comfyClass?: string;
