@@ -154,9 +154,9 @@ def _alias(value: torch.Tensor) -> torch.Tensor:
         return value.clone()
 
 
-def trainable(value: torch.Tensor) -> torch.Tensor:
-    """A copy of ``value`` to differentiate by: a leaf of a new graph."""
-    return value.detach().clone().requires_grad_()
+def trainable(value: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """A copy of ``value`` to differentiate by, in its own precision or another: a leaf of a new graph."""
+    return value.detach().to(dtype or value.dtype, copy=True).requires_grad_()
 
 
 def normal(value: torch.Tensor) -> torch.Tensor:

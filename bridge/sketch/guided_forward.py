@@ -143,7 +143,7 @@ class GuidedForward:
 
         In float32: the loss is a mean over all pixels, and half precision would lose its gradient at a tap.
         """
-        leaves = [tap.detach().to(torch.float32, copy=True).requires_grad_() for tap in taps]
+        leaves = [trainable(tap, torch.float32) for tap in taps]
         rows = leaves[0].shape[0]
         images = len(self.wanted.drawn)
         index = [r % images for r in range(rows)]
