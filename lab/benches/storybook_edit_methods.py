@@ -135,14 +135,19 @@ def flow_edit(steps: int, skipped: int, guidance: tuple[float, float]) -> Method
     return method
 
 
+def edited(world: World, edit: Edit, source: Source, **changes: Any) -> Any:
+    """AttentionEdit's outputs, with its settings as its help page advises but for ``changes``."""
+    from attention_director.bridge.edit.build import EditOptions, build
+
+    options = EditOptions(**({"targets": edit.asked} | advice(edit) | changes))
+    return build(NODE, "1", world.model, world.clip, edit.caption, {"samples": torch.zeros_like(source.latent)}, options,
+                 world.negative)
+
+
 def attend(**changes: Any) -> Method:
     """AttentionEdit as its help page advises for the kind of edit, but for ``changes``."""
     def method(world: World, edit: Edit, source: Source) -> np.ndarray:
-        from attention_director.bridge.edit.build import EditOptions, build
-
-        options = EditOptions(**({"targets": edit.asked} | advice(edit) | changes))
-        made = build(NODE, "1", world.model, world.clip, edit.caption, {"samples": torch.zeros_like(source.latent)},
-                     options, world.negative)
+        made = edited(world, edit, source, **changes)
         return decode(world, sample(world, made.model, made.positive, made.latent["samples"], source.seed))
 
     return method
@@ -150,17 +155,14 @@ def attend(**changes: Any) -> Method:
 
 def placed(world: World, edit: Edit, source: Source) -> np.ndarray:
     """As advised, and behind it Region Prompt with a box for the thing that comes, where there is most room."""
-    from attention_director.bridge.edit.build import EditOptions, build
-    from attention_director.bridge.regions.build import build as direct
+    from attention_director.bridge.regions.build import build
     from attention_director.bridge.regions.presets import STRONG
     from attention_director.bridge.regions.region import make_region
 
     assert edit.new is not None
-    options = EditOptions(**({"targets": edit.asked} | advice(edit)))
-    made = build(NODE, "1", world.model, world.clip, edit.caption, {"samples": torch.zeros_like(source.latent)},
-                 options, world.negative)
+    made = edited(world, edit, source)
     region = make_region(NODE, edit.new.phrase, as_mask(roomiest_box(source.picture)), 1.0)
-    directed = direct(NODE, "2", made.model, world.clip, made.positive, (region,), 1.0, STRONG, CANVAS_PX, CANVAS_PX)
+    directed = build(NODE, "2", made.model, world.clip, made.positive, (region,), 1.0, STRONG, CANVAS_PX, CANVAS_PX)
     return decode(world, sample(world, directed.model, directed.positive, made.latent["samples"], source.seed))
 
 
