@@ -140,8 +140,8 @@ def edited(world: World, edit: Edit, source: Source, **changes: Any) -> Any:
     from attention_director.bridge.edit.build import EditOptions, build
 
     options = EditOptions(**({"targets": edit.asked} | advice(edit) | changes))
-    return build(NODE, "1", world.model, world.clip, edit.caption, {"samples": torch.zeros_like(source.latent)}, options,
-                 world.negative)
+    empty = {"samples": torch.zeros_like(source.latent)}
+    return build(NODE, "1", world.model, world.clip, edit.caption, empty, options, world.negative)
 
 
 def attend(**changes: Any) -> Method:
