@@ -11,6 +11,7 @@ from typing import Literal
 
 import torch
 
+LARGEST = 70.0  # of what exp is asked for: a million of its values still add up in float32
 Share = Literal["raise", "keep", "lower"]
 
 
@@ -51,12 +52,14 @@ def gain_of(scores: torch.Tensor, low: torch.Tensor, high: torch.Tensor, bias: t
     scores s: [..., n, Nk]; low, high: their extremes, [..., n, 1]; bias: of each class, [..., n, K]; classes
     [..., Nk, K]. level: a flatten, where b has (a flatten) (min_i - s_ij) too.
     """
-    below = scores - high
-    mass = below.exp() @ classes
+    # From the middle of the range, so that exp neither loses a class far below the others nor overflows in a sum.
+    middle = torch.maximum((low + high) / 2, high - LARGEST)
+    off = scores - middle
+    mass = off.exp() @ classes
     before = mass.sum(-1, keepdim=True).log()
     if level is not None:
-        bias = bias + level * (low - high)
-        mass = (below * (1.0 - level)).exp() @ classes
+        bias = bias + level * (low - middle)
+        mass = (off * (1.0 - level)).exp() @ classes
     none = mass == 0  # a class without keys; the gradient of its logarithm would be no number
     logs = mass.masked_fill(none, 1.0).log().masked_fill(none, -torch.inf)
     return (bias + logs).logsumexp(-1, keepdim=True) - before

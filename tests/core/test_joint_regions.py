@@ -12,6 +12,7 @@ from attention_director.core.call import AttentionCall, RowSpan, Scratch
 from attention_director.core.joint_regions import JointRegionAttention, JointRule
 from attention_director.core.method import Chain
 from attention_director.core.network import LayerAddress
+from attention_director.core.range_rule import classes_of, gain_of
 from attention_director.core.ruled import attend
 from attention_director.core.schedule import Schedule
 from joint_cases import GRID, LAYER, PIXELS, TEXT, WORDS, joint_call
@@ -151,3 +152,24 @@ def test_only_joint_layers_are_its_own() -> None:
         assert not joint.selects(layer) and ordinary.selects(layer)
     assert joint.selects(LAYER) and not ordinary.selects(LAYER)
     assert not method(JointRule(cross_strength=0.0, text_strength=0.0)).selects(LAYER)
+
+
+@pytest.mark.parametrize("spread", [1.0, 60.0, 130.0])
+@pytest.mark.parametrize("flatten", [0.0, 0.3])
+def test_the_share_that_is_kept_is_right_for_sharp_logits_too(spread: float, flatten: float) -> None:
+    """In single precision, against log-sum-exps in double: a class far below the others may be the one that rises."""
+    draw = torch.Generator().manual_seed(1)
+    scores = torch.rand(4, 40, generator=draw)
+    scores[:, :8] *= 0.01
+    scores = (scores - scores.amin(-1, keepdim=True)) / (scores.amax(-1, keepdim=True) - scores.amin(-1, keepdim=True))
+    scores = scores * spread
+    right = torch.zeros(40, 1)
+    right[:8] = 1.0
+    low, high = (end(-1, keepdim=True) for end in (scores.amin, scores.amax))
+    bias = torch.cat((high - low + 4.0, torch.zeros(4, 1)), -1)
+    level = torch.full((4, 1), flatten) if flatten else None
+    got = gain_of(scores, low, high, bias, classes_of(right), level)
+    exact = scores.double()
+    biased = exact + (bias.double() @ classes_of(right).double().T) + flatten * (low.double() - exact)
+    wanted = biased.logsumexp(-1, keepdim=True) - exact.logsumexp(-1, keepdim=True)
+    torch.testing.assert_close(got.double(), wanted, rtol=1e-5, atol=1e-4)
